@@ -1,0 +1,37 @@
+"""Runs the migrations: `alembic upgrade head` from the root, with DATABASE_URL (the owner's)."""
+
+import asyncio
+import os
+import sys
+
+import asyncpg
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from alembic import context
+from dbapi.tables import Base
+
+LOCK = 0x52756E6E  # "Runn": two upgrades at once take turns
+LOCK_TIMEOUT = "4s"  # a migration that cannot have its lock gives up rather than hold up the site
+
+
+def run(connection: Connection) -> None:
+    context.configure(connection=connection, target_metadata=Base.metadata, compare_type=True)
+    with context.begin_transaction():
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+        connection.execute(text("SELECT set_config('lock_timeout', :value, true)"), {"value": LOCK_TIMEOUT})
+        context.run_migrations()
+
+
+async def online() -> None:
+    url = os.environ.get("DATABASE_URL") or sys.exit("alembic: DATABASE_URL is not set (the owner's, e.g. postgresql://user:password@host/runnel)")
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url, timeout=10))
+    async with engine.connect() as connection:
+        await connection.run_sync(run)
+        await connection.commit()
+    await engine.dispose()
+
+
+if context.is_offline_mode():
+    sys.exit("alembic: offline mode is not supported, the first migration asks the server about its roles")
+asyncio.run(online())

@@ -1,0 +1,1 @@
+"""What the data talks to: chats, messages and the generation log, as JSON over HTTP."""

@@ -1,0 +1,28 @@
+"""`python -m dbapi`: serves the database API."""
+
+import uvicorn
+
+from dbapi.app import create_app
+from dbapi.settings import Settings
+from kit import logs
+from kit.settings import read_or_exit
+
+SHUTDOWN_SECONDS = 8
+
+
+def main() -> None:
+    settings = read_or_exit(Settings, "dbapi")
+    logs.configure()
+    uvicorn.run(
+        create_app(settings),
+        host=settings.dbapi_host,
+        port=settings.dbapi_port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
+
+
+if __name__ == "__main__":
+    main()

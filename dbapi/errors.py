@@ -1,0 +1,121 @@
+"""What can go wrong, and the answer each failure gets.
+
+Refused             4xx: the caller's doing
+├── Unauthorized    401  no or a wrong credential, no session
+├── BadRequest      400
+├── NotFound        404  not there, or not this session's
+├── Conflict        409
+├── TooLarge        413
+├── WrongType       415
+└── Invalid         422  with a list of what is wrong, and where
+NotReady            503  the database cannot be used, with the reason
+"""
+
+import logging
+from typing import Any
+
+import asyncpg
+from pydantic import ValidationError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+logger = logging.getLogger("dbapi")
+
+
+class Refused(Exception):
+    status = 400
+    detail = "Bad request."
+
+    def __init__(self, detail: str | None = None, errors: list[dict[str, Any]] | None = None) -> None:
+        super().__init__(detail or self.detail)
+        self.detail, self.errors = detail or self.detail, errors
+
+
+class BadRequest(Refused):
+    pass
+
+
+class Unauthorized(Refused):
+    status, detail = 401, "A valid service credential is needed."
+
+
+class NotFound(Refused):
+    status, detail = 404, "Not found."
+
+
+class Conflict(Refused):
+    status, detail = 409, "Conflict."
+
+
+class TooLarge(Refused):
+    status, detail = 413, "The request is too large."
+
+
+class WrongType(Refused):
+    status, detail = 415, "Send application/json."
+
+
+class Invalid(Refused):
+    status, detail = 422, "The request is not valid."
+
+
+class NotReady(Exception):
+    pass
+
+
+async def refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)
+    body: dict[str, Any] = {"detail": error.detail}
+    if error.errors:
+        body["errors"] = error.errors
+    return JSONResponse(body, error.status)
+
+
+async def invalid(request: Request, error: Exception) -> Response:
+    """Where and why, without the value: it may be a message."""
+    assert isinstance(error, ValidationError)
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    errors = [{"at": ".".join(map(str, item["loc"])), "problem": item["msg"]} for item in found]
+    return await refused(request, Invalid(errors=errors))
+
+
+async def not_ready(request: Request, error: Exception) -> Response:
+    return JSONResponse({"detail": str(error)}, 503, {"Retry-After": "1"})
+
+
+async def database_failed(request: Request, error: Exception) -> Response:
+    """Data that PostgreSQL cannot hold is the caller's mistake; all else means: not now, come again."""
+    state = sqlstate(error)
+    logger.warning("database: %s %s", type(error).__name__, state)
+    if state[:2] in ("22", "54"):
+        return await refused(request, Invalid("The database cannot hold this value."))
+    if state == "23505":
+        return await refused(request, Conflict())
+    if isinstance(error, SQLAlchemyError) and not isinstance(error, DBAPIError | PoolTimeout):
+        return JSONResponse({"detail": "Internal error."}, 500)
+    return await not_ready(request, NotReady("The database is not available at the moment."))
+
+
+async def http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"detail": error.detail}, error.status_code, dict(error.headers or {}))
+
+
+def sqlstate(error: Exception) -> str:
+    original = getattr(error, "orig", None)
+    return getattr(original, "sqlstate", None) or getattr(error, "sqlstate", None) or ""
+
+
+handlers = {
+    Refused: refused,
+    ValidationError: invalid,
+    NotReady: not_ready,
+    HTTPException: http,
+    SQLAlchemyError: database_failed,
+    asyncpg.PostgresError: database_failed,
+    OSError: database_failed,
+    TimeoutError: database_failed,
+}

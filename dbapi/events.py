@@ -1,0 +1,118 @@
+"""One listening connection to PostgreSQL, fanned out to every process that watches the log.
+
+A notification is a wake-up and no more: the log is the truth. Whoever may have missed one is told so.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from dbapi.database import connect
+
+HEARTBEAT_SECONDS = 5.0
+CHECK_SECONDS = 10.0
+CHECK_TIMEOUT_SECONDS = 5.0
+RECONNECT_SECONDS = 0.5
+
+logger = logging.getLogger("dbapi.events")
+
+
+class Subscriber:
+    """What one watcher has not been told yet: bounded by the number of answers, however slow it reads."""
+
+    def __init__(self) -> None:
+        self.changed: dict[str, str] = {}
+        self.work = self.lost = False
+        self.woken = asyncio.Event()
+
+    def take(self) -> bytes:
+        line: dict[str, Any] = {}
+        if self.changed:
+            line["log"], self.changed = self.changed, {}
+        for flag in ("work", "lost"):
+            if getattr(self, flag):
+                line[flag] = True
+                setattr(self, flag, False)
+        self.woken.clear()
+        return orjson.dumps(line) + b"\n"
+
+
+class Listener:
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._subscribers: set[Subscriber] = set()
+
+    async def run(self) -> None:
+        """Listens for ever, and again after every loss."""
+        while True:
+            with contextlib.suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                await self._listen()
+            await asyncio.sleep(RECONNECT_SECONDS)
+
+    async def _listen(self) -> None:
+        connection = await connect(self._url)
+        gone = asyncio.Event()
+        try:
+            connection.add_termination_listener(lambda _: gone.set())
+            await connection.add_listener("runnel_log", self._on_log)
+            await connection.add_listener("runnel_work", self._on_work)
+            self._tell(lost=True)
+            while not gone.is_set():
+                # A connection that is half open says nothing: ask it.
+                await asyncio.wait_for(connection.execute("SELECT 1"), CHECK_TIMEOUT_SECONDS)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(gone.wait(), CHECK_SECONDS)
+        finally:
+            connection.terminate()
+            logger.warning("the listening connection was lost")
+
+    def _on_log(self, connection: Any, pid: int, channel: str, payload: str) -> None:
+        changed = dict(part.split(":", 1) for part in payload.split(",") if ":" in part)
+        for subscriber in self._subscribers:
+            subscriber.changed.update(changed)
+            subscriber.woken.set()
+
+    def _on_work(self, connection: Any, pid: int, channel: str, payload: str) -> None:
+        self._tell(work=True)
+
+    def _tell(self, work: bool = False, lost: bool = False) -> None:
+        for subscriber in self._subscribers:
+            subscriber.work |= work
+            subscriber.lost |= lost
+            subscriber.woken.set()
+
+    async def lines(self, draining: asyncio.Event) -> AsyncIterator[bytes]:
+        """NDJSON: `log` (id: "seq" or "seq:status"), `work` (something may be claimed), `lost` (look at everything); {} is a heartbeat."""
+        subscriber = Subscriber()
+        subscriber.lost = True
+        self._subscribers.add(subscriber)
+        try:
+            yield subscriber.take()
+            while not draining.is_set():
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(_first(subscriber.woken, draining), HEARTBEAT_SECONDS)
+                yield subscriber.take()
+        finally:
+            self._subscribers.discard(subscriber)
+
+
+async def _first(*events: asyncio.Event) -> None:
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+
+
+async def index(request: Request) -> Response:
+    """The stream of wake-ups, one per watching process."""
+    lines = request.state["listener"].lines(request.state["draining"])
+    return StreamingResponse(lines, media_type="application/x-ndjson", headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})

@@ -1,0 +1,80 @@
+"""Messages of a chat, and turns: a user's message with the answer it asks for."""
+
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from dbapi import body
+from dbapi.access import session_id
+from dbapi.schemas import Claimed, MessageRecord, NewMessage, NewTurn, Prompt, PromptMessage, Stopped, Turn
+from dbapi.sql import chats, log, messages
+
+
+async def create(request: Request) -> Response:
+    """Adds a message at the end of the shown branch; nothing answers it."""
+    session, new = session_id(request), await body.read(request, NewMessage)
+    async with request.state["database"].session(session) as db:
+        chat = await chats.get(db, session, request.path_params["chat_id"], lock=True)
+        added = await messages.add(db, chat, role=new.role, content=new.content, parent_id=chat.tip_id)
+    return body.answer(MessageRecord.model_validate(added), 201)
+
+
+async def create_turn(request: Request) -> Response:
+    """The user's message, the empty answer and its place in the queue, in one transaction; claimed at once if the model is free.
+
+    The same `message_id` with the same content is the same turn, however often and wherever it is posted.
+    """
+    session, new = session_id(request), await body.read(request, NewTurn)
+    async with request.state["database"].session(session) as db:
+        chat = await chats.get(db, session, request.path_params["chat_id"], lock=True)
+        key = messages.turn_key(new.message_id, new.content) if new.message_id else None
+        if key and (known := await messages.turn(db, chat, key)):
+            asked, answered = known
+            return body.answer(Turn(user=MessageRecord.model_validate(asked), assistant=MessageRecord.model_validate(answered), created=False))
+        if new.parent_id:
+            await messages.check_parent(db, chat, new.parent_id)
+        parent_id = new.parent_id or chat.tip_id
+        asked = await messages.add(db, chat, role="user", content=new.content, parent_id=parent_id, turn_key=key)
+        answered = await messages.add(db, chat, role="assistant", parent_id=asked.id, status="queued", model=chat.model)
+        generation_id = await messages.queue_answer(db, chat, answered, new.request)
+        claimed = await _claim(db, new, generation_id)
+    assistant = MessageRecord.model_validate(answered).model_copy(
+        update={"generation_id": generation_id, "status": "streaming" if claimed else "queued"}
+    )
+    return body.answer(Turn(user=MessageRecord.model_validate(asked), assistant=assistant, created=True, claimed=claimed), 201)
+
+
+async def _claim(db: messages.AsyncSession, new: NewTurn, generation_id: UUID) -> Claimed | None:
+    if new.claim is None:
+        return None
+    for row in await log.claim(db, new.claim.owner, new.claim.slots, new.claim.lease, only=generation_id):
+        return Claimed.model_validate(row)
+    return None
+
+
+async def show(request: Request) -> Response:
+    """A message; of an answer that is being written, its text so far and its place in the log."""
+    session = session_id(request)
+    async with request.state["database"].session(session) as db:
+        found = await messages.get(db, session, request.path_params["chat_id"], request.path_params["message_id"])
+    return body.answer(MessageRecord.model_validate(found))
+
+
+async def prompt(request: Request) -> Response:
+    """What the model is asked for this answer."""
+    session, chat_id = session_id(request), request.path_params["chat_id"]
+    async with request.state["database"].session(session) as db:
+        chat = await chats.get(db, session, chat_id)
+        answer = await messages.get(db, session, chat_id, request.path_params["message_id"])
+        branch = await messages.branch(db, session, chat_id, answer.parent_id)
+    asked = [PromptMessage.model_validate(message) for message in branch if message.content]
+    return body.answer(Prompt(system_prompt=chat.system_prompt, messages=asked))
+
+
+async def stop(request: Request) -> Response:
+    """Asks a running answer to stop, ends a queued one, leaves a finished one as it is."""
+    session = session_id(request)
+    async with request.state["database"].session(session) as db:
+        status = await messages.stop(db, session, request.path_params["chat_id"], request.path_params["message_id"])
+    return body.answer(Stopped(status=status))  # type: ignore[arg-type]

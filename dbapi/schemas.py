@@ -1,0 +1,237 @@
+"""What requests and answers look like. Unknown fields are ignored, never stored."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from kit.text import clean, is_blank
+
+MESSAGE_CODE_POINTS = 32_000
+ANSWER_CODE_POINTS = 300_000
+
+Status = Literal["queued", "streaming", "complete", "stopped", "failed"]
+Text = Annotated[str, AfterValidator(clean)]
+
+
+def _not_blank(text: str) -> str:
+    if is_blank(text):
+        raise ValueError("must not be empty")
+    return text
+
+
+Username = Annotated[str, AfterValidator(clean), AfterValidator(str.strip), AfterValidator(_not_blank), Field(min_length=1, max_length=100)]
+Content = Annotated[str, AfterValidator(clean), AfterValidator(_not_blank), Field(max_length=MESSAGE_CODE_POINTS)]
+
+
+class Record(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+
+# Sessions and devices
+
+
+class DeviceToken(BaseModel):
+    token_hash: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the device's token, in hexadecimal")]
+
+
+class SessionId(BaseModel):
+    session_id: UUID
+
+
+# Chats
+
+
+class FirstMessage(BaseModel):
+    role: Literal["system", "user", "assistant"]
+    content: Annotated[Text, Field(max_length=MESSAGE_CODE_POINTS)]
+
+
+class NewChat(BaseModel):
+    """A `system` message, which must be the first, becomes the chat's system prompt."""
+
+    username: Username
+    model: Annotated[Text, Field(max_length=200)] | None = None
+    messages: Annotated[list[FirstMessage], Field(max_length=20)] = []
+
+
+class MessageRecord(Record):
+    id: UUID
+    parent_id: UUID | None
+    role: Literal["user", "assistant"]
+    content: Annotated[str, Field(description="of an answer that is being written: its text so far")]
+    reasoning: str
+    status: Status
+    error: str | None
+    model: str | None
+    usage: dict[str, Any] | None
+    timings: dict[str, Any] | None
+    created_at: datetime
+    generation_id: UUID | None = None
+    last_seq: Annotated[int, Field(description="of an answer that is being written: its place in the log")] = 0
+    fence: int = 0
+
+
+class ChatRecord(Record):
+    id: UUID
+    username: str
+    title: str | None
+    model: str | None
+    system_prompt: str
+    parameters: dict[str, Any]
+    tip_id: UUID | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class ChatWithMessages(ChatRecord):
+    """Messages along the shown branch, oldest first, without the system prompt."""
+
+    messages: list[MessageRecord]
+
+
+class ChatList(BaseModel):
+    chats: list[ChatRecord]
+
+
+# Messages and turns
+
+
+class NewMessage(BaseModel):
+    role: Literal["user", "assistant"]
+    content: Content
+
+
+class NewTurn(BaseModel):
+    """A user's message and the answer it asks for."""
+
+    content: Content
+    message_id: UUID | None = None
+    parent_id: UUID | None = None
+    request: dict[str, Any] = {}
+    claim: "Claim | None" = None
+
+
+class Claim(BaseModel):
+    """A process asks for work: `slots` is what the model server can do at once, over all processes."""
+
+    owner: Annotated[str, Field(max_length=100)]
+    slots: Annotated[int, Field(ge=0, le=100_000)]
+    lease: Annotated[float, Field(gt=0, le=3600, description="seconds")]
+
+
+class Claimed(Record):
+    """An answer that is now the claimer's to write, until its lease ends or its fence is passed."""
+
+    id: UUID
+    session_id: UUID
+    chat_id: UUID
+    message_id: UUID
+    fence: int
+    last_seq: int
+    previous_key: str | None
+    upstream_key: str
+    upstream_offset: int
+    stop_requested: bool
+    attempts: int
+    request: dict[str, Any]
+
+
+class Turn(BaseModel):
+    user: MessageRecord
+    assistant: MessageRecord
+    created: Annotated[bool, Field(description="false if this very turn was there before")]
+    claimed: Claimed | None = None
+
+
+class PromptMessage(Record):
+    role: Literal["user", "assistant"]
+    content: str
+
+
+class Prompt(BaseModel):
+    """What the model is asked for one answer: the branch that leads to it."""
+
+    system_prompt: str
+    messages: list[PromptMessage]
+
+
+class Stopped(BaseModel):
+    status: Status
+
+
+# The log
+
+Append = tuple[UUID, int, int | None, int, Text, int | None]
+
+
+class Appends(BaseModel):
+    """New text of any number of answers: id, fence, seq (null: only renew the lease), kind, text, offset in the model server's stream."""
+
+    lease: Annotated[float, Field(gt=0, le=3600)]
+    entries: list[Append]
+
+
+class Appended(BaseModel):
+    ok: list[UUID]
+    stop: Annotated[list[UUID], Field(description="those of `ok` that somebody asked to stop")]
+
+
+class Finish(BaseModel):
+    id: UUID
+    fence: int
+    last_seq: int
+    status: Literal["complete", "stopped", "failed"]
+    error: Annotated[Text, Field(max_length=1000)] | None = None
+    finish_reason: Annotated[Text, Field(max_length=100)] | None = None
+    usage: dict[str, Any] | None = None
+    timings: dict[str, Any] | None = None
+
+
+class Done(BaseModel):
+    done: bool
+
+
+class Rename(BaseModel):
+    id: UUID
+    fence: int
+    upstream_key: Annotated[str, Field(max_length=200)]
+
+
+class Held(BaseModel):
+    """Answers by id and fence."""
+
+    entries: list[tuple[UUID, int]]
+
+
+class Released(BaseModel):
+    released: int
+
+
+class Places(BaseModel):
+    """Answers by id and the last seq that is known of each."""
+
+    entries: list[tuple[UUID, int]]
+
+
+class State(Record):
+    id: UUID
+    status: Status
+    fence: int
+    last_seq: int
+    place: Annotated[int | None, Field(description="of a queued answer: 1 is the next to start")]
+
+
+class Log(BaseModel):
+    """State of each answer, and its chunks after the given seq: generation id, seq, fence, kind, text."""
+
+    states: list[State]
+    chunks: list[tuple[UUID, int, int, int, str]]
+
+
+class ClaimedList(BaseModel):
+    claimed: list[Claimed]
+    waiting: int
+    streaming: int
+    next_expiry: Annotated[float | None, Field(description="seconds until the earliest lease ends")]

@@ -1,0 +1,15 @@
+"""The settings of this service: name, type, default. The order is that of .env.example."""
+
+from dataclasses import dataclass
+
+from kit.settings import secret
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    dbapi_database_url: str  # the runtime login's, never the owner's
+    dbapi_keys: tuple[str, ...] = secret()  # service credentials; callers use the first, all are accepted
+    dbapi_host: str = "127.0.0.1"
+    dbapi_port: int = 8001
+    dbapi_pool_size: int = 10  # connections to PostgreSQL, besides the listening one
+    environment: str = "production"  # or development: shows /docs and /openapi.json

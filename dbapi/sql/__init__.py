@@ -1,0 +1,1 @@
+"""All SQL of this service, in functions named after the question."""

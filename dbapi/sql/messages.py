@@ -1,0 +1,125 @@
+"""The tree of a chat's messages, and the branch that is shown."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from dbapi.errors import NotFound
+from dbapi.tables import Chat, Generation, Message
+
+TITLE_CODE_POINTS = 60
+
+# From a message up to the root, oldest first. What is still being written is read from the log, with its place there
+# in the same snapshot, so that a viewer can go on from exactly here.
+_BRANCH = """
+WITH RECURSIVE branch AS (
+  SELECT m.*, 1 AS height FROM messages m WHERE m.session_id = :session_id AND m.chat_id = :chat_id AND m.id = :tip_id
+  UNION ALL
+  SELECT m.*, branch.height + 1 FROM branch
+    JOIN messages m ON m.session_id = :session_id AND m.chat_id = :chat_id AND m.id = branch.parent_id
+   WHERE branch.height < :most
+)
+SELECT b.id, b.parent_id, b.role, b.status, b.error, b.model, b.usage, b.timings, b.created_at,
+       CASE WHEN log.live THEN coalesce(log.content, '') ELSE b.content END AS content,
+       CASE WHEN log.live THEN coalesce(log.reasoning, '') ELSE b.reasoning END AS reasoning,
+       log.generation_id, coalesce(log.last_seq, 0) AS last_seq, coalesce(log.fence, 0) AS fence
+  FROM branch b LEFT JOIN LATERAL (
+    SELECT g.id AS generation_id, g.last_seq, g.status IN ('queued', 'streaming') AS live,
+           max(c.fence) FILTER (WHERE c.seq = g.last_seq) AS fence,
+           string_agg(c.text, '' ORDER BY c.seq) FILTER (WHERE c.kind = 0) AS content,
+           string_agg(c.text, '' ORDER BY c.seq) FILTER (WHERE c.kind = 1) AS reasoning
+      FROM generations g LEFT JOIN generation_chunks c ON c.generation_id = g.id AND g.status IN ('queued', 'streaming')
+     WHERE g.session_id = :session_id AND g.message_id = b.id GROUP BY g.id
+  ) log ON b.role = 'assistant'
+ ORDER BY b.height DESC
+"""
+
+
+async def branch(db: AsyncSession, session_id: UUID, chat_id: UUID, tip_id: UUID | None, most: int = 1_000_000) -> Sequence[Row[Any]]:
+    values = {"session_id": session_id, "chat_id": chat_id, "tip_id": tip_id, "most": most}
+    return (await db.execute(text(_BRANCH), values)).all()
+
+
+async def get(db: AsyncSession, session_id: UUID, chat_id: UUID, message_id: UUID) -> Row[Any]:
+    """One message as in `branch`. Raises NotFound."""
+    for message in await branch(db, session_id, chat_id, message_id, most=1):
+        return message
+    raise NotFound
+
+
+async def add(db: AsyncSession, chat: Chat, **values: Any) -> Message:
+    """Adds a message and makes it the tip of the shown branch. The chat must be locked."""
+    own = {"session_id": chat.session_id, "chat_id": chat.id, **values}
+    message = (await db.scalars(insert(Message).values(own).returning(Message))).one()
+    title = title_of(message.content) if message.role == "user" else None
+    await db.execute(
+        update(Chat)
+        .where(Chat.session_id == chat.session_id, Chat.id == chat.id)
+        .values(tip_id=message.id, updated_at=func.clock_timestamp(), title=func.coalesce(Chat.title, title))
+        .execution_options(synchronize_session=False)
+    )
+    chat.tip_id = message.id
+    return message
+
+
+async def check_parent(db: AsyncSession, chat: Chat, parent_id: UUID) -> None:
+    """A message is an answer's reply: raises NotFound unless this is an assistant's message of this chat."""
+    own = select(Message.id).where(Message.session_id == chat.session_id, Message.chat_id == chat.id)
+    if await db.scalar(own.where(Message.id == parent_id, Message.role == "assistant")) is None:
+        raise NotFound
+
+
+async def turn(db: AsyncSession, chat: Chat, key: bytes) -> tuple[Message, Message] | None:
+    """The user's message that was stored under this key, and its first answer."""
+    own = select(Message).where(Message.session_id == chat.session_id, Message.chat_id == chat.id)
+    asked = await db.scalar(own.where(Message.turn_key == key))
+    if asked is None:
+        return None
+    answered = (await db.scalars(own.where(Message.parent_id == asked.id).order_by(Message.position).limit(1))).one()
+    return asked, answered
+
+
+def turn_key(client_id: UUID, content: str) -> bytes:
+    return hashlib.sha256(client_id.bytes + content.encode()).digest()
+
+
+async def queue_answer(db: AsyncSession, chat: Chat, answer: Message, request: dict[str, Any]) -> UUID:
+    values = {"session_id": chat.session_id, "chat_id": chat.id, "message_id": answer.id, "request": request}
+    return (await db.scalars(insert(Generation).values(values).returning(Generation.id))).one()
+
+
+async def stop(db: AsyncSession, session_id: UUID, chat_id: UUID, message_id: UUID) -> str:
+    """Asks a running answer to stop and ends a queued one. Returns its status now. Raises NotFound."""
+    row = (await db.execute(text(_STOP), {"session_id": session_id, "chat_id": chat_id, "message_id": message_id})).one_or_none()
+    if row is None:
+        message = await get(db, session_id, chat_id, message_id)
+        return str(message.status)
+    if row.status == "stopped":
+        await db.execute(text(_STOP_MESSAGE), {"session_id": session_id, "message_id": message_id})
+    await db.execute(text("SELECT pg_notify('runnel_log', :payload)"), {"payload": f"{row.id}:{row.last_seq}:stop"})
+    return str(row.status)
+
+
+_STOP = """
+UPDATE generations
+   SET stop_requested = true,
+       status = CASE status WHEN 'queued' THEN 'stopped' ELSE status END,
+       finished_at = CASE status WHEN 'queued' THEN clock_timestamp() END
+ WHERE session_id = :session_id AND chat_id = :chat_id AND message_id = :message_id AND status IN ('queued', 'streaming')
+RETURNING id, status, last_seq
+"""
+_STOP_MESSAGE = "UPDATE messages SET status = 'stopped' WHERE session_id = :session_id AND id = :message_id"
+
+
+def title_of(content: str) -> str:
+    """The first words of a message, at most TITLE_CODE_POINTS of them."""
+    words = " ".join(content.split())
+    if len(words) <= TITLE_CODE_POINTS:
+        return words
+    cut = words[:TITLE_CODE_POINTS]
+    return (cut[: cut.rfind(" ")] if " " in cut[20:] else cut) + "…"

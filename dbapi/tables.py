@@ -1,0 +1,167 @@
+"""The tables as SQLAlchemy classes. How they came to be, with policies and functions, is in alembic/versions."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    MetaData,
+    SmallInteger,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import BYTEA, JSONB, TIMESTAMP
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+NOW = func.clock_timestamp()
+NEW_ID = func.gen_random_uuid()
+STATUS = "status IN ('queued', 'streaming', 'complete', 'stopped', 'failed')"
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData()
+    type_annotation_map = {str: Text, datetime: TIMESTAMP(timezone=True), dict[str, Any]: JSONB, bytes: BYTEA}  # noqa: RUF012
+
+
+class Session(Base):
+    __tablename__ = "sessions"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=NEW_ID)
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    last_seen_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
+class Device(Base):
+    """One browser's cookie, known by the SHA-256 of its token."""
+
+    __tablename__ = "devices"
+
+    token_hash: Mapped[bytes] = mapped_column(CheckConstraint("octet_length(token_hash) = 32"), primary_key=True)
+    session_id: Mapped[UUID] = mapped_column(ForeignKey("sessions.id", ondelete="CASCADE"))
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    last_seen_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    revoked_at: Mapped[datetime | None]
+
+    __table_args__ = (Index("devices_by_session", "session_id"),)
+
+
+class Chat(Base):
+    __tablename__ = "chats"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=NEW_ID)
+    session_id: Mapped[UUID] = mapped_column(ForeignKey("sessions.id", ondelete="CASCADE"))
+    username: Mapped[str]
+    title: Mapped[str | None]
+    model: Mapped[str | None]
+    system_prompt: Mapped[str] = mapped_column(server_default="")
+    parameters: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
+    tip_id: Mapped[UUID | None]
+    pinned_at: Mapped[datetime | None]
+    archived_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+    __table_args__ = (
+        UniqueConstraint("session_id", "id", name="chats_of_session"),
+        ForeignKeyConstraint(
+            ["session_id", "id", "tip_id"],
+            ["messages.session_id", "messages.chat_id", "messages.id"],
+            name="chats_tip",
+            ondelete="SET NULL (tip_id)",
+            use_alter=True,
+        ),
+        Index("chats_latest", "session_id", text("updated_at DESC")),
+    )
+
+
+class Message(Base):
+    """A node of a chat's tree; `parent_id` is the message it follows."""
+
+    __tablename__ = "messages"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=NEW_ID)
+    session_id: Mapped[UUID]
+    chat_id: Mapped[UUID]
+    parent_id: Mapped[UUID | None]
+    role: Mapped[str]
+    content: Mapped[str] = mapped_column(server_default="")
+    reasoning: Mapped[str] = mapped_column(server_default="")
+    status: Mapped[str] = mapped_column(CheckConstraint(STATUS), server_default="complete")
+    error: Mapped[str | None]
+    model: Mapped[str | None]
+    usage: Mapped[dict[str, Any] | None]
+    timings: Mapped[dict[str, Any] | None]
+    position: Mapped[int] = mapped_column(BigInteger, Identity(always=True))
+    turn_key: Mapped[bytes | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+    __table_args__ = (
+        UniqueConstraint("session_id", "chat_id", "id", name="messages_of_chat"),
+        UniqueConstraint("session_id", "chat_id", "turn_key", name="messages_turn"),
+        ForeignKeyConstraint(["session_id", "chat_id"], ["chats.session_id", "chats.id"], name="messages_chat", ondelete="CASCADE"),
+        ForeignKeyConstraint(
+            ["session_id", "chat_id", "parent_id"],
+            ["messages.session_id", "messages.chat_id", "messages.id"],
+            name="messages_parent",
+            ondelete="CASCADE",
+        ),
+        Index("messages_by_parent", "session_id", "chat_id", "parent_id"),
+    )
+
+
+class Generation(Base):
+    """How one assistant message comes to be. Written by the log's functions; see alembic/versions."""
+
+    __tablename__ = "generations"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=NEW_ID)
+    session_id: Mapped[UUID]
+    chat_id: Mapped[UUID]
+    message_id: Mapped[UUID]
+    status: Mapped[str] = mapped_column(CheckConstraint(STATUS), server_default="queued")
+    fence: Mapped[int] = mapped_column(server_default="0")
+    owner: Mapped[str | None]
+    lease_until: Mapped[datetime | None]
+    last_seq: Mapped[int] = mapped_column(server_default="0")
+    upstream_key: Mapped[str | None]
+    upstream_offset: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    stop_requested: Mapped[bool] = mapped_column(server_default="false")
+    attempts: Mapped[int] = mapped_column(server_default="0")
+    claim_seq: Mapped[int] = mapped_column(server_default="0")
+    request: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
+    finish_reason: Mapped[str | None]
+    queued_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        UniqueConstraint("message_id", name="generations_of_message"),
+        ForeignKeyConstraint(
+            ["session_id", "chat_id", "message_id"],
+            ["messages.session_id", "messages.chat_id", "messages.id"],
+            name="generations_message",
+            ondelete="CASCADE",
+        ),
+        Index("generations_one_per_chat", "chat_id", unique=True, postgresql_where=text("status = 'streaming'")),
+        Index("generations_waiting", "queued_at", postgresql_where=text("status IN ('queued', 'streaming')")),
+        Index("generations_finished", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
+    )
+
+
+class GenerationChunk(Base):
+    __tablename__ = "generation_chunks"
+
+    generation_id: Mapped[UUID] = mapped_column(ForeignKey("generations.id", ondelete="CASCADE"), primary_key=True)
+    session_id: Mapped[UUID]
+    seq: Mapped[int] = mapped_column(primary_key=True)
+    fence: Mapped[int]
+    kind: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    text: Mapped[str]
