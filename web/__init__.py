@@ -1,0 +1,1 @@
+"""What the browser talks to: pages, forms, the stream, and the generation of answers."""

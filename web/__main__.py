@@ -1,0 +1,29 @@
+"""`python -m web`: serves the pages and writes the answers."""
+
+import uvicorn
+
+from kit import logs
+from kit.settings import read_or_exit
+from web.app import create_app
+from web.settings import Settings
+
+SHUTDOWN_SECONDS = 8
+
+
+def main() -> None:
+    settings = read_or_exit(Settings, "web")
+    logs.configure()
+    uvicorn.run(
+        create_app(settings),
+        host=settings.web_host,
+        port=settings.web_port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
+
+
+if __name__ == "__main__":
+    main()

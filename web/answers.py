@@ -1,0 +1,332 @@
+"""The answers that this process writes: each is a task of the process, never of a request.
+
+It is claimed (a lease, a fence), asked from the model server, copied into the log, and finished. Who watches, or whether
+anybody does, makes no difference.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any, TypeVar
+from uuid import UUID
+
+from kit.logs import event
+from web.dbapi import Dbapi
+from web.errors import Failure, ModelFailure, NotFound
+from web.llama import Gone, Llama, Loading, Piece, Rejected, Unreachable
+from web.log import CONTENT, REASONING, Entry, Fenced, Log
+from web.settings import Settings
+
+IDLE_CLAIM_SECONDS = 1.0
+RETRY_SECONDS = 0.25
+MOST_ATTEMPTS = 5  # claims in a row without a single new character
+UNREACHABLE_SECONDS = 30.0  # a model server that is restarted is back by then
+
+Result = TypeVar("Result")
+logger = logging.getLogger("web.answers")
+
+
+class Answers:
+    def __init__(self, settings: Settings, dbapi: Dbapi, llama: Llama, log: Log) -> None:
+        self._settings, self._dbapi, self._llama, self._log = settings, dbapi, llama, log
+        self.owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._leaving = False
+        self._wake = asyncio.Event()
+
+    def claim(self) -> dict[str, Any] | None:
+        """What a turn needs to be claimed as soon as it is made; None if this process takes no more."""
+        if self._leaving:
+            return None
+        return {"owner": self.owner, "slots": self._llama.slots, "lease": self._settings.lease_seconds}
+
+    def begin(self, claimed: dict[str, Any]) -> None:
+        """Writes a claimed answer from now on."""
+        task = asyncio.create_task(self._write(claimed), name=f"answer {claimed['id']}")
+        self._tasks[claimed["id"]] = task
+        task.add_done_callback(lambda done: self._ended(claimed["id"], done))
+
+    def look_for_work(self) -> None:
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Claims what nobody writes: queued answers, and those whose writer is gone."""
+        pause = 0.0
+        while claim := self.claim():
+            try:
+                async with asyncio.timeout(pause):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+            self._wake.clear()
+            pause = IDLE_CLAIM_SECONDS
+            try:
+                work = await self._dbapi.claim(**claim)
+            except Failure:
+                continue
+            for claimed in work["claimed"]:
+                self.begin(claimed)
+            if work["next_expiry"] is not None:
+                pause = min(max(work["next_expiry"], 0.0) + 0.02, IDLE_CLAIM_SECONDS)
+
+    async def hand_over(self) -> None:
+        """Leaves: what was read is logged, the leases are ended, and others go on at once. The model keeps writing."""
+        self._leaving = True
+        held = self._log.held()
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        if held:
+            with contextlib.suppress(Failure):
+                await self._dbapi.release(held)
+
+    def _ended(self, generation_id: str, task: asyncio.Task[None]) -> None:
+        if self._tasks.get(generation_id) is task:
+            del self._tasks[generation_id]
+        if not task.cancelled() and task.exception():
+            logger.error("writing an answer failed", exc_info=task.exception())
+        self.look_for_work()
+
+    async def _write(self, claimed: dict[str, Any]) -> None:
+        entry = self._log.open(claimed["id"], claimed["fence"], claimed["last_seq"])
+        answer = Answer(claimed, entry)
+        try:
+            with contextlib.suppress(Fenced):
+                if claimed["stop_requested"]:
+                    entry.stop_requested.set()
+                await self._until_stopped(answer)
+                await self._finish(answer)
+        except asyncio.CancelledError:
+            await self._flush(entry)
+            raise
+        finally:
+            self._log.close(entry)
+
+    async def _flush(self, entry: Entry) -> None:
+        with contextlib.suppress(Fenced, TimeoutError):
+            async with asyncio.timeout(2):
+                await entry.settled()
+
+    async def _until_stopped(self, answer: "Answer") -> None:
+        """Generates until the end, or until somebody asks to stop. Raises Fenced."""
+        entry = answer.entry
+        work = asyncio.create_task(self._generate(answer))
+        signs = [asyncio.create_task(entry.stop_requested.wait()), asyncio.create_task(entry.fenced.wait())]
+        try:
+            await asyncio.wait([work, *signs], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (work, *signs):
+                task.cancel()
+            await asyncio.gather(work, *signs, return_exceptions=True)
+        if entry.fenced.is_set():
+            raise Fenced
+        if not work.cancelled() and (error := work.exception()):
+            if not isinstance(error, ModelFailure):
+                logger.error("an answer broke off", exc_info=error)
+            answer.failed(str(error) if isinstance(error, ModelFailure) else "Something went wrong here while the answer was written.")
+        elif entry.stop_requested.is_set() and not answer.complete:
+            answer.status = "stopped"
+
+    async def _generate(self, answer: "Answer") -> None:
+        """Asks the model and copies what it says, over as many connections as it takes. Raises ModelFailure."""
+        claimed = answer.claimed
+        if claimed["attempts"] > MOST_ATTEMPTS:
+            raise ModelFailure("The model could not finish this answer.")
+        if claimed["last_seq"]:
+            await self._recall(answer)
+        prompt = await self._patiently(lambda: self._dbapi.prompt(UUID(claimed["session_id"]), UUID(claimed["chat_id"]), UUID(claimed["message_id"])))
+        resume = bool(claimed["previous_key"])
+        lost_at: float | None = None
+        while True:
+            source = self._resumed(answer) if resume else self._asked(answer, prompt)
+            try:
+                await self._copy(source, answer)
+                return
+            except Gone:
+                resume = False
+            except Rejected as error:
+                raise ModelFailure(error.sentence) from error
+            except (Loading, Unreachable) as error:
+                if answer.finish_reason:
+                    return
+                now = time.monotonic()
+                if lost_at is None or answer.heard_at > lost_at:
+                    lost_at = now
+                    resume = self._llama.keeps_streams and answer.spoke
+                patience = self._settings.first_token_seconds if isinstance(error, Loading) else UNREACHABLE_SECONDS
+                if now - lost_at > patience:
+                    raise ModelFailure("The model server cannot be reached. What was written so far is kept.") from error
+                self._llama.doubt()
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _recall(self, answer: "Answer") -> None:
+        """What others have written of this answer."""
+        log = await self._patiently(lambda: self._dbapi.read([(answer.entry.id, 0)]))
+        for _, _, _, kind, text in log["chunks"]:
+            answer.note(kind, text)
+
+    def _resumed(self, answer: "Answer") -> AbstractAsyncContextManager[AsyncIterator[Piece]]:
+        return self._llama.resume(answer.key, answer.offset)
+
+    @contextlib.asynccontextmanager
+    async def _asked(self, answer: "Answer", prompt: dict[str, Any]) -> AsyncIterator[AsyncIterator[Piece]]:
+        """Asks anew: under the key that the claim has noted, or under a new one that is noted first."""
+        if answer.asked or answer.claimed["previous_key"]:
+            answer.rename()
+            if not await self._patiently(lambda: self._dbapi.rename(answer.entry.id, answer.entry.fence, answer.key)):
+                raise Fenced
+        answer.asked = True
+        async with self._llama.ask(self._request(answer, prompt), answer.key) as pieces:
+            yield pieces
+
+    def _request(self, answer: "Answer", prompt: dict[str, Any]) -> dict[str, Any]:
+        """From an allow-list, with what was written so far as the beginning of the answer."""
+        messages = [{"role": message["role"], "content": message["content"]} for message in prompt["messages"]]
+        if prompt["system_prompt"]:
+            messages.insert(0, {"role": "system", "content": prompt["system_prompt"]})
+        request: dict[str, Any] = {"messages": messages, "max_tokens": self._settings.max_tokens}
+        if model := answer.claimed["request"].get("model") or self._settings.model:
+            request["model"] = model
+        if answer.text:
+            messages.append({"role": "assistant", "content": answer.text})
+            request |= {"continue_final_message": True, "add_generation_prompt": False}
+        return request
+
+    async def _copy(self, source: AbstractAsyncContextManager[AsyncIterator[Piece]], answer: "Answer") -> None:
+        """Pieces into the log, until the model is done. Raises a ModelError, or ModelFailure if it falls silent."""
+        async with _first_word(self._settings.first_token_seconds, source) as pieces:
+            while True:
+                limit = self._settings.token_seconds if answer.spoke else self._settings.first_token_seconds
+                try:
+                    async with asyncio.timeout(limit or None):
+                        piece = await anext(pieces)
+                except StopAsyncIteration:
+                    return
+                except TimeoutError:
+                    await self._llama.forget(answer.key)
+                    raise ModelFailure(_silence(answer.spoke)) from None
+                answer.heard_at = time.monotonic()
+                self._take(answer, piece)
+                if piece.done or answer.too_long(self._settings.answer_bytes):
+                    return
+
+    def _take(self, answer: "Answer", piece: Piece) -> None:
+        for kind, text in ((REASONING, piece.reasoning), (CONTENT, piece.content)):
+            if text:
+                answer.note(kind, text)
+                self._log.write(answer.entry, kind, text, piece.offset)
+        answer.offset = piece.offset
+        answer.finish_reason = piece.finish_reason or answer.finish_reason
+        answer.usage = piece.usage or answer.usage
+        answer.timings = piece.timings or answer.timings
+
+    async def _finish(self, answer: "Answer") -> None:
+        """The last words into the log, then the final status; for as long as it takes. Raises Fenced."""
+        forgotten = asyncio.create_task(self._llama.forget(answer.key)) if answer.asked or answer.claimed["previous_key"] else None
+        entry = answer.entry
+        while True:
+            await entry.settled()
+            end = {"id": entry.id, "fence": entry.fence, "last_seq": entry.last_seq, **answer.end()}
+            if await self._patiently(lambda end=end: self._dbapi.finish(end)):  # type: ignore[misc]
+                break
+            state = (await self._patiently(lambda: self._dbapi.read([(entry.id, entry.last_seq)])))["states"]
+            if not state or state[0]["fence"] != entry.fence or state[0]["status"] != "streaming":
+                break
+            await asyncio.sleep(RETRY_SECONDS)
+        event(logger, "answer", generation=entry.id, status=answer.status, seconds=round(time.monotonic() - answer.began_at, 3))
+        if forgotten:
+            await forgotten
+
+    async def _patiently(self, call: Callable[[], Awaitable[Result]]) -> Result:
+        """Asks dbapi until it answers: an answer waits for its database."""
+        while True:
+            try:
+                return await call()
+            except NotFound as error:  # the chat was deleted
+                raise Fenced from error
+            except Failure:
+                await asyncio.sleep(RETRY_SECONDS)
+
+
+class Answer:
+    """One answer while it is written: what was said, and where in the model server's stream we are."""
+
+    def __init__(self, claimed: dict[str, Any], entry: Entry) -> None:
+        self.claimed, self.entry = claimed, entry
+        self.key, self.offset = str(claimed["upstream_key"]), int(claimed["upstream_offset"])
+        self.asked = self.spoke = False
+        self.status, self.error = "complete", None
+        self.finish_reason: str | None = None
+        self.usage: dict[str, Any] | None = None
+        self.timings: dict[str, Any] | None = None
+        self.began_at = self.heard_at = time.monotonic()
+        self.first_word_at: float | None = None
+        self._parts: list[str] = []
+        self._bytes = self._renamed = 0
+
+    @property
+    def text(self) -> str:
+        return "".join(self._parts)
+
+    @property
+    def complete(self) -> bool:
+        return self.finish_reason is not None
+
+    def note(self, kind: int, text: str) -> None:
+        if kind == CONTENT:
+            self._parts.append(text)
+        self._bytes += len(text.encode())
+        self.spoke = True
+        self.first_word_at = self.first_word_at or time.monotonic()
+
+    def rename(self) -> None:
+        self._renamed += 1
+        suffix = f".{self._renamed}" if self.asked else ""
+        self.key, self.offset = f"g-{self.entry.id}-{self.entry.fence}{suffix}", 0
+
+    def too_long(self, most: int) -> bool:
+        if not most or self._bytes <= most:
+            return False
+        self.finish_reason = "length"
+        return True
+
+    def failed(self, sentence: str) -> None:
+        self.status, self.error = "failed", sentence  # type: ignore[assignment]
+
+    def end(self) -> dict[str, Any]:
+        timings = dict(self.timings or {})
+        if self.first_word_at:
+            timings["first_word_ms"] = round(1000 * (self.first_word_at - self.began_at), 1)
+        return {
+            "status": self.status,
+            "error": self.error,
+            "finish_reason": self.finish_reason,
+            "usage": self.usage,
+            "timings": timings or None,
+        }
+
+
+@contextlib.asynccontextmanager
+async def _first_word(
+    seconds: float, source: AbstractAsyncContextManager[AsyncIterator[Piece]]
+) -> AsyncIterator[AsyncIterator[Piece]]:
+    """The source, opened; a server that is busy sends no headers, so opening counts towards the first word."""
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            async with asyncio.timeout(seconds or None):
+                pieces = await stack.enter_async_context(source)
+        except TimeoutError:
+            raise ModelFailure(_silence(False)) from None
+        yield pieces
+
+
+def _silence(spoke: bool) -> str:
+    if spoke:
+        return "The model stopped in the middle of its answer. What was written so far is kept."
+    return "The model did not begin to answer in time. Please try again."

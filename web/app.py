@@ -1,0 +1,195 @@
+"""The web service: every URL, and what the app is made of."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TypedDict
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from kit import drain, ids
+from kit.logs import event
+from web import chats, messages, streams
+from web.answers import Answers
+from web.dbapi import Dbapi
+from web.errors import Failure, NotFound, Unavailable
+from web.guard import HEADERS, AllowedHosts, SameOrigin, SecurityHeaders
+from web.llama import Llama
+from web.log import Log
+from web.pages import Pages, is_htmx
+from web.sessions import Sessions
+from web.settings import Settings
+from web.watch import Watch
+
+EVENTS_RETRY_SECONDS = 0.25
+NOTICES = {
+    "ready": "",
+    "loading": "The model is still loading. The answer starts as soon as it is ready.",
+    "down": "The model server does not answer at the moment. Trying again …",
+}
+
+logger = logging.getLogger("web")
+
+
+class State(TypedDict):
+    settings: Settings
+    pages: Pages
+    sessions: Sessions
+    dbapi: Dbapi
+    llama: Llama
+    answers: Answers
+    watch: Watch
+    draining: asyncio.Event
+
+
+async def healthz(request: Request) -> Response:
+    return JSONResponse({"status": "alive"})
+
+
+async def readyz(request: Request) -> Response:
+    """Pages need the database; the model's state is told, but history is readable without it."""
+    body = {"status": "ready", "model": request.state["llama"].state}
+    try:
+        await request.state["dbapi"].ready()
+    except Failure as error:
+        body |= {"status": "not ready", "reason": getattr(error, "reason", "") or "the database service does not answer"}
+    return JSONResponse(body, 200 if body["status"] == "ready" else 503)
+
+
+ids.register()
+
+routes = [
+    Route("/", chats.home),
+    Route("/healthz", healthz),
+    Route("/readyz", readyz),
+    # Chats
+    Route("/chats", chats.create, methods=["POST"]),
+    Route("/chats/{chat_id:id}", chats.show),
+    Route("/chats/{chat_id:id}.json", chats.show_json),
+    Route("/chats/{chat_id:id}.md", chats.show_markdown),
+    Route("/chats/{chat_id:id}.txt", chats.show_text),
+    # Messages, and the answer to the last of them
+    Route("/chats/{chat_id:id}/messages", messages.create, methods=["POST"]),
+    Route("/chats/{chat_id:id}/messages/{message_id:id}/stream", streams.show),
+    Route("/chats/{chat_id:id}/messages/{message_id:id}/stop", messages.stop, methods=["POST"]),
+]
+
+
+class Static(StaticFiles):
+    """Addresses carry the content's version, so a browser need not ask twice."""
+
+    async def get_response(self, path: str, scope: dict[str, object]) -> Response:  # type: ignore[override]
+        response = await super().get_response(path, scope)
+        if response.status_code < 400 and b"v=" in scope["query_string"]:  # type: ignore[operator]
+            response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        return response
+
+
+def create_app(settings: Settings) -> Starlette:
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[State]:
+        pages, dbapi = Pages(), Dbapi(settings.dbapi_url, settings.dbapi_keys[0])
+        llama = Llama(settings.llama_url, settings.llama_api_key, settings.llama_slots)
+        watch = Watch(dbapi, lambda: NOTICES[llama.state])
+        log = Log(dbapi, settings.lease_seconds, settings.renew_seconds, settings.flush_seconds, watch.appended)
+        answers = Answers(settings, dbapi, llama, log)
+        with drain.on_signal() as draining:
+            tasks = [
+                asyncio.create_task(work)
+                for work in (llama.run(watch.all_changed), log.run(), watch.run(), answers.run(), hear(dbapi, watch, log, answers))
+            ]
+            leaving = asyncio.create_task(leave(draining, answers))
+            yield {
+                "settings": settings,
+                "pages": pages,
+                "sessions": Sessions(settings, dbapi),
+                "dbapi": dbapi,
+                "llama": llama,
+                "answers": answers,
+                "watch": watch,
+                "draining": draining,
+            }
+            draining.set()
+            await leaving
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        await llama.close()
+        await dbapi.close()
+
+    return Starlette(
+        routes=[*routes, Mount("/static", Static(directory=Path(__file__).parent / "static"))],
+        lifespan=lifespan,
+        middleware=[
+            Middleware(SecurityHeaders, secure=settings.secure),
+            Middleware(AllowedHosts, hostname=settings.hostname),
+            Middleware(SameOrigin, origin=settings.origin),
+        ],
+        exception_handlers={Failure: failed, HTTPException: refused, Exception: broken},
+    )
+
+
+async def hear(dbapi: Dbapi, watch: Watch, log: Log, answers: Answers) -> None:
+    """What dbapi tells of the log, passed on to who wants to know."""
+    while True:
+        with contextlib.suppress(Unavailable):
+            async for told in dbapi.events():
+                changed = told.get("log", {})
+                watch.changed(changed)
+                for generation_id, what in changed.items():
+                    if what.endswith(":stop"):
+                        log.ask_to_stop(generation_id)
+                if told.get("lost"):
+                    watch.all_changed()
+                if told.get("lost") or told.get("work") or any(":" in what for what in changed.values()):
+                    answers.look_for_work()
+        await asyncio.sleep(EVENTS_RETRY_SECONDS)
+
+
+async def leave(draining: asyncio.Event, answers: Answers) -> None:
+    """As soon as the process is asked to end, not when its last stream has: others can go on with the answers."""
+    await draining.wait()
+    await answers.hand_over()
+
+
+async def failed(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Failure)
+    if isinstance(error, Unavailable):
+        event(logger, "unavailable", logging.WARNING, reason=error.reason)
+    return sentence(request, error.status, error.sentence)
+
+
+async def refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    text = NotFound.sentence if error.status_code == 404 else "This is not possible here."
+    response = sentence(request, error.status_code, text)
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def broken(request: Request, error: Exception) -> Response:
+    response = sentence(request, 500, Failure.sentence)
+    response.headers.update(HEADERS)  # this answer is made outside of the layer that adds them
+    return response
+
+
+def sentence(request: Request, status: int, text: str) -> Response:
+    """An error where it is expected: a notice for htmx, a page for browsers, a line for others."""
+    pages: Pages = request.state["pages"]
+    if is_htmx(request):
+        response: Response = HTMLResponse(pages.html("errors/_notice.html", sentence=text), status)
+    elif "text/html" in request.headers.get("accept", ""):
+        response = HTMLResponse(pages.html("errors/page.html", sentence=text, status=status), status)
+    else:
+        response = PlainTextResponse(f"{text}\n", status)
+    if status == 503:
+        response.headers["Retry-After"] = "3"
+    return response

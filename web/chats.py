@@ -1,0 +1,118 @@
+"""Chats: the home page, and the chat page in its forms."""
+
+import re
+from typing import Any
+from uuid import UUID
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from kit.text import is_blank
+from web import blocks, forms
+from web.errors import NotFound, Refused
+from web.live import FINAL
+from web.pages import prefix
+
+NAME_CODE_POINTS = 100
+EXPORTED = ("id", "parent_id", "role", "content", "reasoning", "status", "error", "model", "usage", "timings", "created_at")
+EXPORT_HEADERS = {"Content-Security-Policy": "default-src 'none'; sandbox", "Cache-Control": "no-store", "Vary": "Cookie"}
+
+
+async def home(request: Request) -> Response:
+    session = await request.state["sessions"].find(request)
+    chats = await request.state["dbapi"].chats(session) if session else []
+    response = _home(request, chats)
+    request.state["sessions"].renew(request, response)
+    return response
+
+
+async def create(request: Request) -> Response:
+    """To the latest chat of this name, or to a new one."""
+    form = await forms.read(request)
+    username = form.get("username", "").strip()
+    if is_blank(username):
+        return _home(request, [], "Please enter a name, so that you find your chats again.", username, 422)
+    if len(username) > NAME_CODE_POINTS:
+        return _home(request, [], f"A name can have at most {NAME_CODE_POINTS} characters.", username, 422)
+    session, new_token = await request.state["sessions"].begin(request)
+    chat = None if form.get("new") == "1" or new_token else await _latest(request, session, username)
+    chat = chat or await _begin(request, session, username, form.get("model"))
+    response = RedirectResponse(f"/chats/{chat['id']}", 303)
+    if new_token:
+        request.state["sessions"].set(response, new_token)
+    return response
+
+
+async def show(request: Request) -> Response:
+    response = await page(request)
+    request.state["sessions"].renew(request, response)
+    return response
+
+
+async def page(request: Request, draft: str = "", notice: str = "", status: int = 200) -> Response:
+    """The chat page. `draft` is what its form holds, `notice` what is said about it."""
+    chat = await _chat(request)
+    for message in chat["messages"]:
+        message["is_live"] = message["status"] not in FINAL
+        if message["is_live"]:
+            message["snapshot"] = blocks.snapshot(message["content"], prefix(message["id"]))
+    return request.state["pages"].answer(request, "chats/show.html", status, chat=chat, draft=draft, notice=notice)  # type: ignore[no-any-return]
+
+
+async def show_json(request: Request) -> Response:
+    chat = await _chat(request)
+    messages = [{name: message[name] for name in EXPORTED} for message in chat["messages"]]
+    body = {"id": chat["id"], "title": chat["title"], "username": chat["username"], "created_at": chat["created_at"], "messages": messages}
+    return Response(orjson.dumps(body), media_type="application/json", headers=EXPORT_HEADERS | _attachment(chat, "json"))
+
+
+async def show_markdown(request: Request) -> Response:
+    chat = await _chat(request)
+    parts = [f"# {_line(chat['title'] or 'Chat')}", *(f"## {_speaker(chat, message)}\n\n{message['content']}" for message in chat["messages"])]
+    headers = EXPORT_HEADERS | _attachment(chat, "md")
+    return Response("\n\n".join(parts) + "\n", media_type="text/plain", headers=headers)
+
+
+async def show_text(request: Request) -> Response:
+    chat = await _chat(request)
+    parts = [f"{_speaker(chat, message)}:\n{message['content']}" for message in chat["messages"]]
+    headers = EXPORT_HEADERS | _attachment(chat, "txt")
+    return Response("\n\n".join(parts) + "\n", media_type="text/plain", headers=headers)
+
+
+def _home(request: Request, chats: list[Any], notice: str = "", username: str = "", status: int = 200) -> Response:
+    return request.state["pages"].answer(request, "chats/home.html", status, chats=chats, notice=notice, username=username)  # type: ignore[no-any-return]
+
+
+async def _latest(request: Request, session: UUID, username: str) -> Any:
+    try:
+        return await request.state["dbapi"].latest_chat(session, username)
+    except NotFound:
+        return None
+
+
+async def _begin(request: Request, session: UUID, username: str, model: str | None) -> Any:
+    settings = request.state["settings"]
+    messages = [{"role": "system", "content": settings.system_prompt}, {"role": "assistant", "content": settings.opening_message}]
+    if model and len(model) > 200:
+        raise Refused(422, "There is no such model.")
+    return await request.state["dbapi"].create_chat(session, username, model or None, [message for message in messages if message["content"]])
+
+
+async def _chat(request: Request) -> Any:
+    session = await request.state["sessions"].require(request)
+    return await request.state["dbapi"].chat(session, request.path_params["chat_id"])
+
+
+def _speaker(chat: Any, message: Any) -> str:
+    return _line(chat["username"]) if message["role"] == "user" else "Assistant"
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _attachment(chat: Any, kind: str) -> dict[str, str]:
+    name = re.sub(r"[^A-Za-z0-9]+", "-", chat["title"] or "").strip("-").lower()[:40] or "chat"
+    return {"Content-Disposition": f'attachment; filename="{name}.{kind}"'}

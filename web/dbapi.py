@@ -1,0 +1,148 @@
+"""The database service, as this one sees it. Every call has a deadline, and a failure is one of ours."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+from uuid import UUID
+
+import httpx
+import orjson
+
+from web.errors import NotFound, Refused, Unavailable
+
+CALL_SECONDS = 3.0
+EVENTS_SILENCE_SECONDS = 12.0  # it sends a heartbeat every 5
+
+logger = logging.getLogger("web.dbapi")
+
+
+class Dbapi:
+    def __init__(self, url: str, key: str) -> None:
+        self._http = httpx.AsyncClient(
+            base_url=url,
+            headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
+            timeout=httpx.Timeout(CALL_SECONDS, connect=1.0),
+            limits=httpx.Limits(max_connections=200, max_keepalive_connections=50),
+        )
+
+    # Sessions
+
+    async def create_session(self, token_hash: str) -> UUID:
+        return UUID((await self._call("POST", "/sessions", json={"token_hash": token_hash}))["session_id"])
+
+    async def find_session(self, token_hash: str) -> UUID | None:
+        try:
+            found = await self._call("POST", "/sessions/find", json={"token_hash": token_hash}, again=True)
+        except NotFound:
+            return None
+        return UUID(found["session_id"])
+
+    # Chats
+
+    async def create_chat(self, session: UUID, username: str, model: str | None, messages: list[dict[str, str]]) -> Any:
+        new = {"username": username, "model": model, "messages": messages}
+        return await self._call("POST", "/chats", session, json=new)
+
+    async def chats(self, session: UUID) -> list[Any]:
+        return list((await self._call("GET", "/chats", session, again=True))["chats"])
+
+    async def chat(self, session: UUID, chat_id: UUID) -> Any:
+        return await self._call("GET", f"/chats/{chat_id}", session, again=True)
+
+    async def latest_chat(self, session: UUID, username: str) -> Any:
+        return await self._call("GET", f"/chats/username/{_quote(username)}", session, again=True)
+
+    # Messages
+
+    async def create_turn(self, session: UUID, chat_id: UUID, turn: dict[str, Any]) -> Any:
+        again = bool(turn.get("message_id"))  # with the client's id it is the same turn, however often it is sent
+        return await self._call("POST", f"/chats/{chat_id}/turns", session, json=turn, again=again)
+
+    async def message(self, session: UUID, chat_id: UUID, message_id: UUID) -> Any:
+        return await self._call("GET", f"/chats/{chat_id}/messages/{message_id}", session, again=True)
+
+    async def prompt(self, session: UUID, chat_id: UUID, message_id: UUID) -> Any:
+        return await self._call("GET", f"/chats/{chat_id}/messages/{message_id}/prompt", session, again=True)
+
+    async def stop(self, session: UUID, chat_id: UUID, message_id: UUID) -> str:
+        stopped = await self._call("POST", f"/chats/{chat_id}/messages/{message_id}/stop", session, again=True)
+        return str(stopped["status"])
+
+    # The log
+
+    async def claim(self, owner: str, slots: int, lease: float) -> Any:
+        return await self._call("POST", "/generations/claim", json={"owner": owner, "slots": slots, "lease": lease})
+
+    async def append(self, entries: Sequence[tuple[Any, ...]], lease: float) -> tuple[set[str], set[str]]:
+        """Ids that were accepted, and those of them that were asked to stop."""
+        result = await self._call("POST", "/generations/append", json={"lease": lease, "entries": entries})
+        return set(result["ok"]), set(result["stop"])
+
+    async def finish(self, end: dict[str, Any]) -> bool:
+        return bool((await self._call("POST", "/generations/finish", json=end))["done"])
+
+    async def rename(self, generation_id: str, fence: int, key: str) -> bool:
+        new = {"id": generation_id, "fence": fence, "upstream_key": key}
+        return bool((await self._call("POST", "/generations/rename", json=new, again=True))["done"])
+
+    async def release(self, held: Sequence[tuple[str, int]]) -> int:
+        return int((await self._call("POST", "/generations/release", json={"entries": held}, again=True))["released"])
+
+    async def read(self, places: Sequence[tuple[str, int]]) -> Any:
+        return await self._call("POST", "/generations/read", json={"entries": places}, again=True)
+
+    async def events(self) -> AsyncIterator[dict[str, Any]]:
+        """Wake-ups, until the connection is lost: then Unavailable."""
+        try:
+            async with self._http.stream("GET", "/events", timeout=httpx.Timeout(CALL_SECONDS, read=EVENTS_SILENCE_SECONDS)) as response:
+                if response.status_code != 200:
+                    raise Unavailable
+                async for line in response.aiter_lines():
+                    yield orjson.loads(line)
+        except (httpx.HTTPError, orjson.JSONDecodeError) as error:
+            raise Unavailable from error
+        raise Unavailable
+
+    async def ready(self) -> None:
+        """Raises Unavailable with the reason."""
+        await self._call("GET", "/readyz")
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def _call(self, method: str, path: str, session: UUID | None = None, json: Any = None, again: bool = False) -> Any:
+        """With `again`, one more try if the answer was lost: only for what may happen twice."""
+        headers = {"X-Session-ID": str(session)} if session else {}
+        content = None if json is None else orjson.dumps(json)
+        for attempt in (1, 2):
+            try:
+                async with asyncio.timeout(CALL_SECONDS):
+                    response = await self._http.request(method, path, headers=headers, content=content)
+            except (httpx.HTTPError, TimeoutError) as error:
+                if again and attempt == 1 and not isinstance(error, TimeoutError | httpx.TimeoutException):
+                    continue
+                raise Unavailable from error
+            if response.status_code == 503 and again and attempt == 1:
+                continue
+            return self._result(response)
+
+    def _result(self, response: httpx.Response) -> Any:
+        if response.is_success:
+            return orjson.loads(response.content)
+        try:
+            detail = str(orjson.loads(response.content)["detail"])
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            detail = ""
+        if response.status_code == 404:
+            raise NotFound
+        if response.status_code in (401, 403) or response.status_code >= 500:
+            logger.error("dbapi answers %s: %s", response.status_code, detail)
+            raise Unavailable(detail)
+        raise Refused(response.status_code, detail)
+
+
+def _quote(text: str) -> str:
+    from urllib.parse import quote
+
+    return quote(text, safe="")

@@ -1,0 +1,43 @@
+"""What can go wrong, and what the visitor is told.
+
+Failure               a status and a sentence for the person in front of the page
+├── NotFound          404  not there, or not yours: nobody can tell which
+├── Refused           4xx  what was sent cannot be accepted; it is kept in the form
+└── Unavailable       503  the database service or the model server cannot be reached
+ModelFailure          in an answer, after its stream began: told in the answer's own place
+"""
+
+
+class Failure(Exception):
+    status = 500
+    sentence = "Something went wrong here. Please try again."
+
+    def __init__(self, sentence: str | None = None) -> None:
+        super().__init__(sentence or self.sentence)
+        self.sentence = sentence or self.sentence
+
+
+class NotFound(Failure):
+    status = 404
+    sentence = "There is no such page, or it belongs to another session."
+
+
+class Refused(Failure):
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+class Unavailable(Failure):
+    """The sentence shown is fixed: the reason goes to the log, not to the visitor."""
+
+    status = 503
+    sentence = "The database is not available at the moment. Nothing you wrote is lost: please send it again in a few seconds."
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__()
+        self.reason = reason
+
+
+class ModelFailure(Exception):
+    """The answer ends here, with this sentence under what was written so far."""

@@ -1,0 +1,137 @@
+"""An answer that somebody watches: its text so far, in steps that are rendered once for all viewers of this process."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from web import blocks
+from web.log import CONTENT
+
+STEP_SECONDS, LONGEST_STEP_SECONDS = 0.033, 0.150
+RENDERED_PER_SECOND = 250_000  # characters of the open block; a large one is rendered less often
+FINAL = frozenset(("complete", "stopped", "failed"))
+
+
+class Frame(NamedTuple):
+    """What viewers see from one step to the next. Equal frames look equal."""
+
+    seq: int
+    fence: int
+    place: blocks.Place
+    reasoning: int  # length of it
+    epoch: int  # another one: what was shown before is void
+    status: str
+    queue_place: int | None
+    notice: str
+
+    @property
+    def cursor(self) -> str:
+        return f"{self.seq}.{self.fence}"
+
+
+class Live:
+    def __init__(self, generation_id: str, message: dict[str, Any]) -> None:
+        self.id, self.message = generation_id, message
+        self.text = self.reasoning = ""
+        self.fence = 0
+        self.loaded = asyncio.Event()
+        self.viewers = 0
+        self.status, self.queue_place = str(message["status"]), None
+        self.notice = ""
+        self._marks: list[tuple[int, int, int]] = [(0, 0, 0)]  # after seq: fence, length of text, length of reasoning
+        self._epoch = 0
+        self._stepped = asyncio.Event()
+        self._stepped_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._rendered: dict[Any, Any] = {}
+        self.frame = self._frame(blocks.START)
+
+    @property
+    def last_seq(self) -> int:
+        return len(self._marks) - 1
+
+    def at(self, seq: int, fence: int) -> Frame | None:
+        """What a viewer saw whose last event had this id; None if this log knows no such event."""
+        if not 0 <= seq < len(self._marks) or self._marks[seq][0] != fence:
+            return None
+        _, length, reasoning = self._marks[seq]
+        place = blocks.place(self.text[:length])
+        return self.frame._replace(seq=seq, fence=fence, place=place, reasoning=reasoning, status="", queue_place=None, notice="")
+
+    # Growing
+
+    def extend(self, seq: int, fence: int, kind: int, text: str) -> bool:
+        """The next chunk; False if it is not the next one."""
+        if seq != len(self._marks):
+            return False
+        if kind == CONTENT:
+            self.text += text
+        else:
+            self.reasoning += text
+        self.fence = fence
+        self._marks.append((fence, len(self.text), len(self.reasoning)))
+        self._plan_step()
+        return True
+
+    def replace(self, chunks: list[tuple[int, int, int, str]]) -> None:
+        """The log as it is now (seq, fence, kind, text). What it doesn't have any more, viewers will see vanish."""
+        marks, text, reasoning = self._marks, self.text, self.reasoning
+        self._marks, self.text, self.reasoning = [(0, 0, 0)], "", ""
+        for chunk in chunks:
+            self.extend(*chunk)
+        if self._marks[: len(marks)] != marks or not self.text.startswith(text) or not self.reasoning.startswith(reasoning):
+            self._epoch += 1
+        self._plan_step()
+
+    def set_state(self, status: str, queue_place: int | None, notice: str) -> None:
+        if (status, queue_place, notice) != (self.status, self.queue_place, self.notice):
+            self.status, self.queue_place, self.notice = status, queue_place, notice
+            self._plan_step()
+
+    def finish(self, message: dict[str, Any]) -> None:
+        """The stored message is what counts."""
+        self.message = message
+        if (message["content"], message["reasoning"]) != (self.text, self.reasoning):
+            self.text, self.reasoning = message["content"], message["reasoning"]
+            self._epoch += 1
+        self.set_state(message["status"], None, "")
+
+    # Watching
+
+    async def next(self, seen: Frame | None) -> Frame:
+        """The newest frame, as soon as it is another than `seen`."""
+        while self.frame == seen:
+            await self._stepped.wait()
+        return self.frame
+
+    def rendered(self, key: Any, render: Callable[[], Any]) -> Any:
+        """Made once for all viewers who go the same step."""
+        if key not in self._rendered:
+            self._rendered[key] = render()
+        return self._rendered[key]
+
+    def _plan_step(self) -> None:
+        """Leading edge: at once after a pause, else when the pause is over."""
+        if self._timer:
+            return
+        pause = min(max(STEP_SECONDS, (len(self.text) - self.frame.place.boundary) / RENDERED_PER_SECOND), LONGEST_STEP_SECONDS)
+        delay = self._stepped_at + pause - time.monotonic()
+        if delay <= 0 or self.status in FINAL:
+            self._step()
+        else:
+            self._timer = asyncio.get_running_loop().call_later(delay, self._step)
+
+    def _step(self) -> None:
+        self._timer = None
+        since = self.frame.place if self.frame.epoch == self._epoch else blocks.START
+        frame = self._frame(blocks.place(self.text, since))
+        if frame != self.frame:
+            self.frame, self._stepped_at = frame, time.monotonic()
+            self._rendered.clear()
+            stepped, self._stepped = self._stepped, asyncio.Event()
+            stepped.set()
+
+    def _frame(self, place: blocks.Place) -> Frame:
+        fence = self._marks[-1][0]
+        return Frame(self.last_seq, fence, place, len(self.reasoning), self._epoch, self.status, self.queue_place, self.notice)

@@ -1,0 +1,259 @@
+"""The model server, as this service sees it: its health, and answers as a stream of pieces.
+
+llama.cpp can do more than other OpenAI-compatible servers: it tells its slots, and it keeps a stream for whoever
+comes back (`X-Conversation-Id`). What a server lacks is done without.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Literal, NamedTuple
+
+import httpx
+import orjson
+
+from kit.text import clean
+
+CONNECT_SECONDS = 2.0
+ASK_SECONDS = 3.0
+READY_CHECK_SECONDS, DOUBT_CHECK_SECONDS = 5.0, 0.5
+LONGEST_EVENT = 1_000_000  # bytes; a model server that sends more without an event's end is broken
+
+Health = Literal["ready", "loading", "down"]
+logger = logging.getLogger("web.llama")
+
+
+class Piece(NamedTuple):
+    """What one event of the stream added. `offset` counts the stream's bytes up to this event's end."""
+
+    offset: int
+    content: str = ""
+    reasoning: str = ""
+    finish_reason: str | None = None
+    usage: dict[str, Any] | None = None
+    timings: dict[str, Any] | None = None
+    done: bool = False
+
+
+class ModelError(Exception):
+    """Base of what can go wrong between us and the model server."""
+
+
+class Unreachable(ModelError):
+    """Nobody is there, or the connection broke: it may come back."""
+
+
+class Loading(ModelError):
+    """It is there and still reads its model."""
+
+
+class Gone(ModelError):
+    """The stream that was asked for is not kept (any more)."""
+
+
+class Rejected(ModelError):
+    """It will not do it, and asking again will not help. `sentence` is for the user."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+
+
+class Llama:
+    def __init__(self, url: str, key: str, slots: int) -> None:
+        self._root = url.rstrip("/").removesuffix("/v1").rstrip("/")
+        self._default_slots = slots
+        self._http = httpx.AsyncClient(
+            headers={"Authorization": f"Bearer {key}"} if key else {},
+            timeout=httpx.Timeout(None, connect=CONNECT_SECONDS, pool=None),  # the caller watches the stream itself
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
+        )
+        self.slots = slots
+        self.keeps_streams = False  # learned from /props: only llama.cpp has it
+        self.state: Health = "down"
+        self._doubted = asyncio.Event()
+
+    async def run(self, on_change: Callable[[], None]) -> None:
+        """Keeps `state` true: asks now and then, and often while the server is not ready."""
+        while True:
+            state = await self.health()
+            if state != self.state:
+                if state == "ready":
+                    await self.learn()
+                self.state = state
+                on_change()
+            self._doubted.clear()
+            try:
+                async with asyncio.timeout(READY_CHECK_SECONDS if state == "ready" else DOUBT_CHECK_SECONDS):
+                    await self._doubted.wait()
+            except TimeoutError:
+                pass
+
+    def doubt(self) -> None:
+        """A request has failed: look again now."""
+        self._doubted.set()
+
+    async def health(self) -> Health:
+        """Asks /health, or /v1/models where there is none."""
+        try:
+            answer = await self._get("/health")
+            if answer.status_code == 404:
+                answer = await self._get("/v1/models")
+        except httpx.HTTPError:
+            return "down"
+        if answer.status_code == 503:
+            return "loading"
+        return "ready" if answer.is_success else "down"
+
+    async def learn(self) -> None:
+        """What this server can do."""
+        try:
+            answer = await self._get("/props")
+            properties = orjson.loads(answer.content) if answer.is_success else {}
+            self.keeps_streams = "total_slots" in properties
+            self.slots = int(properties.get("total_slots") or self._default_slots)
+        except (httpx.HTTPError, ValueError, TypeError, AttributeError):
+            self.keeps_streams, self.slots = False, self._default_slots
+
+    @asynccontextmanager
+    async def ask(self, request: dict[str, Any], key: str) -> AsyncIterator[AsyncIterator[Piece]]:
+        """Asks for an answer. Raises a ModelError, also while reading."""
+        body = orjson.dumps({**request, "stream": True, "stream_options": {"include_usage": True}})
+        headers = {"Content-Type": "application/json", "Accept": "text/event-stream", "X-Conversation-Id": key}
+        async with self._stream("POST", "/v1/chat/completions", content=body, headers=headers) as response:
+            yield _pieces(response, 0)
+
+    @asynccontextmanager
+    async def resume(self, key: str, offset: int) -> AsyncIterator[AsyncIterator[Piece]]:
+        """The stream of an earlier `ask`, from this byte on. Raises Gone if it is not kept, or another ModelError."""
+        async with self._stream("GET", "/v1/stream", params={"conv_id": key, "from": str(offset)}) as response:
+            yield _pieces(response, offset)
+
+    async def forget(self, key: str) -> None:
+        """Stops the stream of this name, and lets the server drop what it kept of it."""
+        if not self.keeps_streams:
+            return
+        try:
+            await self._http.delete(f"{self._root}/v1/stream", params={"conv_id": key}, timeout=ASK_SECONDS)
+        except httpx.HTTPError as error:
+            logger.warning("could not end a stream: %s", type(error).__name__)
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def _get(self, path: str) -> httpx.Response:
+        return await self._http.get(self._root + path, timeout=ASK_SECONDS)
+
+    @asynccontextmanager
+    async def _stream(self, method: str, path: str, **options: Any) -> AsyncIterator[httpx.Response]:
+        try:
+            async with self._http.stream(method, self._root + path, **options) as response:
+                if response.status_code != 200:
+                    await response.aread()
+                    raise _refusal(response, kept=method == "GET")
+                yield response
+        except httpx.HTTPError as error:
+            raise Unreachable(type(error).__name__) from error
+
+
+def _refusal(response: httpx.Response, kept: bool) -> ModelError:
+    """What a status other than 200 means, without showing the server's own words but where they help."""
+    status, kind = response.status_code, _error_type(response.content)
+    if kept and status in (400, 404):
+        return Gone()
+    if status == 503:
+        return Loading()
+    if kind == "exceed_context_size_error":
+        return Rejected("This chat has become longer than the model can remember. Please start a new chat.")
+    if status in (401, 403):
+        return Rejected("The model server refuses our key. Whoever runs this server has to set LLAMA_API_KEY.")
+    if status == 429:
+        return Rejected("The model server has too much to do. Please try again in a moment.")
+    if status >= 500:
+        return Rejected("The model server failed while it read the question. Please try again.")
+    return Rejected("The model server does not accept this request.")
+
+
+def _error_type(body: bytes) -> str:
+    try:
+        return str(orjson.loads(body)["error"]["type"])
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
+async def _pieces(response: httpx.Response, offset: int) -> AsyncIterator[Piece]:
+    """Events of the byte stream, whole ones only. Ends after [DONE]; raises Unreachable if the stream ends before."""
+    buffer, halves = b"", _SurrogateHalves()
+    async for data in response.aiter_raw():
+        buffer += data
+        if len(buffer) > LONGEST_EVENT:
+            raise Rejected("The model server sent something that is no answer.")
+        while (cut := _event_end(buffer)) > 0:
+            event, buffer = buffer[:cut], buffer[cut:]
+            offset += cut
+            piece = _piece(event, offset, halves)
+            if piece:
+                yield piece
+                if piece.done:
+                    return
+    raise Unreachable("the stream ended early")
+
+
+def _event_end(buffer: bytes) -> int:
+    """Length of the first whole event with its blank line, else 0. llama.cpp ends lines with LF, others may use CRLF."""
+    lf, crlf = buffer.find(b"\n\n"), buffer.find(b"\r\n\r\n")
+    if crlf >= 0 and (lf < 0 or crlf < lf):
+        return crlf + 4
+    return lf + 2 if lf >= 0 else 0
+
+
+def _piece(event: bytes, offset: int, halves: "_SurrogateHalves") -> Piece | None:
+    lines = [line[5:].strip() for line in event.splitlines() if line.startswith(b"data:")]
+    if not lines:
+        return None  # a comment: the server's ping
+    data = b"\n".join(lines)
+    if data == b"[DONE]":
+        return Piece(offset, content=halves.rest(), done=True)
+    try:
+        body = _loads(data)
+        if "error" in body:
+            raise Rejected("The model server broke off this answer.")
+        choice = (body.get("choices") or [{}])[0]
+        delta = choice.get("delta") or {}
+        return Piece(
+            offset,
+            content=halves.join(delta.get("content") or ""),
+            reasoning=clean(delta.get("reasoning_content") or ""),
+            finish_reason=choice.get("finish_reason"),
+            usage=body.get("usage"),
+            timings=body.get("timings"),
+        )
+    except (ValueError, TypeError, AttributeError, KeyError, IndexError, RecursionError) as error:
+        raise Rejected("The model server sent something that is no answer.") from error
+
+
+def _loads(data: bytes) -> Any:
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return json.loads(data)  # it accepts half a character, which some servers send when a token ends in its middle
+
+
+class _SurrogateHalves:
+    """Joins a character whose two halves came in two events; a half that stays alone becomes U+FFFD."""
+
+    def __init__(self) -> None:
+        self._half = ""
+
+    def join(self, text: str) -> str:
+        text, self._half = self._half + text, ""
+        if text and "\ud800" <= text[-1] <= "\udbff":
+            text, self._half = text[:-1], text[-1]
+        if not text.isascii():
+            text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return clean(text)
+
+    def rest(self) -> str:
+        return clean(self._half)

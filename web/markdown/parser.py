@@ -1,0 +1,63 @@
+"""comrak: the dialect we speak, and which lines of a text are which top-level block."""
+
+import re
+from typing import NamedTuple
+
+import comrak
+
+_EXTENSIONS = comrak.ExtensionOptions(table=True, tasklist=True, strikethrough=True, autolink=True, footnotes=True)
+_IN_PLACE = comrak.ParseOptions(leave_footnote_definitions=True)
+_PARSE = comrak.ParseOptions()
+_ESCAPE = comrak.RenderOptions(escape=True)
+_POSITIONS = comrak.RenderOptions(escape=True, sourcepos=True)
+
+# comrak indents its XML by two spaces a level and escapes every `<` of the text.
+_TOP_LEVEL = re.compile(r'\n  <(\w+) sourcepos="(\d+):\d+-(\d+):')
+_FOOTNOTE = re.compile(r'\n +<footnote_definition sourcepos="(\d+):(\d+)-')
+_LINE_END = re.compile("\n")
+
+
+class Block(NamedTuple):
+    kind: str  # as comrak calls it: paragraph, list, code_block, html_block, footnote_definition, ...
+    first: int  # index of its first line
+    last: int  # and of its last
+
+
+def unix(text: str) -> str:
+    """`text` with line ends as everything here expects them: a lone newline."""
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
+def to_html(text: str) -> str:
+    """HTML in which all HTML of the text is escaped; not yet safe, see `rendering`."""
+    return comrak.markdown_to_html(_from_second_line(text), _EXTENSIONS, _PARSE, _ESCAPE)
+
+
+def blocks(text: str) -> list[Block]:
+    """The top-level blocks in order. Reference definitions are in none of them, or at the head of a paragraph."""
+    return [Block(kind, int(first) - 2, int(last) - 2) for kind, first, last in _TOP_LEVEL.findall(_xml(text))]
+
+
+def footnotes(text: str) -> list[int]:
+    """The offsets of all footnote definitions, wherever they stand."""
+    starts = [*line_starts(text), len(text)]
+    found = []
+    for line, column in _FOOTNOTE.findall(_xml(text)):
+        start, end = starts[int(line) - 2 : int(line)]
+        found.append(start + len(text[start:end].encode()[: int(column) - 1].decode(errors="ignore")))  # columns are bytes
+    return found
+
+
+def line_starts(text: str) -> list[int]:
+    """The offset of each line, and of the end."""
+    starts = [0, *(end.end() for end in _LINE_END.finditer(text))]
+    return starts if starts[-1] == len(text) else [*starts, len(text)]
+
+
+def _xml(text: str) -> str:
+    return comrak.markdown_to_xml(_from_second_line(text), _EXTENSIONS, _IN_PLACE, _POSITIONS)
+
+
+def _from_second_line(text: str) -> str:
+    # A byte order mark is skipped at the very start only; no part of a text may differ from the whole.
+    return "\n" + text

@@ -1,0 +1,86 @@
+"""Messages: sending one, which starts its answer, and stopping that answer."""
+
+from typing import Any
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from kit.text import is_blank
+from web import chats, forms
+from web.errors import Failure, NotFound, Refused, Unavailable
+from web.pages import is_htmx
+
+
+async def create(request: Request) -> Response:
+    """Stores the message and starts its answer."""
+    session = await request.state["sessions"].require(request)
+    form = await forms.read(request)
+    content = form.get("content", "")
+    try:
+        turn = await _turn(request, session, form, content)
+    except NotFound:
+        raise
+    except Failure as error:
+        return await _refused(request, content, error)
+    if turn["claimed"]:
+        request.state["answers"].begin(turn["claimed"])
+    elif turn["created"]:
+        request.state["answers"].look_for_work()
+    chat_id = request.path_params["chat_id"]
+    if not is_htmx(request):
+        return RedirectResponse(f"/chats/{chat_id}#message-{turn['assistant']['id']}", 303)
+    if not turn["created"]:  # it is on the page already, or should be: show the page as it is
+        return Response(status_code=204, headers={"HX-Refresh": "true"})
+    turn["assistant"] |= {"is_live": True, "snapshot": None}
+    return request.state["pages"].answer(request, "messages/_turn.html", 201, chat_id=chat_id, turn=turn)  # type: ignore[no-any-return]
+
+
+async def stop(request: Request) -> Response:
+    """Stops an answer and keeps its text; a finished one stays as it is."""
+    session = await request.state["sessions"].require(request)
+    chat_id, message_id = request.path_params["chat_id"], request.path_params["message_id"]
+    await request.state["dbapi"].stop(session, chat_id, message_id)
+    if is_htmx(request):
+        return Response(status_code=204)
+    return RedirectResponse(f"/chats/{chat_id}#message-{message_id}", 303)
+
+
+async def _turn(request: Request, session: UUID, form: dict[str, str], content: str) -> Any:
+    most = request.state["settings"].message_code_points
+    if is_blank(content):
+        raise Refused(422, "Please write a message first.")
+    if most and len(content) > most:
+        raise Refused(413, f"This message has {len(content):,} characters, {most:,} are possible. Please shorten it, or send it in parts.")
+    turn = {
+        "content": content,
+        "message_id": _id(form.get("message_id")),
+        "parent_id": _id(form.get("parent_id")),
+        "claim": request.state["answers"].claim(),
+    }
+    return await request.state["dbapi"].create_turn(session, request.path_params["chat_id"], turn)
+
+
+def _id(text: str | None) -> str | None:
+    """Raises Refused for what is given but no id."""
+    if not text:
+        return None
+    try:
+        return str(UUID(text))
+    except ValueError as error:
+        raise Refused(422, "This form is damaged. Please reload the page.") from error
+
+
+async def _refused(request: Request, content: str, error: Failure) -> Response:
+    """The sentence, and what was typed still in its place: htmx leaves it there, without htmx the page comes with it."""
+    pages = request.state["pages"]
+    headers = {"Retry-After": "3"} if isinstance(error, Unavailable) else {}
+    if is_htmx(request):
+        return HTMLResponse(pages.html("errors/_notice.html", sentence=error.sentence), error.status, headers)
+    try:
+        response = await chats.page(request, content, error.sentence, error.status)
+    except Failure:
+        html = pages.html("errors/resend.html", sentence=error.sentence, content=content, chat_id=request.path_params["chat_id"])
+        response = HTMLResponse(html, error.status)
+    response.headers.update(headers)
+    return response

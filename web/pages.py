@@ -1,0 +1,51 @@
+"""Templates, and what all of them may use."""
+
+import hashlib
+import uuid
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+
+from web.markdown import render
+
+HERE = Path(__file__).parent
+VERSION_CHARACTERS = 10
+
+
+class Pages:
+    def __init__(self) -> None:
+        self._versions: dict[str, str] = {}
+        self._environment = Environment(
+            loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        )
+        self._environment.globals.update(static=self.static, new_id=lambda: str(uuid.uuid4()), rendered=rendered)
+
+    def static(self, name: str) -> str:
+        """The address of a static file, which changes with its content and so may be cached for ever."""
+        if name not in self._versions:
+            self._versions[name] = hashlib.sha256((HERE / "static" / name).read_bytes()).hexdigest()[:VERSION_CHARACTERS]
+        return f"/static/{name}?v={self._versions[name]}"
+
+    def html(self, template: str, **values: Any) -> str:
+        return self._environment.get_template(template).render(values)
+
+    def answer(self, request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+        return HTMLResponse(self.html(template, **values), status)
+
+
+def prefix(message_id: str) -> str:
+    """What the ids inside a message's content begin with, so that no two on a page are the same."""
+    return f"message-{message_id}-"
+
+
+def rendered(message: dict[str, Any]) -> Markup:
+    """A finished message's content. The renderer's output is safe: it ends with a sanitiser."""
+    return Markup(render(message["content"], prefix(message["id"])))  # noqa: S704
+
+
+def is_htmx(request: Request) -> bool:
+    return request.headers.get("hx-request") == "true"

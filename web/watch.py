@@ -1,0 +1,123 @@
+"""Which answers somebody watches, and how this process learns that they grew.
+
+Chunks that this process writes are shown as soon as they are in the log. Of all others dbapi tells, through one stream
+of events for the whole process; what grew is then read from the log in one request. Once a second everything is asked
+for again, in case a wake-up was lost.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+from uuid import UUID
+
+from web.dbapi import Dbapi
+from web.errors import Failure
+from web.live import FINAL, Live
+from web.log import Chunk
+
+POLL_SECONDS = 1.0
+RETRY_SECONDS = 0.25
+
+logger = logging.getLogger("web.watch")
+
+
+class Watch:
+    def __init__(self, dbapi: Dbapi, notice: Callable[[], str]) -> None:
+        self._dbapi, self._notice = dbapi, notice
+        self._lives: dict[str, Live] = {}
+        self._dirty: set[str] = set()
+        self._wake = asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def open(self, session: UUID, chat_id: UUID, message: dict[str, Any]) -> AsyncIterator[Live]:
+        """The live answer of this message, for as long as somebody watches it."""
+        generation_id = message["generation_id"]
+        live = self._lives.get(generation_id)
+        if live is None:
+            live = self._lives[generation_id] = Live(generation_id, message | {"session": session, "chat_id": chat_id})
+            self._look_at(generation_id)
+        live.viewers += 1
+        try:
+            await live.loaded.wait()
+            yield live
+        finally:
+            live.viewers -= 1
+            if not live.viewers and self._lives.get(generation_id) is live:
+                del self._lives[generation_id]
+
+    def appended(self, generation_id: str, chunk: Chunk) -> None:
+        """This process has written a chunk."""
+        live = self._lives.get(generation_id)
+        if live and live.loaded.is_set():
+            if chunk.fence != live.fence and live.last_seq:
+                self._look_at(generation_id)  # somebody else wrote before: see whether it is still there
+            elif not live.extend(chunk.seq, chunk.fence, chunk.kind, chunk.text):
+                self._look_at(generation_id)
+            elif live.status == "queued":
+                self._look_at(generation_id)
+
+    def changed(self, changed: dict[str, str]) -> None:
+        """dbapi tells: id -> "seq", or "seq:status"."""
+        for generation_id, what in changed.items():
+            if live := self._lives.get(generation_id):
+                seq, _, status = what.partition(":")
+                if status or not seq.isdecimal() or int(seq) > live.last_seq:
+                    self._look_at(generation_id)
+
+    def all_changed(self) -> None:
+        """Wake-ups may have been lost, or the model server changed its state."""
+        self._dirty.update(self._lives)
+        self._wake.set()
+
+    def _look_at(self, generation_id: str) -> None:
+        self._dirty.add(generation_id)
+        self._wake.set()
+
+    async def run(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(POLL_SECONDS):
+                    await self._wake.wait()
+            except TimeoutError:
+                self._dirty.update(self._lives)
+            self._wake.clear()
+            ids, self._dirty = self._dirty & self._lives.keys(), set()
+            try:
+                if ids:
+                    await self._read([self._lives[id] for id in ids])
+            except Failure:
+                self._dirty |= ids
+                await asyncio.sleep(RETRY_SECONDS)
+            except Exception:
+                logger.exception("reading the log failed")
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _read(self, lives: list[Live]) -> None:
+        log = await self._dbapi.read([(live.id, live.last_seq) for live in lives])
+        chunks: dict[str, list[tuple[int, int, int, str]]] = {}
+        for generation_id, *chunk in log["chunks"]:
+            chunks.setdefault(generation_id, []).append(tuple(chunk))
+        states = {state["id"]: state for state in log["states"]}
+        for live in lives:
+            await self._bring_up_to_date(live, states.get(live.id), chunks.get(live.id, []))
+
+    async def _bring_up_to_date(self, live: Live, state: dict[str, Any] | None, chunks: list[tuple[int, int, int, str]]) -> None:
+        if state is None:  # deleted while it was watched
+            live.finish(live.message | {"status": "stopped", "content": live.text, "reasoning": live.reasoning})
+            return
+        if live.last_seq and state["fence"] != live.fence and state["status"] not in FINAL:
+            whole = await self._dbapi.read([(live.id, 0)])
+            live.replace([tuple(chunk[1:]) for chunk in whole["chunks"]])
+            live.fence = state["fence"]
+        else:
+            for chunk in chunks:
+                live.extend(*chunk)
+        if state["status"] in FINAL:
+            message = live.message
+            with contextlib.suppress(Failure):
+                live.finish(message | await self._dbapi.message(message["session"], message["chat_id"], UUID(message["id"])))
+        else:
+            live.set_state(state["status"], state["place"], "" if live.last_seq else self._notice())
+        live.loaded.set()
