@@ -1,0 +1,1 @@
+"""`make dev`: the whole system on one machine, without containers."""

@@ -1,0 +1,33 @@
+"""`python -m dev`: everything Runnel needs, on this machine, until Ctrl-C."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from dev import ports, settings
+from dev.house import House
+from dev.rundir import RunDir
+from dev.supervisor import Supervisor
+from dev.terminal import StartError, fail
+from kit.settings import SettingsError
+from llama.model import ModelError
+
+
+def main() -> int:
+    try:
+        given = settings.read()
+        os.environ["DATA_DIR"] = str(given.data_dir)  # for whoever asks from another folder
+        os.chdir(Path(__file__).parent.parent)
+        run = RunDir(given.data_dir / "run")
+        with run.locked():
+            run.end_leftovers()
+            ports.refuse_taken(given.bind, given.port)
+            asyncio.run(Supervisor(House(given, run)).run())
+    except (SettingsError, StartError, ModelError) as error:
+        return fail(error)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,50 @@
+"""What `make dev` can be told: one line for each environment variable, with its default."""
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from kit import settings
+from kit.settings import SettingsError
+
+
+@dataclass(frozen=True)
+class Settings:
+    port: int = 8080
+    bind: str = "127.0.0.1"
+    public_url: str = ""  # http://127.0.0.1:PORT
+    data_dir: Path = Path(".data")
+    web_replicas: int = 1
+    dbapi_replicas: int = 1
+    database_url: str = ""  # who owns the tables; empty: an embedded PostgreSQL
+    dbapi_database_url: str = ""  # the login dbapi uses; empty: made from the owner's
+    llama_url: str = ""  # empty: a local llama.cpp
+    llama_api_key: str = ""
+    llama_slots: int = 4
+    body_bytes: int = 400_000  # of a request; 0: no limit
+    streams_per_address: int = 100  # open at the same time; 0: no limit
+
+
+RANGES = {
+    "port": range(1, 65536),
+    "web_replicas": range(1, 65),
+    "dbapi_replicas": range(1, 65),
+    "llama_slots": range(1, 257),
+    "body_bytes": range(2**31),
+    "streams_per_address": range(65536),
+}
+
+
+def read(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Raises SettingsError, whose message is a sentence for the terminal."""
+    given = settings.read(Settings, environ)
+    for name, allowed in RANGES.items():
+        if getattr(given, name) not in allowed:
+            raise SettingsError(f"{name.upper()} must be from {allowed.start} to {allowed.stop - 1}, not {getattr(given, name)}")
+    return dataclasses.replace(
+        given,
+        public_url=given.public_url.rstrip("/") or f"http://127.0.0.1:{given.port}",
+        data_dir=given.data_dir.expanduser().absolute(),
+    )

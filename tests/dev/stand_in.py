@@ -1,0 +1,28 @@
+"""Stands in for web and dbapi, and for alembic: the supervisor's tests copy it into a tree of their own.
+
+Run as `python -m web` it answers every GET with {"model": "ready"}, unless told otherwise by the environment.
+"""
+
+import http.server
+import json
+import os
+import sys
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        body = json.dumps({"model": "ready", "pid": os.getpid()}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def serve(service: str) -> None:
+    if os.environ.get("BROKEN") == service:
+        sys.exit(f"{service} is broken on purpose")
+    host, port = os.environ[f"{service}_HOST"], int(os.environ[f"{service}_PORT"])
+    http.server.ThreadingHTTPServer((host, port), Handler).serve_forever()

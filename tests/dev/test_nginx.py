@@ -1,0 +1,215 @@
+"""The public door, with the real nginx and a server behind it that tells what it was asked."""
+
+import asyncio
+import json
+import signal
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+
+from dev import nginx, ports, process, settings
+from web import guard
+
+STREAM = "/chats/1/messages/2/stream"
+STRICT = {name.lower(): value for name, value in guard.HEADERS.items()}  # what web says of its own pages
+
+
+@dataclass
+class Upstream:
+    """Answers every request with the headers it got, as JSON, or as told."""
+
+    status: str = "200 OK"
+    kind: str = "application/json"
+    body: bytes = b""
+    port: int = field(default_factory=lambda: ports.free(None, set()))
+    asked: list[str] = field(default_factory=list)
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            line, *headers = head.strip().split("\r\n")
+            self.asked.append(line)
+            if self.status == "drop":
+                return
+            body = self.body or json.dumps({name.lower(): text for name, text in (each.split(": ", 1) for each in headers)}).encode()
+            start = f"HTTP/1.1 {self.status}\r\nContent-Type: {self.kind}\r\nConnection: close\r\n\r\n"
+            writer.write(start.encode() + body)
+            await writer.drain()
+            if self.kind == "text/event-stream":
+                await asyncio.sleep(30)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return
+        finally:
+            writer.close()
+
+
+@asynccontextmanager
+async def door(*upstreams: Upstream, log: Path | None = None, **environ: str) -> AsyncIterator[httpx.AsyncClient]:
+    """nginx in front of these; those with the status "down" are not there."""
+    port = ports.free(None, {each.port for each in upstreams})
+    servers = [await asyncio.start_server(each.answer, "127.0.0.1", each.port) for each in upstreams if each.status != "down"]
+    with tempfile.TemporaryDirectory(prefix="runnel nginx ") as name:
+        folder = Path(name)
+        nginx.write_public(folder, settings.read({"PORT": str(port)} | environ), [f"127.0.0.1:{each.port}" for each in upstreams])
+        running = await process.start(nginx.command(folder), log or folder / "log", {}, folder)
+        try:
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+                for _ in range(200):
+                    try:
+                        (await asyncio.open_connection("127.0.0.1", port))[1].close()
+                        break
+                    except OSError:
+                        await asyncio.sleep(0.02)
+                yield client
+        finally:
+            await process.stop(running, signal.SIGTERM)
+            for server in servers:
+                server.close()
+
+
+def test_accepts_its_configuration_for_any_number_of_servers(tmp_path: Path) -> None:
+    nginx.write_public(tmp_path / "one", settings.read({"STREAMS_PER_ADDRESS": "0"}), ["127.0.0.1:20001"])
+    nginx.write_public(tmp_path / "three", settings.read({"BIND": "::1"}), [f"127.0.0.1:2000{number}" for number in range(3)])
+    nginx.write_inner(tmp_path / "inner", "127.0.0.1:20100", ["127.0.0.1:20101", "127.0.0.1:20102"])
+
+    for name in ("one", "three", "inner"):
+        result = subprocess.run([*nginx.command(tmp_path / name), "-t"], capture_output=True, text=True, check=False)
+        assert result.returncode == 0, result.stderr
+        assert "[warn]" not in result.stderr
+
+
+async def test_what_the_outside_says_about_itself_is_overwritten() -> None:
+    lies = {
+        "X-Forwarded-For": "1.2.3.4",
+        "X-Session-ID": "someone",
+        "Remote-User": "root",
+        "X-Request-ID": "x",
+        "X-Forwarded-Proto": "gopher",
+    }
+    async with door(Upstream(), PUBLIC_URL="https://chat.example") as client:
+        answer = await client.get(
+            "/", headers=lies | {"X-User": "root", "X-Forwarded-User": "root", "x_session_id": "x", "Host": "chat.example"}
+        )
+
+    got = answer.json()
+    assert got["host"] == "chat.example"
+    assert got["x-forwarded-for"] == "127.0.0.1"
+    assert got["x-forwarded-proto"] == "https"
+    assert len(got["x-request-id"]) == 32
+    assert not {"x-session-id", "remote-user", "x-user", "x-forwarded-user", "x_session_id"} & {name for name, text in got.items() if text}
+
+
+@pytest.mark.parametrize(("path", "kind"), [("/", "text/html; charset=utf-8"), (STREAM, "text/plain; charset=utf-8")])
+async def test_a_missing_web_is_explained_with_the_headers_of_every_page(path: str, kind: str) -> None:
+    async with door(Upstream("down"), PUBLIC_URL="https://chat.example") as client:
+        answer = await client.get(path)
+
+    assert answer.status_code == 502
+    assert answer.headers["content-type"] == kind
+    assert answer.headers["retry-after"] == "2"
+    assert "what you typed is still in your browser" in answer.text
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert answer.headers["strict-transport-security"].startswith("max-age=31536000")
+    assert "nginx/" not in answer.headers["server"]
+    if path == "/":
+        assert STRICT.items() <= dict(answer.headers).items()
+
+
+async def test_the_error_page_finds_its_style_sheet_without_web() -> None:
+    async with door(Upstream("down")) as client:
+        page, style = await client.get("/"), await client.get("/sorry.css")
+
+    assert 'href="/sorry.css"' in page.text
+    assert (style.status_code, style.headers["content-type"]) == (200, "text/css")
+
+
+async def test_requests_too_large_are_refused_with_a_sentence() -> None:
+    async with door(Upstream()) as client:
+        body = await client.post("/chats", content=b"x" * 600_000)
+        header = await client.get("/", headers={"Cookie": "x" * 9000})
+        address = await client.get("/" + "x" * 9000)
+
+    assert (body.status_code, header.status_code, address.status_code) == (413, 400, 414)
+    assert "too long" in address.text
+    assert "go back and shorten it" in body.text
+    assert all(STRICT.items() <= dict(each.headers).items() for each in (body, header, address))
+
+
+async def test_what_web_says_itself_is_passed_on_untouched() -> None:
+    async with door(Upstream("503 Service Unavailable", body=b'{"model": "down"}')) as client:
+        answer = await client.get("/readyz")
+
+    assert (answer.status_code, answer.json()) == (503, {"model": "down"})
+
+
+@pytest.mark.parametrize("trouble", ["down", "drop", "503 Service Unavailable"])
+async def test_a_page_is_asked_of_another_server_when_one_fails(trouble: str) -> None:
+    async with door(Upstream(trouble), Upstream()) as client:
+        codes = {(await client.get("/")).status_code for _ in range(6)}
+
+    assert codes == {200}
+
+
+async def test_a_post_that_reached_a_server_is_never_sent_to_another() -> None:
+    servers = Upstream("drop"), Upstream("drop")
+    async with door(*servers) as client:
+        answer = await client.post("/chats", data={"username": "ada"})
+
+    assert answer.status_code == 502
+    assert sum(len(each.asked) for each in servers) == 1
+
+
+async def test_a_post_that_reached_nobody_is_sent_to_another() -> None:
+    async with door(Upstream("down"), Upstream()) as client:
+        codes = {(await client.post("/chats", data={"username": "ada"})).status_code for _ in range(4)}
+
+    assert codes == {200}
+
+
+async def test_an_event_arrives_at_once_and_uncompressed() -> None:
+    event = b"data: " + b"x" * 2000 + b"\n\n"
+    async with (
+        door(Upstream(kind="text/event-stream", body=event)) as client,
+        asyncio.timeout(5),
+        client.stream("GET", STREAM, headers={"Accept-Encoding": "gzip"}) as answer,
+    ):
+        got = b""
+        async for part in answer.aiter_raw():
+            got += part
+            if got == event:
+                break
+
+    assert "content-encoding" not in answer.headers
+
+
+@pytest.mark.parametrize("kind", ["text/html", "text/css", "text/javascript", "application/json"])
+async def test_pages_are_compressed(kind: str) -> None:
+    async with door(Upstream(kind=kind, body=b"a" * 2000)) as client:
+        answer = await client.get("/", headers={"Accept-Encoding": "gzip"})
+
+    assert answer.headers["content-encoding"] == "gzip"
+
+
+@pytest.mark.parametrize(("limit", "codes"), [("2", [200, 200, 429]), ("0", [200, 200, 200])])
+async def test_open_streams_per_address_are_limited(limit: str, codes: list[int]) -> None:
+    async with door(Upstream(kind="text/event-stream", body=b"data: x\n\n"), STREAMS_PER_ADDRESS=limit) as client:
+        answers = [await client.send(client.build_request("GET", STREAM), stream=True) for _ in range(3)]
+        for answer in answers:
+            await answer.aclose()
+
+    assert [answer.status_code for answer in answers] == codes
+
+
+async def test_the_log_has_neither_queries_nor_cookies(tmp_path: Path) -> None:
+    async with door(Upstream("down"), log=tmp_path / "log") as client:
+        await client.get("/search?q=hidden-query", headers={"Cookie": "sid=hidden-cookie"})
+
+    text = (tmp_path / "log").read_text()
+    assert json.loads(text.splitlines()[-1])["path"] == "/search"
+    assert "hidden" not in text

@@ -1,0 +1,147 @@
+"""`make model`, against a server that behaves as told."""
+
+import dataclasses
+import hashlib
+import http.server
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from llama import download, model
+from llama.catalogue import CATALOGUE
+from llama.download import DownloadError
+
+CONTENT = b"GGUF" + os.urandom(3_000_000)
+ENTRY = dataclasses.replace(CATALOGUE[0], size=len(CONTENT), sha256=hashlib.sha256(CONTENT).hexdigest())
+
+
+class Source(http.server.ThreadingHTTPServer):
+    """Hugging Face, more or less: redirects to where the file is, and sends the part asked for."""
+
+    content = CONTENT
+    status = 206
+    breaks_after: int | None = None  # bytes of an answer
+    asked: list[str | None]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    server: Source
+
+    def do_GET(self) -> None:
+        if "/resolve/" in self.path:
+            self.send_response(302)
+            self.send_header("Location", "/file")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        asked = self.headers["Range"]
+        self.server.asked.append(asked)
+        first = int(asked.removeprefix("bytes=").rstrip("-")) if asked and self.server.status == 206 else 0
+        body = self.server.content[first:]
+        self.send_response(self.server.status if first or self.server.status >= 400 else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[: self.server.breaks_after])
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def source() -> Iterator[Source]:
+    server = Source(("127.0.0.1", 0), Handler)
+    server.asked = []
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_downloaded_model_is_the_one_that_runs(source: Source, tmp_path: Path) -> None:
+    path = download.download(ENTRY, model.folder({"DATA_DIR": str(tmp_path)}), source.url)
+
+    assert path.read_bytes() == CONTENT
+    assert model.find({"DATA_DIR": str(tmp_path)}) == path
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_broken_download_goes_on_where_it_ended(source: Source, tmp_path: Path) -> None:
+    source.breaks_after = 1_200_000
+
+    path = download.download(ENTRY, tmp_path, source.url)
+
+    assert path.read_bytes() == CONTENT
+    assert source.asked[0] is None
+    assert source.asked[1:] == ["bytes=1200000-", "bytes=2400000-"]
+
+
+def test_a_server_that_cannot_continue_is_asked_for_all_of_it(source: Source, tmp_path: Path) -> None:
+    source.status = 200
+    (tmp_path / f"{ENTRY.file}.part").write_bytes(b"something else")
+
+    path = download.download(ENTRY, tmp_path, source.url)
+
+    assert path.read_bytes() == CONTENT
+
+
+def test_what_is_there_is_not_downloaded_again(source: Source, tmp_path: Path) -> None:
+    download.download(ENTRY, tmp_path, source.url)
+
+    download.download(ENTRY, tmp_path, source.url)
+
+    assert len(source.asked) == 1
+
+
+def test_another_file_than_expected_is_refused_and_deleted(source: Source, tmp_path: Path) -> None:
+    source.content = b"GGUF" + bytes(len(CONTENT) - 4)
+
+    with pytest.raises(DownloadError, match="its sha256 is"):
+        download.download(ENTRY, tmp_path, source.url)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_network_is_told_and_nothing_is_lost(source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "TRIES", 2)
+    part = tmp_path / f"{ENTRY.file}.part"
+    part.write_bytes(CONTENT[:1000])
+
+    with pytest.raises(DownloadError, match="is there a network"):
+        download.download(ENTRY, tmp_path, "http://127.0.0.1:9")
+
+    assert part.read_bytes() == CONTENT[:1000]
+
+
+def test_a_refusal_of_the_server_is_told(source: Source, tmp_path: Path) -> None:
+    source.status = 404
+
+    with pytest.raises(DownloadError, match="answers 404 Not Found"):
+        download.download(ENTRY, tmp_path, source.url)
+
+
+def test_a_full_disk_is_told_before_anything_is_downloaded(source: Source, tmp_path: Path) -> None:
+    huge = dataclasses.replace(ENTRY, size=10**18)
+
+    with pytest.raises(DownloadError, match="is too full"):
+        download.download(huge, tmp_path, source.url)
+
+    assert source.asked == []
+
+
+def test_the_catalogue_is_listed_and_an_unknown_name_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = download.main(["gpt-9"], {"DATA_DIR": str(tmp_path)})
+
+    said = capsys.readouterr()
+    assert code == 1
+    assert "there is no 'gpt-9' in the catalogue" in said.err
+    assert all(entry.name in said.out for entry in CATALOGUE)
+    assert "recommended" in said.out
