@@ -1,5 +1,8 @@
 """`python -m dbapi`: serves the database API."""
 
+import signal
+import sys
+
 import uvicorn
 
 from dbapi.app import create_app
@@ -13,6 +16,7 @@ SHUTDOWN_SECONDS = 8
 def main() -> None:
     settings = read_or_exit(Settings, "dbapi")
     logs.configure()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it again when it has stopped gracefully: that is success
     uvicorn.run(
         create_app(settings),
         host=settings.dbapi_host,

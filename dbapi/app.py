@@ -16,7 +16,7 @@ from starlette.routing import Route
 from dbapi import chats, docs, errors, events, generations, messages, sessions
 from dbapi.access import ServiceCredential
 from dbapi.database import Database
-from dbapi.events import Listener
+from dbapi.events import Listener, Undertaker
 from dbapi.settings import Settings
 from dbapi.sql import log
 from kit import drain, ids
@@ -31,6 +31,7 @@ logger = logging.getLogger("dbapi")
 class State(TypedDict):
     database: Database
     listener: Listener
+    undertaker: Undertaker
     draining: asyncio.Event
 
 
@@ -79,7 +80,7 @@ def create_app(settings: Settings) -> Starlette:
         database, listener = Database(settings.dbapi_database_url, settings.dbapi_pool_size), Listener(settings.dbapi_database_url)
         with drain.on_signal() as draining:
             tasks = [asyncio.create_task(listener.run()), asyncio.create_task(prune(database))]
-            yield {"database": database, "listener": listener, "draining": draining}
+            yield {"database": database, "listener": listener, "undertaker": Undertaker(database), "draining": draining}
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

@@ -6,7 +6,7 @@ A notification is a wake-up and no more: the log is the truth. Whoever may have 
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import asyncpg
@@ -14,12 +14,15 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from dbapi.database import connect
+from dbapi.database import Database, connect
+from dbapi.sql import log
+from kit.logs import event
 
 HEARTBEAT_SECONDS = 5.0
 CHECK_SECONDS = 10.0
 CHECK_TIMEOUT_SECONDS = 5.0
 RECONNECT_SECONDS = 0.5
+SILENCE_SECONDS = 1.2  # longer than a living process takes to renew its leases
 
 logger = logging.getLogger("dbapi.events")
 
@@ -88,7 +91,7 @@ class Listener:
             subscriber.lost |= lost
             subscriber.woken.set()
 
-    async def lines(self, draining: asyncio.Event) -> AsyncIterator[bytes]:
+    async def lines(self, draining: asyncio.Event, on_gone: Callable[[], None]) -> AsyncIterator[bytes]:
         """NDJSON: `log` (id: "seq" or "seq:status"), `work` (something may be claimed), `lost` (look at everything); {} is a heartbeat."""
         subscriber = Subscriber()
         subscriber.lost = True
@@ -101,6 +104,8 @@ class Listener:
                 yield subscriber.take()
         finally:
             self._subscribers.discard(subscriber)
+            if not draining.is_set():
+                on_gone()
 
 
 async def _first(*events: asyncio.Event) -> None:
@@ -112,7 +117,40 @@ async def _first(*events: asyncio.Event) -> None:
             wait.cancel()
 
 
+class Undertaker:
+    """Ends the leases of processes whose connection broke, if they have renewed none of them a moment later."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def look_after(self, owner: str, lease: float) -> None:
+        task = asyncio.create_task(self._expire(owner, lease))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _expire(self, owner: str, lease: float) -> None:
+        await asyncio.sleep(SILENCE_SECONDS)
+        with contextlib.suppress(Exception):  # its leases end by themselves, only later
+            async with self._database.log() as door:
+                expired = await log.expire(door, owner, lease, SILENCE_SECONDS)
+            event(logger, "a watcher is gone", owner=owner, expired=expired)
+
+
 async def index(request: Request) -> Response:
-    """The stream of wake-ups, one per watching process."""
-    lines = request.state["listener"].lines(request.state["draining"])
+    """The stream of wake-ups, one per watching process. One that writes answers says who it is: `owner` and `lease` (seconds)."""
+    owner, lease = request.query_params.get("owner", ""), _seconds(request.query_params.get("lease", ""))
+
+    def gone() -> None:
+        if owner and lease:
+            request.state["undertaker"].look_after(owner, lease)
+
+    lines = request.state["listener"].lines(request.state["draining"], gone)
     return StreamingResponse(lines, media_type="application/x-ndjson", headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+
+
+def _seconds(text: str) -> float:
+    try:
+        return min(max(float(text), 0.0), 3600.0)
+    except ValueError:
+        return 0.0

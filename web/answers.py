@@ -20,12 +20,13 @@ from kit.logs import event
 from web.dbapi import Dbapi
 from web.errors import Failure, ModelFailure, NotFound
 from web.llama import Gone, Llama, Loading, Piece, Rejected, Unreachable
-from web.log import CONTENT, REASONING, Entry, Fenced, Log
+from web.log import ANEW, CONTENT, REASONING, Entry, Fenced, Log
 from web.settings import Settings
 
 IDLE_CLAIM_SECONDS = 1.0
 RETRY_SECONDS = 0.25
 MOST_ATTEMPTS = 5  # claims in a row without a single new character
+BEGUN_ANEW = "The model server was lost, so the answer was begun anew."
 UNREACHABLE_SECONDS = 30.0  # a model server that is restarted is back by then
 
 Result = TypeVar("Result")
@@ -48,6 +49,8 @@ class Answers:
 
     def begin(self, claimed: dict[str, Any]) -> None:
         """Writes a claimed answer from now on."""
+        if asleep := self._tasks.get(claimed["id"]):
+            asleep.cancel()  # this process has slept through its own lease
         task = asyncio.create_task(self._write(claimed), name=f"answer {claimed['id']}")
         self._tasks[claimed["id"]] = task
         task.add_done_callback(lambda done: self._ended(claimed["id"], done))
@@ -169,7 +172,10 @@ class Answers:
         """What others have written of this answer."""
         log = await self._patiently(lambda: self._dbapi.read([(answer.entry.id, 0)]))
         for _, _, _, kind, text in log["chunks"]:
-            answer.note(kind, text)
+            if kind == ANEW:
+                answer.begin_anew()
+            else:
+                answer.note(kind, text)
 
     def _resumed(self, answer: "Answer") -> AbstractAsyncContextManager[AsyncIterator[Piece]]:
         return self._llama.resume(answer.key, answer.offset)
@@ -177,6 +183,11 @@ class Answers:
     @contextlib.asynccontextmanager
     async def _asked(self, answer: "Answer", prompt: dict[str, Any]) -> AsyncIterator[AsyncIterator[Piece]]:
         """Asks anew: under the key that the claim has noted, or under a new one that is noted first."""
+        if not self._llama.learned:
+            raise Unreachable
+        if answer.text and not self._llama.continues:
+            answer.begin_anew()
+            self._log.write(answer.entry, ANEW, BEGUN_ANEW, 0)
         if answer.asked or answer.claimed["previous_key"]:
             answer.rename()
             if not await self._patiently(lambda: self._dbapi.rename(answer.entry.id, answer.entry.fence, answer.key)):
@@ -209,7 +220,6 @@ class Answers:
                 except StopAsyncIteration:
                     return
                 except TimeoutError:
-                    await self._llama.forget(answer.key)
                     raise ModelFailure(_silence(answer.spoke)) from None
                 answer.heard_at = time.monotonic()
                 self._take(answer, piece)
@@ -227,8 +237,10 @@ class Answers:
         answer.timings = piece.timings or answer.timings
 
     async def _finish(self, answer: "Answer") -> None:
-        """The last words into the log, then the final status; for as long as it takes. Raises Fenced."""
-        forgotten = asyncio.create_task(self._llama.forget(answer.key)) if answer.asked or answer.claimed["previous_key"] else None
+        """The last words into the log, then the final status; for as long as it takes. Raises Fenced.
+
+        Only who has finished an answer may end the model server's stream: it may be another process's by now.
+        """
         entry = answer.entry
         while True:
             await entry.settled()
@@ -240,8 +252,8 @@ class Answers:
                 break
             await asyncio.sleep(RETRY_SECONDS)
         event(logger, "answer", generation=entry.id, status=answer.status, seconds=round(time.monotonic() - answer.began_at, 3))
-        if forgotten:
-            await forgotten
+        if answer.asked or answer.claimed["previous_key"]:
+            await self._llama.forget(answer.key)
 
     async def _patiently(self, call: Callable[[], Awaitable[Result]]) -> Result:
         """Asks dbapi until it answers: an answer waits for its database."""
@@ -284,6 +296,11 @@ class Answer:
         self._bytes += len(text.encode())
         self.spoke = True
         self.first_word_at = self.first_word_at or time.monotonic()
+
+    def begin_anew(self) -> None:
+        """The model server can't go on from the middle of an answer."""
+        self._parts.clear()
+        self._bytes = 0
 
     def rename(self) -> None:
         self._renamed += 1

@@ -104,7 +104,7 @@ def create_app(settings: Settings) -> Starlette:
         with drain.on_signal() as draining:
             tasks = [
                 asyncio.create_task(work)
-                for work in (llama.run(watch.all_changed), log.run(), watch.run(), answers.run(), hear(dbapi, watch, log, answers))
+                for work in (llama.run(watch.all_changed), log.run(), watch.run(), answers.run(), hear(dbapi, watch, log, answers, settings.lease_seconds))
             ]
             leaving = asyncio.create_task(leave(draining, answers))
             yield {
@@ -137,11 +137,11 @@ def create_app(settings: Settings) -> Starlette:
     )
 
 
-async def hear(dbapi: Dbapi, watch: Watch, log: Log, answers: Answers) -> None:
+async def hear(dbapi: Dbapi, watch: Watch, log: Log, answers: Answers, lease: float) -> None:
     """What dbapi tells of the log, passed on to who wants to know."""
     while True:
         with contextlib.suppress(Unavailable):
-            async for told in dbapi.events():
+            async for told in dbapi.events(answers.owner, lease):
                 changed = told.get("log", {})
                 watch.changed(changed)
                 for generation_id, what in changed.items():

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 import httpx
@@ -92,10 +93,11 @@ class Dbapi:
     async def read(self, places: Sequence[tuple[str, int]]) -> Any:
         return await self._call("POST", "/generations/read", json={"entries": places}, again=True)
 
-    async def events(self) -> AsyncIterator[dict[str, Any]]:
-        """Wake-ups, until the connection is lost: then Unavailable."""
+    async def events(self, owner: str, lease: float) -> AsyncIterator[dict[str, Any]]:
+        """Wake-ups, until the connection is lost: then Unavailable. While it stands, dbapi knows that this process lives."""
+        timeout = httpx.Timeout(CALL_SECONDS, read=EVENTS_SILENCE_SECONDS)
         try:
-            async with self._http.stream("GET", "/events", timeout=httpx.Timeout(CALL_SECONDS, read=EVENTS_SILENCE_SECONDS)) as response:
+            async with self._http.stream("GET", "/events", params={"owner": owner, "lease": str(lease)}, timeout=timeout) as response:
                 if response.status_code != 200:
                     raise Unavailable
                 async for line in response.aiter_lines():
@@ -143,6 +145,4 @@ class Dbapi:
 
 
 def _quote(text: str) -> str:
-    from urllib.parse import quote
-
     return quote(text, safe="")

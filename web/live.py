@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from web import blocks
-from web.log import CONTENT
+from web.log import ANEW, CONTENT
 
 STEP_SECONDS, LONGEST_STEP_SECONDS = 0.033, 0.150
 RENDERED_PER_SECOND = 250_000  # characters of the open block; a large one is rendered less often
@@ -38,7 +38,7 @@ class Live:
         self.loaded = asyncio.Event()
         self.viewers = 0
         self.status, self.queue_place = str(message["status"]), None
-        self.notice = ""
+        self.notice = self.remark = ""  # why there is no text yet; what else happened
         self._marks: list[tuple[int, int, int]] = [(0, 0, 0)]  # after seq: fence, length of text, length of reasoning
         self._epoch = 0
         self._stepped = asyncio.Event()
@@ -67,6 +67,10 @@ class Live:
             return False
         if kind == CONTENT:
             self.text += text
+        elif kind == ANEW:
+            self.text, self.reasoning, self.remark = "", "", text
+            self._marks = [(-1, 0, 0)] * len(self._marks)  # nobody can go on from there
+            self._epoch += 1
         else:
             self.reasoning += text
         self.fence = fence
@@ -134,4 +138,4 @@ class Live:
 
     def _frame(self, place: blocks.Place) -> Frame:
         fence = self._marks[-1][0]
-        return Frame(self.last_seq, fence, place, len(self.reasoning), self._epoch, self.status, self.queue_place, self.notice)
+        return Frame(self.last_seq, fence, place, len(self.reasoning), self._epoch, self.status, self.queue_place, self.notice or self.remark)

@@ -71,7 +71,8 @@ class Llama:
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
         )
         self.slots = slots
-        self.keeps_streams = False  # learned from /props: only llama.cpp has it
+        self.keeps_streams = self.continues = False  # learned: can a stream be resumed, can a text be continued
+        self.learned = False
         self.state: Health = "down"
         self._doubted = asyncio.Event()
 
@@ -108,14 +109,15 @@ class Llama:
         return "ready" if answer.is_success else "down"
 
     async def learn(self) -> None:
-        """What this server can do."""
-        try:
-            answer = await self._get("/props")
-            properties = orjson.loads(answer.content) if answer.is_success else {}
-            self.keeps_streams = "total_slots" in properties
-            self.slots = int(properties.get("total_slots") or self._default_slots)
-        except (httpx.HTTPError, ValueError, TypeError, AttributeError):
-            self.keeps_streams, self.slots = False, self._default_slots
+        """What this server can do: llama.cpp tells its slots, keeps streams and continues a text; vLLM and SGLang continue a text."""
+        properties, models = await self._json("/props"), await self._json("/v1/models")
+        slots = properties.get("total_slots")
+        self.keeps_streams = isinstance(slots, int)
+        self.slots = slots if isinstance(slots, int) and slots > 0 else self._default_slots
+        listed = models.get("data")
+        makers = {str(model.get("owned_by")) for model in listed if isinstance(model, dict)} if isinstance(listed, list) else set()
+        self.continues = self.keeps_streams or bool(makers & {"vllm", "sglang"})
+        self.learned = True
 
     @asynccontextmanager
     async def ask(self, request: dict[str, Any], key: str) -> AsyncIterator[AsyncIterator[Piece]]:
@@ -146,6 +148,15 @@ class Llama:
     async def _get(self, path: str) -> httpx.Response:
         return await self._http.get(self._root + path, timeout=ASK_SECONDS)
 
+    async def _json(self, path: str) -> dict[str, Any]:
+        """An object, or an empty one for whatever else comes."""
+        try:
+            answer = await self._get(path)
+            body = orjson.loads(answer.content) if answer.is_success else {}
+        except (httpx.HTTPError, ValueError):
+            return {}
+        return body if isinstance(body, dict) else {}
+
     @asynccontextmanager
     async def _stream(self, method: str, path: str, **options: Any) -> AsyncIterator[httpx.Response]:
         try:
@@ -161,7 +172,7 @@ class Llama:
 def _refusal(response: httpx.Response, kept: bool) -> ModelError:
     """What a status other than 200 means, without showing the server's own words but where they help."""
     status, kind = response.status_code, _error_type(response.content)
-    if kept and status in (400, 404):
+    if kept and 400 <= status < 500:
         return Gone()
     if status == 503:
         return Loading()

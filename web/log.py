@@ -14,7 +14,7 @@ from typing import NamedTuple
 from web.dbapi import Dbapi
 from web.errors import Failure
 
-CONTENT, REASONING = 0, 1
+CONTENT, REASONING, ANEW = 0, 1, 2  # kinds of chunks; ANEW: what came before is void
 RETRY_SECONDS = 0.25
 KEEP_SECONDS = 10.0  # a crashed PostgreSQL may have lost the last second of appends: we still know them
 SLOW_COMMIT_SECONDS, SLOWEST_FLUSH_SECONDS = 0.02, 0.1
@@ -103,6 +103,9 @@ class Log:
         self._commit_seconds = 0.0
 
     def open(self, id: str, fence: int, last_seq: int) -> Entry:
+        """Begins to write. Whoever wrote this answer here before has slept through its lease."""
+        if earlier := self._entries.get(id):
+            earlier.fenced.set()
         entry = self._entries[id] = Entry(id, fence, last_seq)
         return entry
 

@@ -24,6 +24,7 @@ from web.pages import Pages, prefix
 
 CURSOR = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})")
 SEND_SECONDS = 30.0  # a client that takes nothing for so long is gone
+PAGE_STEP_SECONDS = 0.2  # the growing page repeats the open block at every step, and keeps them all
 COMEBACK_MILLISECONDS = 100
 
 AppStatus.disable_automatic_graceful_drain()  # our streams end by themselves, with a word of farewell
@@ -112,6 +113,7 @@ class Viewer:
                     step, void = blocks.step(live.text, seen.place, frame.place, prefix(self.message["id"])), False
                 yield self.pages.html("messages/frame_step.html", frozen=Markup(step.frozen), tail=self._tail(live, frame), progress=_progress(frame), void=void)
                 seen = frame
+                await asyncio.sleep(PAGE_STEP_SECONDS)
             yield self.pages.html("messages/frame_moved.html")
 
     async def text(self) -> AsyncIterator[str]:

@@ -119,5 +119,5 @@ class Watch:
             with contextlib.suppress(Failure):
                 live.finish(message | await self._dbapi.message(message["session"], message["chat_id"], UUID(message["id"])))
         else:
-            live.set_state(state["status"], state["place"], "" if live.last_seq else self._notice())
+            live.set_state(state["status"], state["place"], "" if live.text or live.reasoning else self._notice())
         live.loaded.set()

@@ -18,6 +18,7 @@ _FINISH = text(
 )
 _RENAME = text("SELECT log_rename(:id, :fence, :key)")
 _RELEASE = text("SELECT log_release(CAST(:ids AS uuid[]), CAST(:fences AS int[]))")
+_EXPIRE = text("SELECT log_expire(:owner, :lease, :silence)")
 _READ = text("SELECT * FROM log_read(CAST(:ids AS uuid[]), CAST(:seqs AS int[]))")
 _STATE = text("SELECT * FROM log_state(CAST(:ids AS uuid[]))")
 _NEXT = text("SELECT * FROM log_next()")
@@ -49,6 +50,12 @@ async def rename(log: AsyncConnection, generation_id: UUID, fence: int, key: str
 async def release(log: AsyncConnection, entries: Sequence[tuple[UUID, int]]) -> int:
     values = {"ids": [entry[0] for entry in entries], "fences": [entry[1] for entry in entries]}
     return int((await log.execute(_RELEASE, values)).scalar_one())
+
+
+async def expire(log: AsyncConnection, owner: str, lease: float, silence: float) -> int:
+    """Ends the leases of a process that has gone without a word."""
+    values = {"owner": owner, "lease": timedelta(seconds=lease), "silence": timedelta(seconds=silence)}
+    return int((await log.execute(_EXPIRE, values)).scalar_one())
 
 
 async def read(log: AsyncConnection, places: Sequence[tuple[UUID, int]]) -> tuple[Sequence[Row[Any]], Sequence[Row[Any]]]:

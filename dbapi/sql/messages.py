@@ -34,6 +34,7 @@ SELECT b.id, b.parent_id, b.role, b.status, b.error, b.model, b.usage, b.timings
            string_agg(c.text, '' ORDER BY c.seq) FILTER (WHERE c.kind = 0) AS content,
            string_agg(c.text, '' ORDER BY c.seq) FILTER (WHERE c.kind = 1) AS reasoning
       FROM generations g LEFT JOIN generation_chunks c ON c.generation_id = g.id AND g.status IN ('queued', 'streaming')
+       AND c.seq > (SELECT coalesce(max(v.seq), 0) - 1 FROM generation_chunks v WHERE v.generation_id = g.id AND v.kind = 2)
      WHERE g.session_id = :session_id AND g.message_id = b.id GROUP BY g.id
   ) log ON b.role = 'assistant'
  ORDER BY b.height DESC

@@ -6,11 +6,12 @@ INPUT_CHARACTERS = 256 * 1024
 OUTPUT_CHARACTERS = 1024 * 1024
 OUTPUT_PER_INPUT = 20
 OUTPUT_SPARE = 64 * 1024
+LINK = 50  # characters that a link grows by after comrak: target and rel
 NESTING = 50  # lists, quotes and emphasis inside each other; the sanitiser is quadratic in it
 TABLE_COLUMNS = 64
 TABLE_SPARE = 16  # empty cells a table may be filled up with, beyond one per two characters
 
-_DELIMITER_ROW = re.compile(r"^[ \t>]*+\|?[ \t]*+:?-++:?[ \t]*+(?:\|[ \t]*+:?-++:?[ \t]*+)*+\|?[ \t]*+$", re.MULTILINE)
+_DELIMITER_ROW = re.compile(r"^[ \t>]*+\|?[ \t]*+:?-++:?[ \t]*+(?:\|[ \t]*+:?-++:?[ \t]*+)*\|?[ \t]*+$", re.MULTILINE)
 _NESTABLE = re.compile(r"<(/?)(?:ul|ol|blockquote|em|strong|del)\b")
 _NESTABLE_TAGS = ("<ul>", "<ol", "<blockquote>", "<em>", "<strong>", "<del>")
 
@@ -19,10 +20,10 @@ def first_excess(text: str, start: int = 0) -> int:
     """The offset of the first line that makes a table too wide, or too much wider than what fills it
     (short rows are filled up with empty cells), else the length. Later text never changes it."""
     for row in _DELIMITER_ROW.finditer(text, start):
-        columns = row[0].count("|") + 1
+        columns = row[0].strip(" \t>|").count("|") + 1
         if columns > TABLE_COLUMNS:
             return row.start()
-        if columns > 2 and (excess := _ragged(text, row.start(), columns)) is not None:
+        if columns > 1 and (excess := _ragged(text, row.start(), columns)) is not None:
             return excess
     return len(text)
 
@@ -44,7 +45,7 @@ def too_long(text: str) -> bool:
 def too_much(html: str, text: str) -> bool:
     """Whether `html` is out of proportion to the `text` it was made from, or nested too deeply."""
     most = min(OUTPUT_CHARACTERS, OUTPUT_PER_INPUT * len(text) + OUTPUT_SPARE)
-    return len(html) > most or _nesting(html) > NESTING
+    return len(html) + LINK * (html.count("<a ") + html.count("<img ")) > most or _nesting(html) > NESTING
 
 
 def _nesting(html: str) -> int:

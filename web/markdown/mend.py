@@ -7,11 +7,12 @@ import re
 from typing import NamedTuple
 
 REACH = 4000  # characters; emphasis that began further back stays as typed
+MARKER = 400  # characters; a longer line is not only a marker
 
-_FENCE = re.compile(r"^[ \t>]*+(?:(?:[-*+]|\d{1,9}[.)])[ \t]++)*+(`{3,}(?=[^`\n]*$)|~{3,})(.*)$", re.MULTILINE)
+_FENCE = re.compile(r"^[ \t>]*+(?:(?:[-*+]|\d{1,9}[.)])[ \t]++)*(`{3,}(?=[^`\n]*$)|~{3,})(.*)$", re.MULTILINE)
 _CLOSING = re.compile(r"[ \t>]*(?:`+|~+)[ \t\r]*")
 # A line that is a marker only, or can still become one: list, heading, rule, underline, table, task, emphasis.
-_MARKER = re.compile(r"[ \t>]*+(?:(?:[-*+]|\d{1,9}[.)])[ \t]++)*+(?:[-+*_=~`#|:> \t]*|\d{1,9}[.)]?|\[[ xX]?\]?[ \t]*)")
+_MARKER = re.compile(r"[ \t>]*+(?:(?:[-*+]|\d{1,9}[.)])[ \t]++)*(?:[-+*_=~`#|:> \t]*|\d{1,9}[.)]?|\[[ xX]?\]?[ \t]*)")
 _HEADER = re.compile(r"(?:^|\n)(?!\|)[^\n]*\n(\|[^\n]*)\n?$|^(\|[^\n]*)\n?$")
 _PIPE = re.compile(r"(?<!\\)\|")
 _INLINE_START = re.compile(r"^[ \t>]*+(?:$|(?:[-*+]|\d{1,9}[.)])[ \t]++(?:\[[ xX]\][ \t])?|#{1,6}[ \t](?:.*\n)?)", re.MULTILINE)
@@ -25,7 +26,7 @@ def mend(text: str) -> str:
         if fence.end() == len(text):  # its language is being typed
             return mend(text[: fence.start()]) if fence.start() else ""
         return text[:line] if _CLOSING.fullmatch(text, line) else text
-    if line < len(text) and _MARKER.fullmatch(text, line):
+    if 0 < len(text) - line < MARKER and _MARKER.fullmatch(text, line):
         text = text[:line]
     start = _start_of_inline(text)
     text = text[:start] + _closed(text[start:])
@@ -136,9 +137,11 @@ def _last(marks: list[_Mark], character: str) -> int | None:
 def _unlinked(text: str, bracket: _Mark) -> tuple[int, int] | None:
     """What to leave out of a link whose end is not there yet: its bracket, or all of a footnote's number."""
     inside = text[bracket.at + len(bracket.text) :]
+    if inside.startswith("^"):
+        return bracket.at, len(text) if len(inside) < LABEL and " " not in inside else bracket.at
     if _in_word(text[: bracket.at][-1:]) or inside[:1].isspace() or len(inside) > LABEL or "\n" in inside:
         return None
-    return bracket.at, len(text) if inside.startswith("^") else bracket.at + len(bracket.text)
+    return bracket.at, bracket.at + len(bracket.text)
 
 
 def _without(text: str, spans: list[tuple[int, int]]) -> str:

@@ -76,7 +76,7 @@ _DELIMITER_ROW = re.compile(r"^[|:\- \t]*+$", re.MULTILINE)
 _PIPE = re.compile(r"(?<!\\)\|")
 _LITERAL = "=html"  # no language is called so, see _LANGUAGE
 _DEFINITION = re.compile(
-    r"^[ \t>]*+(?:(?:[-*+]|\d{1,9}[.)])[ \t>]++)*+(?=\[([^\[\]]{1,999})\]:[ \t]*+\n?[ \t>]*+<?([^\s<>]*))", re.MULTILINE
+    r"^[ \t>]*+(?:(?:[-*+]|\d{1,9}[.)])[ \t>]++)*(?=\[([^\[\]]{1,999})\]:[ \t]*+\n?[ \t>]*+<?([^\s<>]*))", re.MULTILINE
 )
 _LABEL = re.compile(r"\[([^\[\]]{1,999})\]")
 
@@ -108,8 +108,10 @@ def _hidden(text: str, output: str) -> list[int]:
     """The offsets of definitions to be shown as typed. Where footnotes don't add up for another reason, all of them."""
     if "]:" not in text:
         return []
+    definitions = list(_DEFINITION.finditer(text))
     uses = Counter(_LABEL.findall(text.casefold()))
-    unused = [definition for definition in _DEFINITION.finditer(text) if not _is_used(definition, uses)]
+    uses.subtract(definition[1].casefold() for definition in definitions)
+    unused = [definition for definition in definitions if not _is_used(definition, uses)]
     hidden = [definition.end() for definition in unused if html.escape(f"[{definition[1]}]:") not in output]
     notes = parser.footnotes(text) if "[^" in text else []
     shown = output.count('<li id="fn-') + len({*hidden} & {*notes})
@@ -119,7 +121,7 @@ def _hidden(text: str, output: str) -> list[int]:
 def _is_used(definition: re.Match[str], uses: Counter[str]) -> bool:
     """Whether something refers to the definition, and it would give a link."""
     label, target = definition[1], definition[2]
-    return uses[label.casefold()] > 1 and (label.startswith("^") or _LINK.match(target) is not None)
+    return uses[label.casefold()] > 0 and (label.startswith("^") or _LINK.match(target) is not None)
 
 
 def _inner_pipes(text: str, start: int, end: int) -> list[int]:

@@ -91,7 +91,7 @@ CREATE TABLE generation_chunks (
   session_id    uuid NOT NULL,
   seq           integer NOT NULL,
   fence         integer NOT NULL,
-  kind          smallint NOT NULL DEFAULT 0,            -- 0 content, 1 reasoning
+  kind          smallint NOT NULL DEFAULT 0,            -- 0 content, 1 reasoning, 2 begin anew: what came before is void
   text          text NOT NULL,
   PRIMARY KEY (generation_id, seq)
 );

@@ -101,7 +101,9 @@ BEGIN
      SET status = final_status, error = failure, usage = used, timings = timed, content = log.content, reasoning = log.reasoning
     FROM (SELECT coalesce(string_agg(c.text, '' ORDER BY c.seq) FILTER (WHERE c.kind = 0), '') AS content,
                  coalesce(string_agg(c.text, '' ORDER BY c.seq) FILTER (WHERE c.kind = 1), '') AS reasoning
-            FROM generation_chunks c WHERE c.generation_id = finished.id) log
+            FROM generation_chunks c
+           WHERE c.generation_id = finished.id
+             AND c.seq > (SELECT coalesce(max(v.seq), 0) FROM generation_chunks v WHERE v.generation_id = finished.id AND v.kind = 2)) log
    WHERE m.id = finished.message_id;
   PERFORM pg_notify('runnel_log', finished.id || ':' || finished.last_seq || ':' || final_status);
   RETURN true;
@@ -129,6 +131,23 @@ BEGIN
   GET DIAGNOSTICS released = ROW_COUNT;
   PERFORM pg_notify('runnel_work', '');
   RETURN released;
+END
+$$;
+
+-- Expire: the connection of a process was lost, and it has renewed nothing since. If it lives after all, the fence
+-- keeps it from doing harm.
+CREATE FUNCTION log_expire(lost_owner text, lease interval, silence interval) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+  expired integer;
+BEGIN
+  UPDATE generations g SET lease_until = '-infinity'
+   WHERE g.owner = lost_owner AND g.status = 'streaming' AND g.lease_until < clock_timestamp() - silence + lease;
+  GET DIAGNOSTICS expired = ROW_COUNT;
+  IF expired > 0 THEN
+    PERFORM pg_notify('runnel_work', '');
+  END IF;
+  RETURN expired;
 END
 $$;
 
