@@ -5,10 +5,10 @@ import os
 import sys
 
 import asyncpg
+from alembic import context
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from alembic import context
 from dbapi.tables import Base
 
 LOCK = 0x52756E6E  # "Runn": two upgrades at once take turns
@@ -24,7 +24,9 @@ def run(connection: Connection) -> None:
 
 
 async def online() -> None:
-    url = os.environ.get("DATABASE_URL") or sys.exit("alembic: DATABASE_URL is not set (the owner's, e.g. postgresql://user:password@host/runnel)")
+    url = os.environ.get("DATABASE_URL") or sys.exit(
+        "alembic: DATABASE_URL is not set (the owner's, e.g. postgresql://user:password@host/runnel)"
+    )
     engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url, timeout=10))
     async with engine.connect() as connection:
         await connection.run_sync(run)

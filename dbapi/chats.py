@@ -1,5 +1,6 @@
 """Chats of one session."""
 
+from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -27,6 +28,7 @@ async def create(request: Request) -> Response:
             if message.role != "system":
                 added = await messages.add(db, chat, role=message.role, content=message.content, parent_id=parent)
                 parent = added.id
+        await db.refresh(chat)  # its messages gave it a title
         shown = await _with_messages(db, chat)
     return body.answer(shown, 201)
 
@@ -55,6 +57,6 @@ async def show_latest(request: Request) -> Response:
     return body.answer(shown)
 
 
-async def _with_messages(db: messages.AsyncSession, chat: Chat) -> ChatWithMessages:
+async def _with_messages(db: AsyncSession, chat: Chat) -> ChatWithMessages:
     branch = await messages.branch(db, chat.session_id, chat.id, chat.tip_id)
     return ChatWithMessages.model_validate({**ChatRecord.model_validate(chat).model_dump(), "messages": [row._mapping for row in branch]})

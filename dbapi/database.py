@@ -86,7 +86,8 @@ class Database:
 _LOGIN = """
 SELECT current_user AS name, r.rolsuper OR r.rolbypassrls AS mighty,
        to_regclass('generation_chunks') IS NOT NULL AS schema_exists,
-       coalesce((SELECT pg_has_role(current_user, c.relowner, 'MEMBER') FROM pg_class c WHERE c.oid = to_regclass('chats')), false) AS is_owner,
+       coalesce((SELECT pg_has_role(current_user, c.relowner, 'MEMBER')
+                   FROM pg_class c WHERE c.oid = to_regclass('chats')), false) AS is_owner,
        EXISTS (SELECT FROM pg_roles g WHERE g.rolname = 'runnel_runtime' AND pg_has_role(current_user, g.oid, 'USAGE')) AS is_runtime
   FROM pg_roles r WHERE r.rolname = current_user
 """

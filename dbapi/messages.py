@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -30,8 +31,8 @@ async def create_turn(request: Request) -> Response:
         chat = await chats.get(db, session, request.path_params["chat_id"], lock=True)
         key = messages.turn_key(new.message_id, new.content) if new.message_id else None
         if key and (known := await messages.turn(db, chat, key)):
-            asked, answered = known
-            return body.answer(Turn(user=MessageRecord.model_validate(asked), assistant=MessageRecord.model_validate(answered), created=False))
+            user, assistant = map(MessageRecord.model_validate, known)
+            return body.answer(Turn(user=user, assistant=assistant, created=False))
         if new.parent_id:
             await messages.check_parent(db, chat, new.parent_id)
         parent_id = new.parent_id or chat.tip_id
@@ -45,7 +46,7 @@ async def create_turn(request: Request) -> Response:
     return body.answer(Turn(user=MessageRecord.model_validate(asked), assistant=assistant, created=True, claimed=claimed), 201)
 
 
-async def _claim(db: messages.AsyncSession, new: NewTurn, generation_id: UUID) -> Claimed | None:
+async def _claim(db: AsyncSession, new: NewTurn, generation_id: UUID) -> Claimed | None:
     if new.claim is None:
         return None
     for row in await log.claim(db, new.claim.owner, new.claim.slots, new.claim.lease, only=generation_id):

@@ -6,7 +6,7 @@ from starlette.convertors import Convertor, register_url_convertor
 
 
 class IdConvertor(Convertor[UUID]):
-    regex = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+    regex = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?!\n)"  # a route ends with $, which lets a line feed follow
 
     def convert(self, value: str) -> UUID:
         return UUID(value)

@@ -143,7 +143,8 @@ class Answers:
             raise ModelFailure("The model could not finish this answer.")
         if claimed["last_seq"]:
             await self._recall(answer)
-        prompt = await self._patiently(lambda: self._dbapi.prompt(UUID(claimed["session_id"]), UUID(claimed["chat_id"]), UUID(claimed["message_id"])))
+        ids = [UUID(claimed[name]) for name in ("session_id", "chat_id", "message_id")]
+        prompt = await self._patiently(lambda: self._dbapi.prompt(*ids))
         resume = bool(claimed["previous_key"])
         lost_at: float | None = None
         while True:
@@ -330,9 +331,7 @@ class Answer:
 
 
 @contextlib.asynccontextmanager
-async def _first_word(
-    seconds: float, source: AbstractAsyncContextManager[AsyncIterator[Piece]]
-) -> AsyncIterator[AsyncIterator[Piece]]:
+async def _first_word(seconds: float, source: AbstractAsyncContextManager[AsyncIterator[Piece]]) -> AsyncIterator[AsyncIterator[Piece]]:
     """The source, opened; a server that is busy sends no headers, so opening counts towards the first word."""
     async with contextlib.AsyncExitStack() as stack:
         try:

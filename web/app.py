@@ -102,10 +102,9 @@ def create_app(settings: Settings) -> Starlette:
         log = Log(dbapi, settings.lease_seconds, settings.renew_seconds, settings.flush_seconds, watch.appended)
         answers = Answers(settings, dbapi, llama, log)
         with drain.on_signal() as draining:
-            tasks = [
-                asyncio.create_task(work)
-                for work in (llama.run(watch.all_changed), log.run(), watch.run(), answers.run(), hear(dbapi, watch, log, answers, settings.lease_seconds))
-            ]
+            hearing = hear(dbapi, watch, log, answers, settings.lease_seconds)
+            works = llama.run(watch.all_changed), log.run(), watch.run(), answers.run(), hearing
+            tasks = [asyncio.create_task(work) for work in works]
             leaving = asyncio.create_task(leave(draining, answers))
             yield {
                 "settings": settings,

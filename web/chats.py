@@ -69,7 +69,8 @@ async def show_json(request: Request) -> Response:
 
 async def show_markdown(request: Request) -> Response:
     chat = await _chat(request)
-    parts = [f"# {_line(chat['title'] or 'Chat')}", *(f"## {_speaker(chat, message)}\n\n{message['content']}" for message in chat["messages"])]
+    parts = [f"# {_line(chat['title'] or 'Chat')}"]
+    parts += [f"## {_speaker(chat, message)}\n\n{message['content']}" for message in chat["messages"]]
     headers = EXPORT_HEADERS | _attachment(chat, "md")
     return Response("\n\n".join(parts) + "\n", media_type="text/plain", headers=headers)
 
@@ -97,7 +98,8 @@ async def _begin(request: Request, session: UUID, username: str, model: str | No
     messages = [{"role": "system", "content": settings.system_prompt}, {"role": "assistant", "content": settings.opening_message}]
     if model and len(model) > 200:
         raise Refused(422, "There is no such model.")
-    return await request.state["dbapi"].create_chat(session, username, model or None, [message for message in messages if message["content"]])
+    first = [message for message in messages if message["content"]]
+    return await request.state["dbapi"].create_chat(session, username, model or None, first)
 
 
 async def _chat(request: Request) -> Any:

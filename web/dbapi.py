@@ -128,6 +128,7 @@ class Dbapi:
             if response.status_code == 503 and again and attempt == 1:
                 continue
             return self._result(response)
+        raise AssertionError("the second attempt ends the loop")
 
     def _result(self, response: httpx.Response) -> Any:
         if response.is_success:

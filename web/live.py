@@ -37,14 +37,15 @@ class Live:
         self.fence = 0
         self.loaded = asyncio.Event()
         self.viewers = 0
-        self.status, self.queue_place = str(message["status"]), None
+        self.status = str(message["status"])
+        self.queue_place: int | None = None
         self.notice = self.remark = ""  # why there is no text yet; what else happened
         self._marks: list[tuple[int, int, int]] = [(0, 0, 0)]  # after seq: fence, length of text, length of reasoning
         self._epoch = 0
         self._stepped = asyncio.Event()
         self._stepped_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        self._rendered: dict[Any, Any] = {}
+        self._rendered: dict[Any, bytes] = {}
         self.frame = self._frame(blocks.START)
 
     @property
@@ -109,7 +110,7 @@ class Live:
             await self._stepped.wait()
         return self.frame
 
-    def rendered(self, key: Any, render: Callable[[], Any]) -> Any:
+    def rendered(self, key: Any, render: Callable[[], bytes]) -> bytes:
         """Made once for all viewers who go the same step."""
         if key not in self._rendered:
             self._rendered[key] = render()
@@ -138,4 +139,6 @@ class Live:
 
     def _frame(self, place: blocks.Place) -> Frame:
         fence = self._marks[-1][0]
-        return Frame(self.last_seq, fence, place, len(self.reasoning), self._epoch, self.status, self.queue_place, self.notice or self.remark)
+        return Frame(
+            self.last_seq, fence, place, len(self.reasoning), self._epoch, self.status, self.queue_place, self.notice or self.remark
+        )

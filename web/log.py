@@ -38,8 +38,8 @@ class Fenced(Exception):
 class Entry:
     """One answer that this process writes."""
 
-    def __init__(self, id: str, fence: int, last_seq: int) -> None:
-        self.id, self.fence, self.last_seq = id, fence, last_seq
+    def __init__(self, generation_id: str, fence: int, last_seq: int) -> None:
+        self.id, self.fence, self.last_seq = generation_id, fence, last_seq
         self.stop_requested = asyncio.Event()
         self.fenced = asyncio.Event()
         self._pending: deque[tuple[int, str, int]] = deque()
@@ -102,11 +102,11 @@ class Log:
         self._wake = asyncio.Event()
         self._commit_seconds = 0.0
 
-    def open(self, id: str, fence: int, last_seq: int) -> Entry:
+    def open(self, generation_id: str, fence: int, last_seq: int) -> Entry:
         """Begins to write. Whoever wrote this answer here before has slept through its lease."""
-        if earlier := self._entries.get(id):
+        if earlier := self._entries.get(generation_id):
             earlier.fenced.set()
-        entry = self._entries[id] = Entry(id, fence, last_seq)
+        entry = self._entries[generation_id] = Entry(generation_id, fence, last_seq)
         return entry
 
     def close(self, entry: Entry) -> None:
@@ -121,8 +121,8 @@ class Log:
     def held(self) -> list[tuple[str, int]]:
         return [(entry.id, entry.fence) for entry in self._entries.values() if not entry.fenced.is_set()]
 
-    def ask_to_stop(self, id: str) -> None:
-        if entry := self._entries.get(id):
+    def ask_to_stop(self, generation_id: str) -> None:
+        if entry := self._entries.get(generation_id):
             entry.stop_requested.set()
 
     async def run(self) -> None:
@@ -205,5 +205,3 @@ class Log:
             ok, _ = await self._dbapi.append([row], self._lease)
             if entry.id not in ok:
                 return  # the next round asks again
-
-

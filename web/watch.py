@@ -53,9 +53,7 @@ class Watch:
         if live and live.loaded.is_set():
             if chunk.fence != live.fence and live.last_seq:
                 self._look_at(generation_id)  # somebody else wrote before: see whether it is still there
-            elif not live.extend(chunk.seq, chunk.fence, chunk.kind, chunk.text):
-                self._look_at(generation_id)
-            elif live.status == "queued":
+            elif not live.extend(chunk.seq, chunk.fence, chunk.kind, chunk.text) or live.status == "queued":
                 self._look_at(generation_id)
 
     def changed(self, changed: dict[str, str]) -> None:
@@ -86,7 +84,7 @@ class Watch:
             ids, self._dirty = self._dirty & self._lives.keys(), set()
             try:
                 if ids:
-                    await self._read([self._lives[id] for id in ids])
+                    await self._read([self._lives[generation_id] for generation_id in ids])
             except Failure:
                 self._dirty |= ids
                 await asyncio.sleep(RETRY_SECONDS)

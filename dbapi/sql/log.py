@@ -13,9 +13,7 @@ _APPEND = text(
     "SELECT * FROM log_append(CAST(:ids AS uuid[]), CAST(:fences AS int[]), CAST(:seqs AS int[]), CAST(:kinds AS smallint[]),"
     " CAST(:texts AS text[]), CAST(:offsets AS bigint[]), :lease)"
 )
-_FINISH = text(
-    "SELECT log_finish(:id, :fence, :last_seq, :status, :error, :finish_reason, CAST(:usage AS jsonb), CAST(:timings AS jsonb))"
-)
+_FINISH = text("SELECT log_finish(:id, :fence, :last_seq, :status, :error, :finish_reason, CAST(:usage AS jsonb), CAST(:timings AS jsonb))")
 _RENAME = text("SELECT log_rename(:id, :fence, :key)")
 _RELEASE = text("SELECT log_release(CAST(:ids AS uuid[]), CAST(:fences AS int[]))")
 _EXPIRE = text("SELECT log_expire(:owner, :lease, :silence)")
@@ -25,9 +23,7 @@ _NEXT = text("SELECT * FROM log_next()")
 _PRUNE = text("SELECT log_prune(:age, :most)")
 
 
-async def claim(
-    db: AsyncConnection | AsyncSession, owner: str, slots: int, lease: float, only: UUID | None = None
-) -> Sequence[Row[Any]]:
+async def claim(db: AsyncConnection | AsyncSession, owner: str, slots: int, lease: float, only: UUID | None = None) -> Sequence[Row[Any]]:
     values = {"owner": owner, "slots": slots, "lease": timedelta(seconds=lease), "only": only}
     return (await db.execute(_CLAIM, values)).all()
 

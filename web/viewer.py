@@ -1,0 +1,166 @@
+"""Somebody who watches one answer, and what is sent to them step by step.
+
+A step is computed from two places in the text, never from what was sent before: so any process can go on where another
+stopped, and all viewers who go the same step get the same bytes, made once.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from sse_starlette import ServerSentEvent
+
+from web import blocks
+from web.live import FINAL, Frame, Live
+from web.markdown import render
+from web.pages import Pages, prefix
+
+CURSOR = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})", re.ASCII)
+COMEBACK_MILLISECONDS = 100
+PAGE_STEP_SECONDS = 0.2  # the growing page repeats the open block at every step, and keeps them all
+
+
+class Viewer:
+    def __init__(
+        self,
+        pages: Pages,
+        draining: asyncio.Event,
+        watched: AbstractAsyncContextManager[Live],
+        chat_id: UUID,
+        message: dict[str, Any],
+        cursor: str,
+    ) -> None:
+        self._pages, self._draining, self._watched = pages, draining, watched
+        self._chat_id, self._message = chat_id, message
+        self._prefix = prefix(message["id"])
+        self._cursor = CURSOR.fullmatch(cursor)
+        self._finished = message["status"] in FINAL
+
+    async def events(self) -> AsyncIterator[bytes]:
+        """Ends with `done` when the answer has, with `moved` when this process leaves."""
+        if self._finished:
+            yield self._closing_event(self._message, self._whole(self._message))
+            return
+        async with self._watched as live:
+            seen = live.at(int(self._cursor[1]), int(self._cursor[2])) if self._cursor else None
+            yield ping().encode()  # the first byte, however long the first word takes
+            async for frame in self._frames(live, seen):
+                yield live.rendered((seen, frame), partial(self._event, live, seen, frame))
+                if frame.status in FINAL:
+                    return
+                seen = frame
+            yield ServerSentEvent(event="moved", data="", retry=COMEBACK_MILLISECONDS, sep="\n").encode()
+
+    async def page(self) -> AsyncIterator[str]:
+        """A document that grows: finished blocks are appended, and each newer open block hides the older by style sheet."""
+        yield self._pages.html("messages/frame_head.html")
+        if self._finished:
+            yield self._page_end(self._message, self._whole(self._message), voids=False)
+            return
+        async with self._watched as live:
+            seen: Frame | None = None
+            async for frame in self._frames(live, None):
+                voids = seen is not None and seen.epoch != frame.epoch
+                if frame.status in FINAL:
+                    end = self._end(live, seen)
+                    yield self._page_end(live.message, end, voids or (seen is not None and end["mode"] == "whole"))
+                    return
+                since = blocks.START if seen is None or voids else seen.place
+                yield self._page_step(live, since, frame, voids)
+                seen = frame
+                await asyncio.sleep(PAGE_STEP_SECONDS)
+            yield self._pages.html("messages/frame_moved.html")
+
+    async def text(self) -> AsyncIterator[str]:
+        """The content from its first character on; ends when the answer does, or when it is begun anew."""
+        if self._finished:
+            yield self._message["content"]
+            return
+        sent = ""
+        async with self._watched as live:
+            async for _ in self._frames(live, None):
+                if not live.text.startswith(sent):
+                    return
+                yield live.text[len(sent) :]
+                sent = live.text
+
+    async def _frames(self, live: Live, seen: Frame | None) -> AsyncIterator[Frame]:
+        """Every frame from now on, until the answer or this process ends."""
+        leaving = asyncio.ensure_future(self._draining.wait())
+        try:
+            while seen is None or seen.status not in FINAL:
+                coming = asyncio.ensure_future(live.next(seen))
+                try:
+                    await asyncio.wait((coming, leaving), return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    if not coming.done():
+                        coming.cancel()
+                if not coming.done():
+                    return
+                seen = coming.result()
+                yield seen
+        finally:
+            leaving.cancel()
+
+    # What a step looks like
+
+    def _event(self, live: Live, seen: Frame | None, frame: Frame) -> bytes:
+        if frame.status in FINAL:
+            return self._closing_event(live.message, self._end(live, seen))
+        told = _progress(seen) if seen else None
+        html = self._pages.html(
+            "messages/_step.html",
+            message=self._message | {"status": frame.status},
+            chat_id=self._chat_id,
+            content=self._step(live, seen, frame),
+            progress=_progress(frame),
+            tells_progress=told != _progress(frame),
+        )
+        return ServerSentEvent(data=html, id=frame.cursor, sep="\n").encode()
+
+    def _closing_event(self, message: dict[str, Any], content: dict[str, Any]) -> bytes:
+        html = self._pages.html("messages/_end.html", message=message, chat_id=self._chat_id, content=content)
+        return ServerSentEvent(data=html, sep="\n").encode() + ServerSentEvent(event="done", data=message["status"], sep="\n").encode()
+
+    def _step(self, live: Live, seen: Frame | None, frame: Frame) -> dict[str, Any]:
+        if seen is None or seen.epoch != frame.epoch:
+            step, mode = blocks.step(live.text, blocks.START, frame.place, self._prefix), "reset"
+        else:
+            step, mode = blocks.step(live.text, seen.place, frame.place, self._prefix), "step"
+        if step.append is not None:
+            return {"mode": "append", "text": step.append}
+        return {"mode": mode, "html": step.frozen, "tail": step.tail}
+
+    def _end(self, live: Live, seen: Frame | None) -> dict[str, Any]:
+        """What makes the page of a viewer the page of the finished answer."""
+        if seen is None or seen.epoch != live.frame.epoch:
+            return self._whole(live.message)
+        end = blocks.end(live.text, seen.place, self._prefix)
+        return {"mode": "whole" if end.whole else "end", "html": end.html}
+
+    def _whole(self, message: dict[str, Any]) -> dict[str, Any]:
+        return {"mode": "whole", "html": render(message["content"], self._prefix)}
+
+    def _page_step(self, live: Live, since: blocks.Place, frame: Frame, voids: bool) -> str:
+        frozen = blocks.step(live.text, since, frame.place, self._prefix).frozen
+        boundary = blocks.place(live.text[: frame.place.boundary])  # the whole open block: such a page can't append inside of it
+        tail = blocks.step(live.text, boundary, frame.place, self._prefix).tail
+        return self._pages.html("messages/frame_step.html", frozen=frozen, tail=tail, progress=_progress(frame), void=voids)
+
+    def _page_end(self, message: dict[str, Any], end: dict[str, Any], voids: bool) -> str:
+        return self._pages.html("messages/frame_end.html", message=message, chat_id=self._chat_id, content=end["html"], void=voids)
+
+
+def ping() -> ServerSentEvent:
+    return ServerSentEvent(event="ping", data="", sep="\n")
+
+
+def _progress(frame: Frame) -> str:
+    """What is said under an answer that is not yet written; nothing if it is."""
+    if frame.status == "queued":
+        return f"Waiting for the model: number {frame.queue_place} in line." if frame.queue_place else "Waiting for its turn …"
+    return frame.notice
