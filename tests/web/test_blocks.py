@@ -1,0 +1,251 @@
+"""A viewer who follows an answer sees in the end what a reload shows, however the text was cut."""
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from web import blocks
+from web.markdown import render
+from web.markdown.mend import mend
+from web.markdown.rendering import plain
+
+CORPUS = {path.stem: path.read_bytes().decode() for path in sorted((Path(__file__).parent / "corpus").glob("*.md"))}
+CORPUS |= {
+    "long": CORPUS["answer"] * 70,
+    "long-fence": "```py\n" + "x = [1, 2]  # <code>\n" * 5000 + "```\n\nend\n",
+    "long-paragraph": "word *and* `code` " * 4000,
+    "long-table": "| a | b |\n|---|---|\n" + "| 1 | 2 |\n" * 1000 + "\nend\n",
+    "too-long": "a paragraph\n\n" * 30_000,
+    "too-deep": "fine\n\n" + ">" * 200 + "a\n\nfine\n",
+    "too-wide": "fine\n\n" + "|a" * 99 + "|\n" + "|-" * 99 + "|\n\nfine\n",
+    "too-ragged": "fine\n\n" + "|a" * 40 + "|\n" + "|-" * 40 + "|\n" + "x\n" * 99 + "\nfine\n",
+    "ragged-in-fence": "fine\n\n```\n" + "|-" * 40 + "|\n" + "x\n" * 99 + "```\nfine\n\nfine\n",
+}
+SHORT = [name for name, text in CORPUS.items() if len(text) < 2500]
+PREFIX = "message-1-"
+PIECES = re.findall(r"\w+|[ \t]+|\n+|\r\n?|[^\w\s]+", "".join(CORPUS[name] for name in SHORT))
+PIECES += [
+    "```",
+    "\n```\n",
+    "```py\n",
+    "~~~",
+    "\n\n",
+    "\n",
+    "- ",
+    "[a]: /x\n",
+    "\n\n[^1]: x\n",
+    "|a|b|\n|-|-|\n",
+    "    ",
+    "<!--",
+    "\r\n",
+    "\r",
+]
+texts = st.lists(st.sampled_from(PIECES), max_size=50).map("".join)
+
+
+class Viewer:
+    """What the page does with steps."""
+
+    def __init__(self) -> None:
+        self.at, self.frozen, self.tail = blocks.START, "", ""
+
+    def see(self, text: str) -> None:
+        now = blocks.place(text, self.at)
+        step = blocks.step(text, self.at, now, PREFIX)
+        if step.append is None:
+            self.frozen, self.tail = self.frozen + step.frozen, step.tail
+        else:
+            assert step.frozen == step.tail == ""
+            end = self.tail.rindex("</code>")
+            self.tail = self.tail[:end] + step.append + self.tail[end:]
+        self.at = now
+
+    def finish(self, text: str) -> str:
+        end = blocks.end(text, self.at, PREFIX)
+        return end.html if end.whole else self.frozen + end.html
+
+
+def beginnings(text: str, sizes: list[int]) -> list[str]:
+    lengths = [0]
+    while lengths[-1] < len(text):
+        lengths.append(lengths[-1] + sizes[len(lengths) % len(sizes)])
+    return [text[:length] for length in lengths]
+
+
+def check(text: str, sizes: list[int]) -> None:
+    viewer, boundary = Viewer(), 0
+    for beginning in beginnings(text, sizes):
+        viewer.see(beginning)
+        assert viewer.at == blocks.place(beginning)
+        assert boundary <= viewer.at.boundary <= len(beginning)
+        boundary = viewer.at.boundary
+        if viewer.at.fence:
+            assert viewer.tail == blocks.snapshot(beginning, PREFIX).tail
+    assert viewer.finish(text) == render(text, PREFIX)
+
+
+@pytest.mark.parametrize("sizes", [[1], [3, 7, 2], [40]])
+@pytest.mark.parametrize("name", SHORT)
+def test_following_the_corpus_ends_where_a_reload_does(name: str, sizes: list[int]) -> None:
+    check(CORPUS[name], sizes)
+
+
+@pytest.mark.parametrize("name", [name for name in CORPUS if name not in SHORT])
+def test_following_a_long_answer_ends_where_a_reload_does(name: str) -> None:
+    check(CORPUS[name], [3001, 7919] if len(CORPUS[name]) < 200_000 else [60_001])
+
+
+@given(texts, st.lists(st.integers(1, 15), min_size=1, max_size=5))
+def test_following_anything_ends_where_a_reload_does(text: str, sizes: list[int]) -> None:
+    check(text, sizes)
+
+
+@given(texts, st.data())
+def test_the_boundary_does_not_depend_on_what_was_seen_before(text: str, data: st.DataObject) -> None:
+    cut = data.draw(st.integers(0, len(text)))
+
+    assert blocks.boundary(text) == blocks.boundary(text, blocks.boundary(text[:cut]))
+    assert blocks.place(text) == blocks.place(text, blocks.place(text[:cut]))
+
+
+@given(texts, st.data())
+def test_a_page_loaded_in_the_middle_ends_where_a_reload_does(text: str, data: st.DataObject) -> None:
+    cut = data.draw(st.integers(0, len(text)))
+    viewer = Viewer()
+
+    viewer.frozen, viewer.tail, _ = blocks.snapshot(text[:cut], PREFIX)
+    viewer.at = blocks.place(text[:cut])
+    viewer.see(text)
+
+    assert viewer.finish(text) == render(text, PREFIX)
+
+
+@pytest.mark.parametrize("name", ["answer", "lists-mixed", "fence-adjacent", "setext", "quotes", "unicode", "html", "diff", "long"])
+def test_an_ordinary_answer_needs_no_replacement(name: str) -> None:
+    assert not blocks.end(CORPUS[name], blocks.START).whole
+
+
+@pytest.mark.parametrize("name", ["references", "footnotes", "too-long", "too-deep", "too-wide", "too-ragged"])
+def test_what_reaches_across_blocks_is_replaced_in_the_end(name: str) -> None:
+    assert blocks.end(CORPUS[name], blocks.START).whole
+
+
+def test_finished_blocks_are_sent_once() -> None:
+    text = CORPUS["answer"]
+    viewer = Viewer()
+    sent = ""
+    for beginning in beginnings(text, [5]):
+        before = viewer.frozen
+        viewer.see(beginning)
+        assert viewer.frozen.startswith(before)
+        sent += viewer.frozen[len(before) :]
+
+    assert sent == viewer.frozen
+    assert "<table>" in sent
+    assert viewer.tail.startswith("<p>Would you")
+
+
+@pytest.mark.parametrize("name", ["too-wide", "too-ragged"])
+def test_nothing_is_parsed_beyond_a_table_out_of_proportion(name: str) -> None:
+    assert blocks.boundary(CORPUS[name] + "more\n\n" * 9) == CORPUS[name].index("|")
+
+
+def test_an_open_fence_grows_by_its_new_text_only() -> None:
+    code = "if a < b:\n    pass\n" * 3000
+    text = "Look:\n```py\n" + code
+    before = blocks.place(text[:-4])
+    step = blocks.step(text, before, blocks.place(text, before))
+
+    assert step == ("", "", "ass\n")
+
+
+@pytest.mark.parametrize("ending", ["`", "``", "```", "``` ", "  ```", "````"])
+def test_what_may_close_a_fence_waits(ending: str) -> None:
+    text = f"```py\nx\n{ending}"
+
+    assert blocks.snapshot(text).tail == '<pre><code class="language-py">x\n</code></pre>\n'
+    if "```" in ending:
+        assert blocks.place(text + "\n").boundary == len(text) + 1
+    assert blocks.snapshot(text + "x").tail.count("`") == ending.count("`")
+
+
+def test_a_closed_fence_is_frozen_at_once() -> None:
+    frozen, tail, append = blocks.snapshot("```py\nreturn 1\n```\n")
+
+    assert "tok-k" in frozen
+    assert (tail, append) == ("", None)
+
+
+# What is being typed
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        ("a **bold", "<p>a <strong>bold</strong></p>"),
+        ("a **bold*", "<p>a <strong>bold</strong></p>"),
+        ("a **bold ", "<p>a <strong>bold</strong></p>"),
+        ("a **", "<p>a</p>"),
+        ("a *em **both", "<p>a <em>em <strong>both</strong></em></p>"),
+        ("~~gone~", "<p><del>gone</del></p>"),
+        ("__x", "<p><strong>x</strong></p>"),
+        ("5*x and snake_case", "<p>5*x and snake_case</p>"),
+        ("2 * 3", "<p>2 * 3</p>"),
+        ("中文**粗", "<p>中文<strong>粗</strong></p>"),
+        ("see `co", "<p>see <code>co</code></p>"),
+        ("see ``c`o", "<p>see <code>c`o</code></p>"),
+        ("see `", "<p>see</p>"),
+        ("see `a` `**b", "<p>see <code>a</code> <code>**b</code></p>"),
+        ("a [lin", "<p>a lin</p>"),
+        ("a [link](http://e.exa", "<p>a link</p>"),
+        ('a [link](http://e.example "ti', "<p>a link</p>"),
+        ("a [**link", "<p>a <strong>link</strong></p>"),
+        ("a **[link](http", "<p>a <strong>link</strong></p>"),
+        ("a ![alt](http", "<p>a alt</p>"),
+        ("a[0", "<p>a[0</p>"),
+        ("note[^1", "<p>note</p>"),
+        ("<https://e.example", None),
+        ("- item\n- **b", "<ul>\n<li>item</li>\n<li><strong>b</strong></li>\n</ul>"),
+        ("- **a\n- b", "<ul>\n<li>**a</li>\n<li>b</li>\n</ul>"),
+        ("text\n-", "<p>text</p>"),
+        ("text\n--", "<p>text</p>"),
+        ("text\n==", "<p>text</p>"),
+        ("text\n#", "<p>text</p>"),
+        ("text\n1.", "<p>text</p>"),
+        ("text\n>", "<p>text</p>"),
+        ("text\n```", "<p>text</p>"),
+        ("text\n```pyth", "<p>text</p>"),
+        ("- item\n  - [", "<ul>\n<li>item</li>\n</ul>"),
+        ("# **head", "<h1><strong>head</strong></h1>"),
+        ("text \\", "<p>text</p>"),
+        ("| a | b", "<table>\n<thead>\n<tr>\n<th>a</th>\n<th>b</th>\n</tr>\n</thead>\n</table>"),
+        ("| a | b |\n", "<table>\n<thead>\n<tr>\n<th>a</th>\n<th>b</th>\n</tr>\n</thead>\n</table>"),
+        ("| a | b |\n|--", "<table>\n<thead>\n<tr>\n<th>a</th>\n<th>b</th>\n</tr>\n</thead>\n</table>"),
+        ("- x\n\n  ```sh\n  ls **", '<ul>\n<li>\n<p>x</p>\n<pre><code class="language-sh">ls **</code></pre>\n</li>\n</ul>'),
+    ],
+)
+def test_what_is_half_typed_looks_finished(typed: str, shown: str | None) -> None:
+    tail = blocks.snapshot(typed).tail
+
+    assert "&lt;" not in tail
+    if shown:
+        assert tail == f"{shown}\n"
+
+
+@given(texts.filter(lambda text: not re.search(r"\]\(|\[\^|\[x|```|~~~", text, re.IGNORECASE)))
+def test_mending_leaves_out_no_word_but_a_target_and_a_language(text: str) -> None:
+    assert re.findall(r"[^\W\d_]+", mend(text)) == re.findall(r"[^\W\d_]+", text)
+
+
+def test_mending_keeps_a_text_that_is_whole() -> None:
+    for text in ["a **b** `c` [d](http://e.example) e", "- [x] done", "# head", "| a |\n|---|\n| b |"]:
+        assert mend(text) == text
+
+
+def test_a_tail_beyond_the_limits_is_plain_text() -> None:
+    text = ">" * 500 + "a"
+
+    assert blocks.snapshot(text).tail == plain(text)
