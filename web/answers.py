@@ -13,12 +13,13 @@ import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
 from kit.logs import event
 from web.dbapi import Dbapi
-from web.errors import Failure, ModelFailure, NotFound
+from web.errors import Failure, ModelFailure, NotFound, Unavailable
 from web.llama import Gone, Llama, Loading, Piece, Rejected, Unreachable
 from web.log import ANEW, CONTENT, REASONING, Entry, Fenced, Log
 from web.settings import Settings
@@ -38,6 +39,7 @@ class Answers:
         self._settings, self._dbapi, self._llama, self._log = settings, dbapi, llama, log
         self.owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._releases: set[asyncio.Task[None]] = set()
         self._leaving = False
         self._wake = asyncio.Event()
 
@@ -51,6 +53,11 @@ class Answers:
         """Writes a claimed answer from now on."""
         if asleep := self._tasks.get(claimed["id"]):
             asleep.cancel()  # this process has slept through its own lease
+        if self._leaving:  # it was claimed while we were told to go
+            release = asyncio.create_task(self._release([(claimed["id"], claimed["fence"])]))
+            self._releases.add(release)
+            release.add_done_callback(self._releases.discard)
+            return
         task = asyncio.create_task(self._write(claimed), name=f"answer {claimed['id']}")
         self._tasks[claimed["id"]] = task
         task.add_done_callback(lambda done: self._ended(claimed["id"], done))
@@ -61,7 +68,7 @@ class Answers:
     async def run(self) -> None:
         """Claims what nobody writes: queued answers, and those whose writer is gone."""
         pause = 0.0
-        while claim := self.claim():
+        while True:
             try:
                 async with asyncio.timeout(pause):
                     await self._wake.wait()
@@ -69,6 +76,9 @@ class Answers:
                 pass
             self._wake.clear()
             pause = IDLE_CLAIM_SECONDS
+            claim = self.claim()
+            if claim is None:
+                return
             try:
                 work = await self._dbapi.claim(**claim)
             except Failure:
@@ -85,8 +95,12 @@ class Answers:
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await self._release(held)
+        await asyncio.gather(*self._releases)
+
+    async def _release(self, held: list[tuple[str, int]]) -> None:
         if held:
-            with contextlib.suppress(Failure):
+            with contextlib.suppress(Failure):  # the leases end by themselves, only later
                 await self._dbapi.release(held)
 
     def _ended(self, generation_id: str, task: asyncio.Task[None]) -> None:
@@ -224,14 +238,16 @@ class Answers:
                     raise ModelFailure(_silence(answer.spoke)) from None
                 answer.heard_at = time.monotonic()
                 self._take(answer, piece)
-                if piece.done or answer.too_long(self._settings.answer_bytes):
+                if piece.done or answer.is_cut_off:
                     return
 
     def _take(self, answer: "Answer", piece: Piece) -> None:
-        for kind, text in ((REASONING, piece.reasoning), (CONTENT, piece.content)):
-            if text:
-                answer.note(kind, text)
-                self._log.write(answer.entry, kind, text, piece.offset)
+        if reasoning := answer.fitting(piece.reasoning, self._settings.answer_bytes):
+            answer.note(REASONING, reasoning)
+            self._log.write(answer.entry, REASONING, reasoning, answer.offset if piece.content else piece.offset)
+        if content := answer.fitting(piece.content, self._settings.answer_bytes):
+            answer.note(CONTENT, content)
+            self._log.write(answer.entry, CONTENT, content, piece.offset)
         answer.offset = piece.offset
         answer.finish_reason = piece.finish_reason or answer.finish_reason
         answer.usage = piece.usage or answer.usage
@@ -246,7 +262,7 @@ class Answers:
         while True:
             await entry.settled()
             end = {"id": entry.id, "fence": entry.fence, "last_seq": entry.last_seq, **answer.end()}
-            if await self._patiently(lambda end=end: self._dbapi.finish(end)):  # type: ignore[misc]
+            if await self._patiently(partial(self._dbapi.finish, end)):
                 break
             state = (await self._patiently(lambda: self._dbapi.read([(entry.id, entry.last_seq)])))["states"]
             if not state or state[0]["fence"] != entry.fence or state[0]["status"] != "streaming":
@@ -263,7 +279,7 @@ class Answers:
                 return await call()
             except NotFound as error:  # the chat was deleted
                 raise Fenced from error
-            except Failure:
+            except Unavailable:
                 await asyncio.sleep(RETRY_SECONDS)
 
 
@@ -273,7 +289,7 @@ class Answer:
     def __init__(self, claimed: dict[str, Any], entry: Entry) -> None:
         self.claimed, self.entry = claimed, entry
         self.key, self.offset = str(claimed["upstream_key"]), int(claimed["upstream_offset"])
-        self.asked = self.spoke = False
+        self.asked = self.spoke = self.is_cut_off = False
         self.status, self.error = "complete", None
         self.finish_reason: str | None = None
         self.usage: dict[str, Any] | None = None
@@ -308,11 +324,12 @@ class Answer:
         suffix = f".{self._renamed}" if self.asked else ""
         self.key, self.offset = f"g-{self.entry.id}-{self.entry.fence}{suffix}", 0
 
-    def too_long(self, most: int) -> bool:
-        if not most or self._bytes <= most:
-            return False
-        self.finish_reason = "length"
-        return True
+    def fitting(self, text: str, most: int) -> str:
+        """As much of the text as an answer of at most so many bytes has room for; 0 is no limit."""
+        if not most or self._bytes + len(text.encode()) <= most:
+            return text
+        self.is_cut_off, self.finish_reason = True, "length"
+        return text.encode()[: most - self._bytes].decode(errors="ignore")
 
     def failed(self, sentence: str) -> None:
         self.status, self.error = "failed", sentence  # type: ignore[assignment]

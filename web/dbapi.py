@@ -146,4 +146,4 @@ class Dbapi:
 
 
 def _quote(text: str) -> str:
-    return quote(text, safe="")
+    return quote(text, safe="").replace(".", "%2E")  # "." and ".." would be steps on a path

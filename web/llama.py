@@ -19,6 +19,7 @@ from kit.text import clean
 CONNECT_SECONDS = 2.0
 ASK_SECONDS = 3.0
 READY_CHECK_SECONDS, DOUBT_CHECK_SECONDS = 5.0, 0.5
+MOST_NUMBERS = 50
 LONGEST_EVENT = 1_000_000  # bytes; a model server that sends more without an event's end is broken
 
 Health = Literal["ready", "loading", "down"]
@@ -237,12 +238,25 @@ def _piece(event: bytes, offset: int, halves: "_SurrogateHalves") -> Piece | Non
             offset,
             content=halves.join(delta.get("content") or ""),
             reasoning=clean(delta.get("reasoning_content") or ""),
-            finish_reason=choice.get("finish_reason"),
-            usage=body.get("usage"),
-            timings=body.get("timings"),
+            finish_reason=str(choice["finish_reason"])[:100] if choice.get("finish_reason") else None,
+            usage=_numbers(body.get("usage")),
+            timings=_numbers(body.get("timings")),
         )
     except (ValueError, TypeError, AttributeError, KeyError, IndexError, RecursionError) as error:
         raise Rejected("The model server sent something that is no answer.") from error
+
+
+def _numbers(given: Any, depth: int = 2) -> dict[str, Any] | None:
+    """The numbers in an object and in the objects in it: what a server tells of its work, and nothing else it may send."""
+    if not isinstance(given, dict) or not depth:
+        return None
+    kept: dict[str, Any] = {}
+    for name, value in list(given.items())[:MOST_NUMBERS]:
+        if isinstance(value, dict) and (inner := _numbers(value, depth - 1)):
+            kept[name[:100]] = inner
+        elif isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15:
+            kept[name[:100]] = value
+    return kept or None
 
 
 def _loads(data: bytes) -> Any:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from web.dbapi import Dbapi
-from web.errors import Failure
+from web.errors import Failure, Refused
 
 CONTENT, REASONING, ANEW = 0, 1, 2  # kinds of chunks; ANEW: what came before is void
 RETRY_SECONDS = 0.25
@@ -158,13 +158,17 @@ class Log:
                 batch.append((entry, entry.next_chunk()))
         if not batch:
             return
-        rows = [
+        rows: list[tuple[object, ...]] = [
             (entry.id, entry.fence, chunk.seq, chunk.kind, chunk.text, chunk.offset)
             if chunk
             else (entry.id, entry.fence, None, CONTENT, "", None)
             for entry, chunk in batch
         ]
-        ok, stop = await self._dbapi.append(rows, self._lease)
+        try:
+            ok, stop = await self._dbapi.append(rows, self._lease)
+        except Refused:
+            await self._append_apart(batch, rows)
+            return
         self._commit_seconds = 0.8 * self._commit_seconds + 0.2 * (time.monotonic() - now)
         for entry, chunk in batch:
             if entry.id in stop:
@@ -178,6 +182,20 @@ class Log:
             await self._settle(refused)
         if any(entry.has_text for entry in self._entries.values()):
             self._wake.set()
+
+    async def _append_apart(self, batch: list[tuple[Entry, Chunk | None]], rows: list[tuple[object, ...]]) -> None:
+        """Something in this batch can't be stored: the others shall not suffer from it."""
+        for (entry, chunk), row in zip(batch, rows, strict=True):
+            try:
+                ok, _ = await self._dbapi.append([row], self._lease)
+            except Refused:
+                logger.error("a chunk of answer %s cannot be stored", entry.id)
+                entry.fenced.set()
+                continue
+            if entry.id in ok:
+                entry.appended()
+                if chunk:
+                    self._on_appended(entry.id, chunk)
 
     async def _settle(self, refused: list[tuple[Entry, Chunk | None]]) -> None:
         """Why an append was refused: it was there already, PostgreSQL has lost some, or we are fenced off."""

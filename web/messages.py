@@ -14,10 +14,10 @@ from web.pages import is_htmx
 
 async def create(request: Request) -> Response:
     """Stores the message and starts its answer."""
-    session = await request.state["sessions"].require(request)
     form = await forms.read(request)
     content = form.get("content", "")
     try:
+        session = await request.state["sessions"].require(request)
         turn = await _turn(request, session, form, content)
     except NotFound:
         raise
