@@ -265,7 +265,9 @@ class Answers:
             if await self._patiently(partial(self._dbapi.finish, end)):
                 break
             state = (await self._patiently(lambda: self._dbapi.read([(entry.id, entry.last_seq)])))["states"]
-            if not state or state[0]["fence"] != entry.fence or state[0]["status"] != "streaming":
+            if state and state[0]["fence"] != entry.fence:
+                raise Fenced
+            if not state or state[0]["status"] != "streaming":
                 break
             await asyncio.sleep(RETRY_SECONDS)
         event(logger, "answer", generation=entry.id, status=answer.status, seconds=round(time.monotonic() - answer.began_at, 3))

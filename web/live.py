@@ -105,8 +105,8 @@ class Live:
     # Watching
 
     async def next(self, seen: Frame | None) -> Frame:
-        """The newest frame, as soon as it is another than `seen`."""
-        while self.frame == seen:
+        """The newest frame, as soon as it is another than `seen`, and not an earlier one: the text may be ahead of its frame."""
+        while self.frame == seen or (seen and seen.epoch == self.frame.epoch and seen.seq > self.frame.seq):
             await self._stepped.wait()
         return self.frame
 
