@@ -27,9 +27,13 @@
     follow.now();
     field.focus();
   });
-  form.addEventListener("htmx:error", () => {
-    const notice = document.getElementById("notice");
-    notice.textContent = "The server cannot be reached. Your message is still here: please send it again.";
+  const lost = () => {
+    document.getElementById("notice").textContent = "The server cannot be reached. Your message is still here: please send it again.";
+  };
+  form.addEventListener("htmx:error", lost);
+  form.addEventListener("htmx:after:request", (event) => {  // refused by somebody before our server: there is no notice in it
+    const { response, text } = event.detail.ctx;
+    if (response.status >= 400 && !text.includes('id="notice"')) { event.preventDefault(); lost(); }
   });
   const grow = () => {
     if (CSS.supports("field-sizing", "content")) return;
