@@ -34,8 +34,12 @@ bench: .venv/test.stamp ## benchmarks, with a table as result
 model: .venv/dev.stamp ## list the models there are, and download one: make model, make model NAME=...
 	@exec $(BIN)/python -m llama.download $(NAME)
 
+# A model that `make model` has got is used there as well, if neither .env nor the environment names another folder.
+OWN_MODELS = $(if $(or $(MODELS),$(shell grep -s ^MODELS= .env)),,$(if $(wildcard .data/models/*.gguf),MODELS=./.data/models))
+
 up: ## run everything in containers
-	docker compose up --build --detach --wait
+	$(OWN_MODELS) docker compose up --build --detach --wait
+	@docker compose port proxy 8080 | sed 's|^|ready: http://|'
 
 down: ## stop the containers; the data stays
 	docker compose down

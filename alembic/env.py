@@ -1,8 +1,8 @@
 """Runs the migrations: `alembic upgrade head` from the root, with DATABASE_URL (the owner's)."""
 
 import asyncio
-import os
 import sys
+from dataclasses import dataclass
 
 import asyncpg
 from alembic import context
@@ -10,9 +10,15 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from dbapi.tables import Base
+from kit.settings import read_or_exit
 
 LOCK = 0x52756E6E  # "Runn": two upgrades at once take turns
 LOCK_TIMEOUT = "4s"  # a migration that cannot have its lock gives up rather than hold up the site
+
+
+@dataclass(frozen=True)
+class Settings:
+    database_url: str
 
 
 def run(connection: Connection) -> None:
@@ -24,9 +30,7 @@ def run(connection: Connection) -> None:
 
 
 async def online() -> None:
-    url = os.environ.get("DATABASE_URL") or sys.exit(
-        "alembic: DATABASE_URL is not set (the owner's, e.g. postgresql://user:password@host/runnel)"
-    )
+    url = read_or_exit(Settings, "alembic").database_url
     engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url, timeout=10))
     async with engine.connect() as connection:
         await connection.run_sync(run)
@@ -36,4 +40,8 @@ async def online() -> None:
 
 if context.is_offline_mode():
     sys.exit("alembic: offline mode is not supported, the first migration asks the server about its roles")
-asyncio.run(online())
+try:
+    asyncio.run(online())
+except (OSError, asyncpg.PostgresError) as error:
+    hint = getattr(error, "hint", None)
+    sys.exit(f"alembic: {error}" + (f"\n{hint}" if hint else ""))
