@@ -1,0 +1,223 @@
+"""What a reader sees when something behind the page is gone: a sentence, and nothing lost."""
+
+import asyncio
+import os
+import re
+import signal
+
+import asyncpg
+import httpx
+import pytest
+from playwright.async_api import expect
+
+from tests.browser.documents import SAMPLE
+from tests.browser.visitor import ANSWER, Visitor
+from tests.stack import client, until
+from tests.system.running import Runnel
+
+pytestmark = pytest.mark.browser
+
+NOT_LOADED = re.compile("Failed to load resource|net::ERR_|htmx:(sse:)?error")
+
+
+async def test_without_the_database_service_the_message_stays_in_its_field(runnel: Runnel, ada: Visitor) -> None:
+    ada.expected = NOT_LOADED
+    field, notice = ada.page.locator("#content"), ada.page.locator("#notice")
+
+    with runnel.without("dbapi-1"):
+        await field.fill("Do not lose me")
+        await field.press("Enter")
+        await expect(notice).to_contain_text("The database is not available at the moment.")
+        await expect(field).to_have_value("Do not lose me")
+        assert await notice.get_attribute("role") == "alert"
+    await runnel.back("dbapi-1")
+
+    await field.press("Enter")
+    await expect(ada.page.locator("article")).to_have_count(3)
+    await expect(notice).to_be_hidden()
+    await expect(field).to_have_value("")
+    await ada.ended()
+    assert [message["content"] for message in await ada.messages() if message["role"] == "user"] == ["Do not lose me"]
+
+
+async def test_without_the_server_the_message_stays_in_its_field(runnel: Runnel, ada: Visitor) -> None:
+    ada.expected = NOT_LOADED
+    field, notice = ada.page.locator("#content"), ada.page.locator("#notice")
+
+    with runnel.without("nginx"):
+        await field.fill("Do not lose me either")
+        await field.press("Enter")
+        await expect(notice).to_have_text("The server cannot be reached. Your message is still here: please send it again.")
+        await expect(field).to_have_value("Do not lose me either")
+    await runnel.back("nginx")
+
+    await field.press("Enter")
+    await expect(ada.page.locator("article")).to_have_count(3)
+    await expect(notice).to_be_hidden()
+    await ada.ended()
+
+
+async def test_without_web_the_message_stays_in_its_field_too(runnel: Runnel, ada: Visitor) -> None:
+    ada.expected = NOT_LOADED
+    field = ada.page.locator("#content")
+
+    with runnel.without("web-1"), runnel.without("web-2"):
+        await field.fill("And me?")
+        await field.press("Enter")
+        await expect(ada.page.locator("#notice")).to_contain_text("Your message is still here")
+        await expect(field).to_have_value("And me?")
+    await expect(ada.page).to_have_title(re.compile("Runnel"))
+    await runnel.back("web-1")
+    await runnel.back("web-2")
+
+    await field.press("Enter")
+    await expect(ada.page.locator("article")).to_have_count(3)
+    await ada.ended()
+
+
+async def test_a_lost_connection_is_taken_up_where_it_broke(runnel: Runnel, ada: Visitor) -> None:
+    ada.expected = NOT_LOADED
+    await ada.page.evaluate("window.same = true")
+    await ada.say(text=SAMPLE, delay_ms=12)
+    await ada.begun(5)
+
+    with runnel.without("nginx"):
+        await expect(ada.page.locator(f"{ANSWER}.reconnecting")).to_have_count(1)
+    await runnel.back("nginx")
+
+    await ada.ended()
+    live = await ada.html()
+    assert await ada.page.evaluate("same"), "it was not loaded anew"
+    await ada.page.reload()
+    assert await ada.html() == live
+    assert (await ada.stored())["content"] == SAMPLE
+
+
+async def test_a_model_server_that_is_away_is_waited_for(model: str, ada: Visitor) -> None:
+    await control(model, down=True)
+    try:
+        await ada.say(text="Here I am again.")
+        await expect(ada.page.locator(f"{ANSWER} .progress")).to_contain_text("The model server does not answer at the moment.")
+    finally:
+        await control(model, down=False)
+
+    await ada.ended()
+    assert await ada.text() == "Here I am again."
+
+
+async def test_a_model_that_is_loading_is_waited_for(model: str, ada: Visitor) -> None:
+    await control(model, loading_seconds=60)
+    try:
+        await ada.say(text="Now I have read it.")
+        await expect(ada.page.locator(f"{ANSWER} .progress")).to_contain_text("The model is still loading.")
+    finally:
+        await control(model, loading_seconds=0)
+
+    await ada.ended()
+    assert await ada.text() == "Now I have read it."
+
+
+async def test_a_model_server_lost_in_the_middle_goes_on_with_the_same_answer(model: str, ada: Visitor) -> None:
+    await ada.say(text=SAMPLE, delay_ms=12)
+    await ada.begun(12)
+
+    await control(model, down=True)
+    await asyncio.sleep(0.3)
+    early = await ada.text()
+    await control(model, down=False)
+
+    await ada.ended()
+    assert len(await ada.text()) > len(early)
+    assert (await ada.stored())["content"] == SAMPLE
+
+
+async def test_an_answer_that_breaks_off_keeps_its_text_and_says_why(ada: Visitor) -> None:
+    await ada.say(text="As far as here. And no further.", error_after=6)
+    await ada.ended()
+
+    footer = ada.page.locator(f"{ANSWER} footer")
+    await expect(footer.get_by_role("alert")).to_have_text("The model server broke off this answer.")
+    shown = await ada.text()
+    assert shown.startswith("As far")
+    await ada.page.reload()
+    assert await ada.text() == shown
+    await expect(footer.get_by_role("alert")).to_have_text("The model server broke off this answer.")
+    assert (await ada.stored())["status"] == "failed"
+
+
+@pytest.mark.parametrize("body", ["json", "html"])
+async def test_what_the_model_server_says_about_itself_is_not_shown(ada: Visitor, body: str) -> None:
+    await ada.say(status=500, body=body)
+    await ada.ended()
+
+    article = await ada.page.locator(ANSWER).inner_text()
+    assert "failed" in article
+    assert "secret-host" not in article
+    assert "500" not in article
+
+
+async def test_another_replica_goes_on_in_the_open_tab(runnel: Runnel, ada: Visitor) -> None:
+    """Twice: the first time it may be the other replica that the tab listens to."""
+    ada.expected = NOT_LOADED
+    text = SAMPLE * 4
+    await ada.page.evaluate("window.same = true")
+    await ada.say(text=text, delay_ms=9)
+    await ada.begun(12)
+
+    for _ in range(2):
+        before = len(await ada.text())
+        service = await writer(runnel)
+        runnel.kill(service)
+        await ada.page.wait_for_function(
+            "([selector, length]) => document.querySelector(selector).innerText.length > length + 100", arg=[f"{ANSWER} .content", before]
+        )
+        await runnel.back(service)
+        assert await ada.is_live()
+
+    await ada.ended()
+    live = await ada.html()
+    assert await ada.page.evaluate("same"), "it was not loaded anew"
+    await ada.page.reload()
+    assert await ada.html() == live
+    assert (await ada.stored())["content"] == text
+
+
+async def test_a_rolling_restart_is_not_noticed(runnel: Runnel, ada: Visitor) -> None:
+    ada.expected = NOT_LOADED
+    await ada.page.evaluate("window.same = true")
+    await ada.say(text=SAMPLE * 3, delay_ms=9)
+    await ada.begun(5)
+
+    for service in ("web-1", "web-2"):
+        said = len(runnel.dev.text)
+        os.kill(runnel.dev.pid(service), signal.SIGTERM)
+        await until(lambda said=said, service=service: f"{service} is back" in runnel.dev.text[said:])  # type: ignore[misc]
+        assert await ada.is_live()
+
+    await ada.ended()
+    live = await ada.html()
+    assert await ada.page.evaluate("same")
+    await ada.page.reload()
+    assert await ada.html() == live
+    assert (await ada.stored())["content"] == SAMPLE * 3
+
+
+async def writer(runnel: Runnel) -> str:
+    """Which web process writes the running answer, as the database knows it."""
+    connection = await asyncpg.connect(runnel.dev.url("postgres"))
+    try:
+
+        async def owner() -> str | None:
+            found = await connection.fetchval("SELECT owner FROM generations WHERE status = 'streaming' AND lease_until > now()")
+            return next((name for name in ("web-1", "web-2") if found and f"-{runnel.dev.pid(name)}-" in found), None)
+
+        service: str = await until(owner)
+        return service
+    finally:
+        await connection.close()
+
+
+async def control(model: str, **settings: object) -> None:
+    async with client(model) as http:
+        answer: httpx.Response = await http.post("/__control", json=settings)
+    answer.raise_for_status()

@@ -1,0 +1,96 @@
+"""Readable in every light and on every screen."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.async_api import Page
+
+from tests.browser.documents import SAMPLE, WIDE
+from tests.browser.visitor import ANSWER, Visitor
+
+pytestmark = pytest.mark.browser
+
+READ = ["p", "a", "li", "blockquote", "td", "th", "p code", "pre code", ".tok-k", ".tok-n", ".tok-f", ".tok-c"]
+READ = [f".content {each}" for each in READ] + ["article.user .content", ".who", "a.brand", "#composer button", f"{ANSWER} .outcome"]
+# The contrast of an element's text to what is behind it, as WCAG counts it.
+CONTRAST = """element => {
+  const paint = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
+  const luminance = (color) => {
+    paint.clearRect(0, 0, 1, 1); paint.fillStyle = color; paint.fillRect(0, 0, 1, 1);
+    const [red, green, blue] = [...paint.getImageData(0, 0, 1, 1).data]
+      .map((value) => value / 255).map((value) => value <= .04045 ? value / 12.92 : ((value + .055) / 1.055) ** 2.4);
+    return .2126 * red + .7152 * green + .0722 * blue;
+  };
+  let behind = element;
+  while (behind && getComputedStyle(behind).backgroundColor === 'rgba(0, 0, 0, 0)') behind = behind.parentElement;
+  const [paper, ink] = [getComputedStyle(behind ?? document.body).backgroundColor, getComputedStyle(element).color].map(luminance);
+  return (Math.max(paper, ink) + .05) / (Math.min(paper, ink) + .05);
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_every_text_stands_out_from_what_is_behind_it(visit: Callable[..., Any], scheme: str) -> None:
+    ada = await visit(color_scheme=scheme)
+    await ada.begin()
+    await ada.say(text=SAMPLE, delay_ms=1)
+    await ada.ended()
+    await ada.say(text="This one breaks off.", error_after=3)
+    await ada.ended()
+
+    background = await ada.page.evaluate("getComputedStyle(document.body).backgroundColor")
+    contrast = {selector: await ada.page.locator(selector).last.evaluate(CONTRAST) for selector in READ}
+
+    assert {selector: ratio for selector, ratio in contrast.items() if ratio < 4.5} == {}
+    assert background == ("rgb(251, 250, 248)" if scheme == "light" else "rgb(21, 24, 27)")
+
+
+@pytest.mark.parametrize("width", [320, 360])
+async def test_nothing_is_wider_than_the_screen(visit: Callable[..., Any], width: int) -> None:
+    ada = await visit(viewport={"width": width, "height": 700})
+    await ada.page.goto("/")
+    await expect_no_overflow(ada.page)
+    await ada.begin("a" * 90)
+    await ada.say("word" * 60)
+    await ada.ended()
+    await ada.say(text=WIDE, delay_ms=0)
+    await ada.ended()
+
+    await expect_no_overflow(ada.page)
+    assert await ada.page.locator(f"{ANSWER} pre").last.evaluate("element => element.scrollWidth > element.clientWidth"), (
+        "it scrolls by itself"
+    )
+    await ada.page.goto("/")
+    await expect_no_overflow(ada.page)
+
+
+async def test_buttons_are_large_enough_for_a_thumb(visit: Callable[..., Any]) -> None:
+    ada: Visitor = await visit(viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
+    await ada.page.goto("/")
+    await ada.page.fill("#username", "Ada")
+    await ada.page.get_by_role("button", name="Start chatting").tap()
+    await ada.page.wait_for_url("**/chats/*")
+    await ada.page.fill("#content", '{"text": "On and on. ", "repeat": 100, "delay_ms": 10}')
+    await ada.page.press("#content", "Enter")
+    assert "\n" in await ada.page.input_value("#content"), "on such a keyboard Enter breaks the line"
+    await ada.page.get_by_role("button", name="Send").tap()
+    await ada.begun()
+
+    heights = await ada.page.locator("button:visible").evaluate_all("all => all.map((each) => each.getBoundingClientRect().height)")
+    await ada.page.get_by_role("button", name="Stop").tap()
+
+    await ada.ended()
+    assert len(heights) >= 3
+    assert min(heights) >= 32
+
+
+async def test_a_long_draft_leaves_room_for_the_conversation(ada: Visitor) -> None:
+    await ada.page.fill("#content", "line\n" * 100)
+
+    height = await ada.page.locator("#composer").evaluate("element => element.getBoundingClientRect().height")
+
+    assert 100 < height < 760 / 2
+
+
+async def expect_no_overflow(page: Page) -> None:
+    assert await page.evaluate("document.documentElement.scrollWidth") <= await page.evaluate("document.documentElement.clientWidth")

@@ -1,0 +1,282 @@
+"""An answer while it is written, and afterwards."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Route, expect
+
+from tests.browser.documents import EVERYTHING, HOSTILE, PARAGRAPH, REFERENCES, SAMPLE
+from tests.browser.visitor import ANSWER, CONTENT, Visitor
+from tests.stack import until
+
+pytestmark = pytest.mark.browser
+
+CORPUS = [path.read_bytes().decode() for path in sorted((Path(__file__).parents[1] / "web" / "corpus").glob("*.md"))]
+
+ONE_ORIGIN = 6  # connections that a browser opens to one host over HTTP/1.1
+
+# Looks at the last answer at every change of it: what is said outside of code must be Markdown no more.
+WATCH = """() => {
+  window.seen = {steps: 0, wrong: [], lengths: []};
+  new MutationObserver(() => {
+    const content = [...document.querySelectorAll('#messages article.assistant .content')].at(-1);
+    const words = document.createTreeWalker(content, NodeFilter.SHOW_TEXT);
+    while (words.nextNode()) {
+      const node = words.currentNode;
+      if (!node.parentElement.closest('pre, code') && /\\*|\\||`|~~|\\[|\\]\\(|^#/.test(node.data)) seen.wrong.push(node.data);
+    }
+    for (const table of content.querySelectorAll('table')) {
+      const widths = new Set([...table.rows].map((row) => row.cells.length));
+      if (widths.size > 1) seen.wrong.push(table.outerHTML);
+    }
+    seen.steps += 1;
+    seen.lengths.push(content.textContent.length);
+  }).observe(document.getElementById('messages'), {subtree: true, childList: true, characterData: true});
+}"""
+# What moved though nobody touched anything, but for the line below the answer, which has to make way for it.
+SHIFTS = """() => {
+  window.shifts = [];
+  const moved = (entry) => entry.sources.map((source) => source.node?.nodeName);
+  new PerformanceObserver((list) => shifts.push(...list.getEntries()
+    .filter((entry) => !entry.hadRecentInput && moved(entry).some((name) => name !== 'FOOTER'))
+    .map((entry) => [entry.value, moved(entry)]))).observe({type: 'layout-shift'});
+}"""
+
+
+async def test_the_first_words_are_read_while_the_answer_is_written(ada: Visitor) -> None:
+    await ada.say(text="Slowly, word by word. ", repeat=30, delay_ms=10)
+    await ada.begun(4)
+    early = await ada.text()
+
+    assert (await ada.messages())[-1]["status"] == "streaming"
+    await ada.ended()
+    assert (await ada.text()).startswith(early)
+    assert len(await ada.text()) > 2 * len(early)
+
+
+async def test_markdown_is_right_at_every_moment(ada: Visitor) -> None:
+    await ada.page.evaluate(WATCH)
+    await ada.say(text=SAMPLE, delay_ms=8)
+    await ada.ended()
+
+    seen = await ada.page.evaluate("seen")
+    assert seen["wrong"] == []
+    assert len(set(seen["lengths"])) > 40, "it was looked at while it grew"
+    answer = ada.page.locator(CONTENT)
+    await expect(answer.locator("h2 strong")).to_have_text("short")
+    await expect(answer.locator("> ul > li")).to_have_count(3)
+    await expect(answer.locator("> ul ol > li")).to_have_text(["nested", "twice"])
+    await expect(answer.locator("tbody td")).to_have_text(["a", "1", "x", "b", "22", "y"])
+    await expect(answer.locator("pre code.language-python")).to_contain_text("    return x * 2  # <b>not bold</b> & **not either**\n")
+    await expect(answer.locator("blockquote del")).to_have_text("nothing")
+
+
+async def test_reload_in_the_middle_goes_on_live_and_ends_the_same(ada: Visitor) -> None:
+    await ada.say(text=SAMPLE, delay_ms=8)
+    await ada.begun(12)
+
+    await ada.page.reload()
+    await ada.begun(12)
+    early = await ada.text()
+    await ada.page.evaluate(WATCH)
+
+    await ada.ended()
+    live = await ada.html()
+    assert len(set((await ada.page.evaluate("seen"))["lengths"])) > 10
+    assert len(await ada.text()) > len(early)
+    await ada.page.reload()
+    assert await ada.html() == live
+    assert (await ada.stored())["content"] == SAMPLE
+
+
+@pytest.mark.parametrize("script", ["app.js", "hx-sse.min.js"])
+async def test_a_script_that_comes_late_leaves_no_page_behind(ada: Visitor, script: str) -> None:
+    await ada.say(text=SAMPLE, delay_ms=6)
+    await ada.begun()
+
+    async def late(route: Route) -> None:
+        await asyncio.sleep(0.3)
+        await route.continue_()
+
+    await ada.page.route(f"**/{script}*", late)
+    await ada.page.reload()
+    assert await ada.is_live()
+
+    await ada.ended()
+    assert (await ada.text()).endswith("A quote, and then nothing the end.")
+
+
+@pytest.mark.parametrize("text", [SAMPLE, HOSTILE, REFERENCES], ids=["sample", "hostile", "references"])
+async def test_after_the_stream_the_page_is_what_a_reload_shows(ada: Visitor, text: str) -> None:
+    await ada.say(text=text, delay_ms=2)
+    await ada.ended()
+    live = await ada.html()
+
+    await ada.page.reload()
+
+    assert await ada.html() == live
+    assert (await ada.stored())["content"] == text
+
+
+async def test_every_odd_document_is_after_the_stream_what_a_reload_shows(ada: Visitor) -> None:
+    await ada.page.evaluate(SEND_ALL, [json.dumps({"text": text, "delay_ms": 1}) for text in CORPUS])
+    live = await ada.page.locator("#messages").evaluate(CONTENTS)
+
+    await ada.page.reload()
+
+    assert len(live) == 2 * len(CORPUS) + 1
+    assert await ada.page.locator("#messages").evaluate(CONTENTS) == live
+
+
+async def test_a_long_and_fast_answer_is_after_the_stream_what_a_reload_shows(ada: Visitor) -> None:
+    times = 60_000 // len(EVERYTHING)
+    await ada.say(text=EVERYTHING, repeat=times, delay_ms=0)
+    await ada.ended()
+    live = await ada.html()
+
+    await ada.page.reload()
+
+    assert await ada.html() == live
+    assert (await ada.stored())["content"] == EVERYTHING * times
+
+
+async def test_two_tabs_see_the_same(ada: Visitor) -> None:
+    await ada.say(text=SAMPLE, delay_ms=8)
+    await ada.begun(5)
+
+    other = await ada.new_tab()
+    assert await ada.is_live(other)
+    await ada.ended(other)
+    await ada.ended()
+
+    assert await ada.html(other) == await ada.html()
+
+
+async def test_a_tab_that_was_hidden_meanwhile_shows_all_of_it(ada: Visitor) -> None:
+    await ada.say(text=SAMPLE, delay_ms=6)
+    await ada.begun(5)
+    hide = "hidden => { Object.defineProperty(document, 'hidden', {value: hidden, configurable: true});"
+    hide += "Object.defineProperty(document, 'visibilityState', {value: hidden ? 'hidden' : 'visible', configurable: true});"
+    hide += "document.dispatchEvent(new Event('visibilitychange')); }"
+
+    await ada.page.evaluate(hide, True)
+    await ada.stored()
+    assert await ada.is_live(), "it was not told"
+    await ada.page.evaluate(hide, False)
+
+    await ada.ended()
+    live = await ada.html()
+    await ada.page.reload()
+    assert await ada.html() == live
+
+
+async def test_closing_the_browser_does_not_stop_the_answer(ada: Visitor) -> None:
+    await ada.say(text="Nobody reads this to its end. ", repeat=30, delay_ms=10)
+    await ada.begun(3)
+
+    await ada.page.close()
+
+    ada.page = await ada.context.new_page()
+    await ada.page.goto("/")
+    answer = await ada.page.locator(".chats a").get_attribute("href")
+    await ada.page.goto("about:blank")
+
+    async def complete() -> Any:
+        messages = (await (await ada.context.request.get(f"{answer}.json")).json())["messages"]
+        return messages[-1] if messages[-1]["status"] == "complete" else None
+
+    assert (await until(complete))["content"] == "Nobody reads this to its end. " * 30
+
+
+async def test_the_page_follows_the_answer_only_while_its_reader_is_at_the_end(ada: Visitor) -> None:
+    await ada.say(text=PARAGRAPH * 24, delay_ms=4)
+    await ada.page.wait_for_function("document.scrollingElement.scrollTop > 300")
+    jump = ada.page.locator("#jump")
+    await expect(jump).to_be_hidden()
+
+    await ada.page.mouse.move(400, 300)
+    await ada.page.mouse.wheel(0, -250)
+    await expect(jump).to_be_visible()
+    at, length = await ada.page.evaluate(PLACE)
+    await ada.page.wait_for_function("length => document.scrollingElement.scrollHeight > length + 300", arg=length)
+    assert (await ada.page.evaluate(PLACE))[0] == at, "it is left where it was"
+
+    await jump.click()
+    await expect(jump).to_be_hidden()
+    await ada.ended()
+    assert await ada.page.evaluate("scrollY + innerHeight >= document.scrollingElement.scrollHeight - 1"), "and follows again"
+
+
+async def test_nothing_jumps_while_the_answer_is_written(ada: Visitor) -> None:
+    await ada.say(text="Hello.")
+    await ada.ended()
+    await ada.say(text=SAMPLE * 2, delay_ms=4)
+    await ada.page.evaluate(SHIFTS)
+
+    await ada.ended()
+
+    shifts = await ada.page.evaluate("new Promise((done) => setTimeout(() => done(shifts), 100))")
+    assert sum(value for value, _ in shifts) < 0.01, shifts
+
+
+async def test_stop_keeps_the_text(ada: Visitor) -> None:
+    await ada.say(text="On and on. ", repeat=300, delay_ms=10)
+    await ada.begun(5)
+
+    await ada.page.get_by_role("button", name="Stop").click()
+
+    await ada.ended()
+    await expect(ada.page.locator(f"{ANSWER} footer")).to_have_text("Stopped.")
+    stored, shown = await ada.stored(), await ada.text()
+    assert stored["status"] == "stopped"
+    assert stored["content"].split() == shown.split()
+    await ada.page.reload()
+    assert await ada.text() == shown
+
+
+async def test_a_message_sent_meanwhile_waits_and_says_so(ada: Visitor) -> None:
+    await ada.say(text="One after the other. ", repeat=20, delay_ms=8)
+    await ada.begun()
+    await ada.say(text="The second.")
+
+    await expect(ada.page.locator(f"{ANSWER} .progress")).to_contain_text("Waiting")
+    await ada.ended()
+
+    assert [message["content"] for message in await ada.messages()][2::2] == ["One after the other. " * 20, "The second."]
+
+
+async def test_an_answer_is_asked_for_once(ada: Visitor) -> None:
+    for number in range(ONE_ORIGIN - 2):
+        await ada.say(text=f"Number {number} is written slowly. ", repeat=4, delay_ms=8)
+
+    await ada.ended()
+    streams = [url.partition("?")[0] for url in ada.asked if "/stream" in url]
+    assert len(streams) == ONE_ORIGIN - 2
+    assert len(set(streams)) == len(streams), "neither twice nor in a frame"
+
+
+async def test_the_model_may_think_first_and_may_say_nothing(ada: Visitor) -> None:
+    await ada.say(content=json.dumps({"reasoning": "Hm, let me see.", "text": "So: **yes**."}))
+    await ada.ended()
+    assert await ada.text() == "So: yes."
+    assert (await ada.stored())["reasoning"] == "Hm, let me see."
+
+    await ada.say(content=json.dumps({"tokens": [""]}))
+    await ada.ended()
+    await expect(ada.page.locator(f"{ANSWER} footer")).to_have_text("The model had nothing to say.")
+
+
+SEND_ALL = """async (messages) => {
+  const form = document.getElementById('composer'), articles = document.getElementsByTagName('article');
+  for (const message of messages) {
+    const before = articles.length;
+    form.elements.content.value = message;
+    form.requestSubmit();
+    while (articles.length === before || document.querySelector('article.live')) await new Promise((next) => setTimeout(next, 5));
+  }
+}"""
+CONTENTS = "messages => [...messages.querySelectorAll('.content')].map((content) => content.innerHTML)"
+PLACE = "[document.scrollingElement.scrollTop, document.scrollingElement.scrollHeight]"

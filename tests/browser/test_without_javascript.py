@@ -1,0 +1,161 @@
+"""The same flow in a browser that runs no script: forms, redirects, and a frame that grows."""
+
+import json
+import re
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from playwright.async_api import Frame, Locator, expect
+
+from tests.browser.documents import HOSTILE, SAMPLE
+from tests.browser.test_hostile import ELEMENTS, not_allowed
+from tests.browser.visitor import ANSWER, CONTENT, Visitor
+from tests.stack import until
+
+pytestmark = pytest.mark.browser
+
+FAILED = re.compile("Failed to load resource")
+
+
+@pytest.fixture
+async def plain(visit: Callable[..., Any]) -> Visitor:
+    """Somebody whose browser runs no script, in a new chat."""
+    plain: Visitor = await visit(java_script_enabled=False)
+    await plain.begin()
+    return plain
+
+
+async def send(plain: Visitor, content: str) -> None:
+    await plain.page.fill("#content", content)
+    await press(plain, plain.page.get_by_role("button", name="Send", exact=True))
+
+
+async def press(plain: Visitor, button: Locator) -> None:
+    """Until the next page begins; it is not loaded before the answer in its frame has ended."""
+    async with plain.page.expect_navigation(wait_until="domcontentloaded"):
+        await button.click()
+
+
+async def growing(plain: Visitor) -> Frame:
+    handle = await plain.page.locator(f"{ANSWER} iframe").element_handle()
+    frame = await handle.content_frame()
+    assert frame
+    return frame
+
+
+async def visible(frame: Frame) -> str:
+    return await frame.locator("body").inner_text()
+
+
+def scripted(text: str, delay_ms: int) -> str:
+    return json.dumps({"text": text, "delay_ms": delay_ms})
+
+
+async def test_an_answer_grows_in_its_frame_and_stands_in_the_chat_afterwards(plain: Visitor) -> None:
+    await send(plain, scripted(SAMPLE, 20))
+    assert "#message-" in plain.page.url, "led back to the chat, to the answer"
+    frame = await growing(plain)
+
+    seen: list[str] = []
+
+    async def over() -> bool:
+        now = await visible(frame)
+        if not seen or now != seen[-1]:
+            seen.append(now)
+        return "Show it in the chat" in now
+
+    await until(over)
+
+    assert len(seen) > 5
+    assert all("**bold" not in text and "|:--" not in text for text in seen)
+    assert all(len(later) > len(earlier) * 0.8 for earlier, later in pairwise(seen)), "it only grows"
+    await frame.click("text=Show it in the chat")
+    await plain.page.wait_for_url("**?read=*")
+    await expect(plain.page.locator("iframe")).to_have_count(0)
+    await expect(plain.page.locator(CONTENT).locator("tbody tr")).to_have_count(2)
+    assert (await plain.stored())["content"] == SAMPLE
+
+
+async def test_it_is_the_page_that_others_see(plain: Visitor, visit: Callable[..., Any]) -> None:
+    await send(plain, scripted(SAMPLE, 1))
+    await plain.stored()
+    await plain.page.reload()
+
+    other = await visit(storage_state=await plain.context.storage_state())
+    await other.page.goto(plain.page.url)
+
+    assert await plain.html() == await other.html()
+
+
+async def test_the_frame_shows_what_is_there_when_the_page_is_loaded_again(plain: Visitor) -> None:
+    await send(plain, scripted("Slowly, word by word. " * 20, 15))
+    frame = await growing(plain)
+    await until(lambda: contains(frame, "word by word"))
+    early = await visible(frame)
+
+    await plain.page.reload(wait_until="domcontentloaded")
+
+    frame = await growing(plain)
+    await until(lambda: contains(frame, early.strip()[:20]))
+    await until(lambda: contains(frame, "Show it in the chat"))
+    await frame.click("text=Show it in the chat")
+    await expect(plain.page.locator(CONTENT)).to_have_text("Slowly, word by word. " * 20)
+
+
+async def test_stop_is_a_button_of_a_form(plain: Visitor) -> None:
+    await send(plain, scripted("On and on. " * 200, 20))
+    frame = await growing(plain)
+    await until(lambda: contains(frame, "On and on"))
+
+    await press(plain, plain.page.locator(ANSWER).get_by_role("button", name="Stop"))
+
+    assert (await plain.stored())["status"] == "stopped"
+    await plain.page.reload()
+    await expect(plain.page.locator(f"{ANSWER} footer")).to_have_text("Stopped.")
+    await expect(plain.page.locator(CONTENT)).to_contain_text("On and on.")
+
+
+async def test_an_empty_message_is_told_and_a_long_one_kept(plain: Visitor) -> None:
+    plain.expected = FAILED
+    await send(plain, "  \n ")
+    await expect(plain.page.locator("#notice")).to_have_text("Please write a message first.")
+    assert await plain.page.input_value("#content") == "  \n "
+
+    draft = "too long " * 3_600
+    await send(plain, draft)
+    await expect(plain.page.locator("#notice")).to_contain_text("characters")
+    assert await plain.page.input_value("#content") == draft
+    await expect(plain.page.locator("article")).to_have_count(1)
+
+    await send(plain, "short")
+    await expect(plain.page.locator("article")).to_have_count(3)
+    await plain.stored()
+
+
+async def test_hostile_output_is_as_harmless_in_the_frame(plain: Visitor) -> None:
+    before = len(plain.asked)
+    await send(plain, scripted(HOSTILE, 1))
+    frame = await growing(plain)
+    await until(lambda: contains(frame, "Show it in the chat"))
+
+    elements = await frame.locator(".content").evaluate(ELEMENTS)
+    assert len(elements) > 20
+    assert not_allowed(elements) == []
+    assert [url for url in plain.asked[before:] if "pwned" in url or "evil" in url] == []
+
+
+async def test_a_narrow_screen_is_wide_enough(visit: Callable[..., Any]) -> None:
+    plain = await visit(java_script_enabled=False, viewport={"width": 360, "height": 740})
+    await plain.begin()
+    await send(plain, scripted(SAMPLE, 1))
+    frame = await growing(plain)
+    await until(lambda: contains(frame, "Show it in the chat"))
+
+    for place in (plain.page.main_frame, frame):
+        assert await place.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+
+
+async def contains(frame: Frame, text: str) -> bool:
+    return text in await visible(frame)

@@ -1,0 +1,151 @@
+"""Many look at one answer, come and go as they like, and say whatever they like about where they were."""
+
+import asyncio
+import contextlib
+import random
+from pathlib import Path
+
+import httpx
+
+from tests.chaos.house import REPLICAS, House, a_moment
+from tests.chaos.model_server import script, text
+from tests.chaos.tab import Tab, watched
+from tests.stack import until
+from tests.system.person import Person
+
+VIEWERS, CYCLES = 10, 200
+FORGED = ["999999.1", "1.99", "1.0", "-1.1", "0.1", "1", ".", "1.1.1", "abc", "1.1; DROP TABLE chats", "9" * 400 + ".1", "1e3.1", "%00"]
+FORGED_BYTES = ["\u0661.\u0661".encode(), b"\xff\xfe", "1.1\u2028".encode()]
+KIB = 1024
+
+
+async def test_ten_viewers_who_come_and_go_all_end_exact(house: House, ada: Person) -> None:
+    answer = text(20)
+    asked = script(answer, 4)
+    path = await ada.say(asked)
+
+    tabs = await asyncio.gather(*(come_and_go(house, ada, path, answer) for _ in range(VIEWERS)))
+
+    await house.exact(ada, path, answer, *tabs)
+    assert sum(tab.lost for tab in tabs) == 0, "nobody was sent away"
+    assert len(await house.model.asked(asked)) == 1
+
+
+async def come_and_go(house: House, person: Person, path: str, answer: str) -> Tab:
+    """At any replica, again and again; at last to the end."""
+    tab: Tab | None = None
+    for _ in range(random.randrange(2, 7)):
+        async with house.at(person, random.choice(REPLICAS)) as http:
+            tab = await next_visit(http, path, answer, tab)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(random.uniform(0.1, 0.7)):
+                    await tab.follow()
+        await a_moment(0.3)
+    assert tab
+    return await tab.elsewhere(person.http).follow()
+
+
+async def next_visit(http: httpx.AsyncClient, path: str, answer: str, before: Tab | None) -> Tab:
+    """The page as it was left, as it was a while before, or loaded anew; sometimes with an absurd place in the log."""
+    match random.randrange(4):
+        case 0 if before and before.history and not before.is_done:
+            tab = before.elsewhere(http)
+            tab.restore(random.choice(list(before.history)))
+        case 1 if before and not before.is_done:
+            tab = before.elsewhere(http)
+        case 2:
+            tab = await Tab(http, path, answer).load()
+            tab.cursor = random.choice(FORGED)
+        case _:
+            tab = await Tab(http, path, answer).load()
+    return tab
+
+
+async def test_whatever_place_is_claimed_the_message_is_shown_whole(house: House, ada: Person) -> None:
+    answer = text()
+    path = await ada.say(script(answer, 2.5))
+    places: list[str | bytes] = [*FORGED, *FORGED_BYTES]
+    await a_moment(1.0, 0.5)
+
+    tabs = []
+    for place in places:
+        by_header, by_address = await Tab(ada.http, path, answer).load(), await Tab(ada.http, path, answer).load()
+        by_header.cursor = place
+        by_address.go_to(place)
+        tabs += [by_header, by_address]
+
+    async with watched(*tabs):
+        pass
+    await house.exact(ada, path, answer, *tabs)
+
+
+async def test_another_session_sees_nothing_of_it(house: House, ada: Person, eve: Person) -> None:
+    path = await ada.say(script(text(), 1.5))
+    async with house.at(eve, "web-1") as one, house.at(eve, "web-2") as two, house.at(ada, "web-1") as own:
+        addresses = [f"{path}/stream", f"{path}/stream?after=1.1", path.partition("/messages/")[0]]
+        answers = [
+            await http.get(address, headers={"Accept": accept, "Last-Event-ID": "1.1"})
+            for http in (one, two)
+            for address in addresses
+            for accept in ("text/event-stream", "text/html", "text/plain")
+        ]
+        stops = [await http.post(f"{path}/stop") for http in (one, two)]
+
+        async with own.stream("GET", f"{path}/stream", headers={"Accept": "text/event-stream"}) as mine:
+            assert mine.status_code == 200
+
+    assert {answer.status_code for answer in [*answers, *stops]} == {404}
+    assert not [answer for answer in answers if "Sentence" in answer.text]
+    assert (await ada.ended(path))["status"] == "complete"
+
+
+async def test_two_hundred_visits_leave_nothing_behind(house: House, ada: Person) -> None:
+    answer = text(20)
+    path = await ada.say(script(answer, 20))
+    await visits(house, ada, path, 40)  # what is kept for later is made now
+    before = await until(lambda: settled(house))
+
+    await visits(house, ada, path, CYCLES)
+
+    after = await until(lambda: settled(house))
+    for service, (descriptors, threads, kib) in before.items():
+        assert after[service][0] <= descriptors + 2, (service, before, after)
+        assert after[service][1] <= threads + 1, (service, before, after)
+        assert after[service][2] <= kib + 4 * KIB, (service, before, after)
+    await ada.stop(path)
+    await ada.ended(path)
+    await until(house.model.is_idle)
+
+
+async def visits(house: House, person: Person, path: str, times: int) -> None:
+    """By nginx and past it, three at a time; each leaves without a word, most in the middle."""
+    async with house.at(person, "web-1") as one, house.at(person, "web-2") as two:
+        doors = [person.http, one, two]
+        for _ in range(0, times, len(doors)):
+            await asyncio.gather(*(visit(http, path) for http in doors))
+
+
+async def visit(http: httpx.AsyncClient, path: str) -> None:
+    async with http.stream("GET", f"{path}/stream", headers={"Accept": "text/event-stream"}) as answer:
+        assert answer.status_code == 200
+        pieces = answer.aiter_raw()
+        for _ in range(random.randrange(3)):
+            await anext(pieces)
+
+
+async def settled(house: House) -> dict[str, tuple[int, int, int]] | None:
+    """Open files, threads and KiB of memory of each process, once two looks at it agree; and connections to PostgreSQL."""
+    looks = []
+    for _ in range(2):
+        look = {service: usage(house.pid(service)) for service in (*REPLICAS, "dbapi-1")}
+        look |= {f"nginx {worker}": usage(worker) for worker in house.children("nginx")}
+        look["postgres"] = (await house.query("SELECT count(*) FROM pg_stat_activity WHERE usename = 'runnel_app'"), 0, 0)
+        looks.append(look)
+        await asyncio.sleep(0.3)
+    steady = all(looks[0][service][:2] == looks[1][service][:2] for service in looks[0])
+    return looks[1] if steady else None
+
+
+def usage(pid: int) -> tuple[int, int, int]:
+    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return len(list(Path(f"/proc/{pid}/fd").iterdir())), int(status["Threads"]), int(status["VmRSS"].split()[0])

@@ -1,0 +1,217 @@
+"""Turns: the user's message with the answer it asks for, once, and at the right place of the tree."""
+
+import asyncio
+from typing import Any
+from uuid import uuid4
+
+from tests.dbapi.calls import LEASE_SECONDS, append, claim, everything, finish, message, new_chat, new_turn, queued, running
+from tests.dbapi.conftest import Api
+
+
+async def test_a_turn_is_a_message_and_its_queued_answer_at_the_end_of_the_chat(api: Api) -> None:
+    chat = await new_chat(api)
+
+    turn = await new_turn(api, chat, "Why?")
+
+    shown = (await api.get(f"/chats/{chat['id']}")).json()
+    assert (turn["created"], turn["claimed"]) == (True, None)
+    assert [(each["role"], each["content"], each["status"]) for each in shown["messages"][1:]] == [
+        ("user", "Why?", "complete"),
+        ("assistant", "", "queued"),
+    ]
+    assert [each["id"] for each in shown["messages"][1:]] == [turn["user"]["id"], turn["assistant"]["id"]]
+    assert turn["user"]["parent_id"] == chat["tip_id"]
+    assert shown["tip_id"] == turn["assistant"]["id"]
+    assert shown["messages"][2]["generation_id"] == turn["assistant"]["generation_id"]
+
+
+async def test_a_turn_is_claimed_at_once_when_there_is_a_free_slot(api: Api, idle_log: None) -> None:
+    chat, offer = await new_chat(api), {"owner": "test", "slots": 1, "lease": LEASE_SECONDS}
+
+    first = await new_turn(api, chat, claim=offer)
+    second = await new_turn(api, await new_chat(api), claim=offer)
+
+    assert first["claimed"]["id"] == first["assistant"]["generation_id"]
+    assert (first["claimed"]["fence"], first["claimed"]["last_seq"], first["claimed"]["message_id"]) == (1, 0, first["assistant"]["id"])
+    assert (first["assistant"]["status"], second["assistant"]["status"]) == ("streaming", "queued")
+    assert second["claimed"] is None
+    assert (await message(api, chat["id"], first["assistant"]["id"]))["status"] == "streaming"
+
+
+async def test_the_same_turn_ten_times_at_once_is_one_turn(api: Api, owner: Any) -> None:
+    chat, body = (
+        await new_chat(api),
+        {"content": "Why?", "message_id": str(uuid4()), "claim": {"owner": "x", "slots": 1000, "lease": LEASE_SECONDS}},
+    )
+
+    answers = await asyncio.gather(*(api.post(f"/chats/{chat['id']}/turns", json=body) for _ in range(10)))
+
+    turns = [answer.json() for answer in answers]
+    assert all(answer.is_success for answer in answers)
+    assert [turn["created"] for turn in turns].count(True) == 1
+    assert [turn["claimed"] is not None for turn in turns].count(True) == 1
+    assert len({(turn["user"]["id"], turn["assistant"]["id"]) for turn in turns}) == 1
+    assert len((await api.get(f"/chats/{chat['id']}")).json()["messages"]) == 3
+    assert await owner.fetchval("SELECT count(*) FROM generations WHERE chat_id = $1", chat["id"]) == 1
+
+
+async def test_the_same_id_with_other_content_or_in_another_chat_is_another_turn(api: Api) -> None:
+    chat, client_id = await new_chat(api), str(uuid4())
+
+    turns = [
+        await new_turn(api, chat, "Why?", message_id=client_id),
+        await new_turn(api, chat, "Why not?", message_id=client_id),
+        await new_turn(api, await new_chat(api), "Why?", message_id=client_id),
+    ]
+    again = await new_turn(api, chat, "Why not?", message_id=client_id)
+
+    assert [turn["created"] for turn in turns] == [True] * 3
+    assert len({turn["user"]["id"] for turn in turns}) == 3
+    assert (again["created"], again["user"]["id"]) == (False, turns[1]["user"]["id"])
+    assert client_id not in {turn["user"]["id"] for turn in turns}
+
+
+async def test_a_turn_that_is_sent_again_later_finds_its_answer_as_it_is_now(api: Api, idle_log: None) -> None:
+    chat, client_id = await new_chat(api), str(uuid4())
+    await new_turn(api, chat, "Why?", message_id=client_id)
+    (claimed,) = (await claim(api)).values()
+    await append(api, claimed, 1, "Because.")
+    await finish(api, claimed, 1)
+
+    again = await new_turn(api, chat, "Why?", message_id=client_id)
+
+    assert (again["assistant"]["status"], again["assistant"]["content"]) == ("complete", "Because.")
+
+
+async def test_without_an_id_of_the_client_every_turn_is_a_new_one(api: Api) -> None:
+    chat = await new_chat(api)
+
+    turns = [await new_turn(api, chat, "Why?") for _ in range(2)]
+
+    assert turns[0]["user"]["id"] != turns[1]["user"]["id"]
+    assert turns[1]["user"]["parent_id"] == turns[0]["assistant"]["id"]
+
+
+async def test_turns_at_once_in_one_chat_follow_each_other(api: Api) -> None:
+    chat = await new_chat(api)
+
+    await asyncio.gather(*(new_turn(api, chat, f"Question {number}") for number in range(6)))
+
+    shown = (await api.get(f"/chats/{chat['id']}")).json()["messages"]
+    assert [each["role"] for each in shown] == ["assistant", *["user", "assistant"] * 6]
+    assert [each["parent_id"] for each in shown] == [None, *(each["id"] for each in shown[:-1])]
+
+
+async def test_an_edited_message_begins_another_branch_which_is_then_shown(api: Api) -> None:
+    chat = await new_chat(api)
+    first, second = await new_turn(api, chat, "Why?"), await new_turn(api, chat, "Sure?")
+
+    edited = await new_turn(api, chat, "How?", parent_id=first["user"]["parent_id"])
+
+    shown = (await api.get(f"/chats/{chat['id']}")).json()["messages"]
+    assert [each["id"] for each in shown] == [chat["tip_id"], edited["user"]["id"], edited["assistant"]["id"]]
+    older = await message(api, chat["id"], second["user"]["id"])
+    assert (older["content"], older["parent_id"]) == ("Sure?", first["assistant"]["id"])
+
+
+async def test_a_message_follows_an_answer_of_its_own_chat_or_nothing_is_stored(api: Api, other: Api, owner: Any) -> None:
+    chat, elsewhere, theirs = await new_chat(api), await new_chat(api), await new_chat(other)
+    turn = await new_turn(api, chat)
+    before = await everything(owner)
+
+    for parent in (elsewhere["tip_id"], theirs["tip_id"], turn["user"]["id"], str(uuid4()), chat["id"]):
+        refused = await api.post(f"/chats/{chat['id']}/turns", json={"content": "Hi", "parent_id": parent})
+        assert (parent, refused.status_code) == (parent, 404)
+
+    assert await everything(owner) == before
+    assert (await new_turn(api, chat, parent_id=turn["assistant"]["id"]))["created"]
+
+
+async def test_the_model_is_asked_the_branch_that_leads_to_an_answer(api: Api, idle_log: None) -> None:
+    messages = [{"role": "system", "content": "Be brief."}, {"role": "assistant", "content": "Hello!"}]
+    chat = (await api.post("/chats", json={"username": "Ada", "messages": messages})).json()
+    first = await running(api, chat)
+    await append(api, first, 1, "thinking", kind=1)
+    await append(api, first, 2, "Because.")
+    await finish(api, first, 2, "stopped")
+    stopped_empty = await running(api, chat)
+    await finish(api, stopped_empty, 0, "stopped")
+    last = await new_turn(api, chat, "Really?")
+    edited = await new_turn(api, chat, "How?", parent_id=chat["tip_id"])
+
+    prompts = [(await api.get(f"/chats/{chat['id']}/messages/{turn['assistant']['id']}/prompt")).json() for turn in (last, edited)]
+
+    assert prompts[0]["system_prompt"] == "Be brief."
+    assert [(each["role"], each["content"]) for each in prompts[0]["messages"]] == [
+        ("assistant", "Hello!"),
+        ("user", "Why?"),
+        ("assistant", "Because."),
+        ("user", "Why?"),
+        ("user", "Really?"),
+    ]
+    assert [each["content"] for each in prompts[1]["messages"]] == ["Hello!", "How?"]
+
+
+async def test_an_empty_message_starts_nothing(api: Api, owner: Any) -> None:
+    chat = await new_chat(api)
+    before = await everything(owner)
+
+    for content in ("", " \n\t", "\u200b\u200d\ufeff", "\u2060\u00ad"):
+        refused = await api.post(f"/chats/{chat['id']}/turns", json={"content": content})
+        assert refused.status_code == 422
+        assert refused.json()["errors"][0]["at"] == "content"
+
+    assert await everything(owner) == before
+
+
+async def test_an_answer_that_is_being_written_is_shown_with_its_text_so_far_and_its_place(api: Api, idle_log: None) -> None:
+    chat = await new_chat(api)
+    claimed = await running(api, chat)
+    await append(api, claimed, 1, "Let me see.", kind=1)
+    await append(api, claimed, 2, "Be")
+    await append(api, claimed, 3, "cause")
+
+    shown = (await api.get(f"/chats/{chat['id']}")).json()["messages"][-1]
+
+    assert (shown["content"], shown["reasoning"], shown["status"]) == ("Because", "Let me see.", "streaming")
+    assert (shown["last_seq"], shown["fence"]) == (3, 1)
+    assert shown == await message(api, chat["id"], claimed["message_id"])
+
+
+async def test_stopping_ends_a_queued_answer_at_once(api: Api, idle_log: None) -> None:
+    chat = await new_chat(api)
+    answer = await queued(api, chat)
+
+    stops = [await api.post(f"/chats/{chat['id']}/messages/{answer['id']}/stop") for _ in range(2)]
+
+    assert [stop.json() for stop in stops] == [{"status": "stopped"}] * 2
+    assert (await message(api, chat["id"], answer["id"]))["status"] == "stopped"
+    assert await claim(api) == {}
+
+
+async def test_stopping_asks_the_writer_of_a_running_answer(api: Api, idle_log: None) -> None:
+    chat = await new_chat(api)
+    claimed = await running(api, chat)
+
+    stop = await api.post(f"/chats/{chat['id']}/messages/{claimed['message_id']}/stop")
+
+    entries = {"lease": LEASE_SECONDS, "entries": [[claimed["id"], 1, 1, 0, "Because", None]]}
+    assert stop.json() == {"status": "streaming"}
+    assert (await api.post("/generations/append", json=entries)).json() == {"ok": [claimed["id"]], "stop": [claimed["id"]]}
+    assert await finish(api, claimed, 1, "stopped")
+    stopped = await message(api, chat["id"], claimed["message_id"])
+    assert (stopped["status"], stopped["content"]) == ("stopped", "Because")
+
+
+async def test_stopping_leaves_a_finished_answer_as_it_is(api: Api, owner: Any, idle_log: None) -> None:
+    chat = await new_chat(api)
+    claimed = await running(api, chat)
+    await append(api, claimed, 1, "Because.")
+    await finish(api, claimed, 1)
+    before = await everything(owner)
+
+    stop = await api.post(f"/chats/{chat['id']}/messages/{claimed['message_id']}/stop")
+    opening = await api.post(f"/chats/{chat['id']}/messages/{chat['tip_id']}/stop")
+
+    assert (stop.json(), opening.json()) == ({"status": "complete"}, {"status": "complete"})
+    assert await everything(owner) == before

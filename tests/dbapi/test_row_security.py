@@ -1,0 +1,229 @@
+"""The database itself returns only the current session's rows, whatever the code above it forgets."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from tests.dbapi.calls import append, new_chat, new_turn, running
+from tests.dbapi.conftest import Api
+from tests.stack import Cluster
+
+TABLES = ["sessions", "devices", "chats", "messages", "generations", "generation_chunks"]
+SET_SESSION = "SELECT set_config('app.session_id', $1, true)"
+
+
+@pytest.fixture
+async def runtime(cluster: Cluster, database: str) -> AsyncIterator[Any]:
+    """A connection of the runtime login, as dbapi has it."""
+    connection = await asyncpg.connect(cluster.runtime_url(database))
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def session(api: Api, idle_log: None) -> str:
+    """A session that has a row in every table."""
+    await append(api, await running(api), 1, "Because.")
+    return str(api.headers["X-Session-ID"])
+
+
+@pytest.fixture
+async def filled(session: str, owner: Any) -> str:
+    await owner.execute("INSERT INTO devices (token_hash, session_id) VALUES ($1, $2)", uuid4().bytes * 2, session)
+    return session
+
+
+async def counts(connection: Any) -> dict[str, int]:
+    return {table: await connection.fetchval(f"SELECT count(*) FROM {table}") for table in TABLES}
+
+
+async def test_without_a_session_there_are_no_rows(runtime: Any, owner: Any, filled: str) -> None:
+    nothing = dict.fromkeys(TABLES, 0)
+
+    before = await counts(runtime)
+    with contextlib.suppress(asyncpg.DivisionByZeroError):
+        async with runtime.transaction():
+            await runtime.fetch(SET_SESSION, filled)
+            seen = await counts(runtime)
+            await runtime.execute("SELECT 1 / 0")
+    async with runtime.transaction():
+        await runtime.fetch(SET_SESSION, filled)
+    after = await counts(runtime)
+    async with runtime.transaction():
+        await runtime.fetch(SET_SESSION, "")
+        empty = await counts(runtime)
+
+    assert before == after == empty == nothing
+    assert seen == {"sessions": 1, "devices": 1, "chats": 1, "messages": 3, "generations": 1, "generation_chunks": 1}
+    assert all((await counts(owner)).values())
+
+
+async def test_a_session_sees_its_own_rows_only(runtime: Any, owner: Any, other: Api, filled: str) -> None:
+    await new_turn(other, await new_chat(other))
+
+    async with runtime.transaction():
+        await runtime.fetch(SET_SESSION, filled)
+        seen = {table: await runtime.fetch(f"SELECT {'id' if table == 'sessions' else 'session_id'} FROM {table}") for table in TABLES}
+
+    assert all(rows for rows in seen.values())
+    assert {str(row[0]) for rows in seen.values() for row in rows} == {filled}
+    assert await owner.fetchval("SELECT count(DISTINCT session_id) > 1 FROM chats")
+
+
+async def test_a_token_shows_its_device_and_nothing_else(runtime: Any, owner: Any, filled: str) -> None:
+    token_hash = await owner.fetchval("SELECT token_hash FROM devices WHERE session_id = $1", filled)
+
+    async with runtime.transaction():
+        await runtime.fetch("SELECT set_config('app.token_hash', $1, true)", token_hash.hex())
+        devices = await runtime.fetch("SELECT token_hash FROM devices")
+        others = {table: await runtime.fetchval(f"SELECT count(*) FROM {table}") for table in TABLES if table != "devices"}
+        deleted = await runtime.execute("DELETE FROM devices")
+
+    assert [row["token_hash"] for row in devices] == [token_hash]
+    assert not any(others.values())
+    assert deleted == "DELETE 0"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO sessions (id) VALUES ($1)",
+        "INSERT INTO devices (token_hash, session_id) VALUES (decode(repeat('ab', 32), 'hex'), $1)",
+        "INSERT INTO chats (session_id, username) VALUES ($1, 'Eve')",
+        "UPDATE chats SET session_id = $1",
+        "UPDATE messages SET session_id = $1",
+        "UPDATE devices SET session_id = $1",
+        "INSERT INTO messages (session_id, chat_id, role) SELECT $1, id, 'user' FROM chats",
+        "INSERT INTO generations (session_id, chat_id, message_id) SELECT $1, chat_id, id FROM messages",
+    ],
+)
+async def test_no_row_is_given_to_another_session(runtime: Any, filled: str, statement: str) -> None:
+    async with runtime.transaction():
+        await runtime.fetch(SET_SESSION, filled)
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
+            await runtime.execute(statement, uuid4())
+
+
+async def test_a_row_cannot_lean_on_another_sessions_rows(runtime: Any, owner: Any, other: Api, filled: str) -> None:
+    theirs = await new_turn(other, await new_chat(other))
+    chat_id = await owner.fetchval("SELECT chat_id FROM messages WHERE id = $1", theirs["user"]["id"])
+    into_their_chat = "INSERT INTO messages (session_id, chat_id, role) VALUES ($1, $2, 'user')"
+    behind_their_message = "INSERT INTO messages (session_id, chat_id, parent_id, role) SELECT $1, id, $2, 'user' FROM chats"
+    their_tip = "UPDATE chats SET tip_id = $2 WHERE session_id = $1"
+
+    for statement, foreign in ((into_their_chat, chat_id), (behind_their_message, theirs["user"]["id"]), (their_tip, theirs["user"]["id"])):
+        async with runtime.transaction():
+            await runtime.fetch(SET_SESSION, filled)
+            with pytest.raises(asyncpg.ForeignKeyViolationError):
+                await runtime.execute(statement, filled, foreign)
+
+
+async def test_another_sessions_rows_are_neither_changed_nor_deleted(runtime: Any, owner: Any, filled: str) -> None:
+    before = await counts(owner)
+
+    async with runtime.transaction():
+        await runtime.fetch(SET_SESSION, str(uuid4()))
+        statuses = [await runtime.execute(f"DELETE FROM {table}") for table in ("sessions", "devices", "chats", "messages", "generations")]
+        statuses.append(await runtime.execute("UPDATE messages SET content = 'changed'"))
+        statuses.append(await runtime.execute("UPDATE generations SET stop_requested = true"))
+
+    assert statuses == ["DELETE 0"] * 5 + ["UPDATE 0"] * 2
+    assert await counts(owner) == before
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SET ROLE runnel_log",
+        "SET ROLE runnel_owner",
+        "SET ROLE postgres",
+        "SET SESSION AUTHORIZATION postgres",
+        "CREATE TABLE mine (id int)",
+        "CREATE FUNCTION mine() RETURNS int LANGUAGE sql RETURN 1",
+        "CREATE SCHEMA mine",
+        "CREATE ROLE mine",
+        "DROP TABLE chats",
+        "DROP FUNCTION log_next()",
+        "TRUNCATE chats CASCADE",
+        "TRUNCATE generation_chunks",
+        "ALTER TABLE chats DISABLE ROW LEVEL SECURITY",
+        "ALTER TABLE chats NO FORCE ROW LEVEL SECURITY",
+        "ALTER TABLE chats ADD COLUMN mine int",
+        "CREATE POLICY mine ON chats USING (true)",
+        "DROP POLICY own_session ON chats",
+        "ALTER FUNCTION log_next() OWNER TO CURRENT_USER",
+        "ALTER ROLE CURRENT_USER BYPASSRLS",
+        "GRANT runnel_log TO CURRENT_USER",
+        "INSERT INTO generation_chunks (generation_id, session_id, seq, fence, text) SELECT id, session_id, 9, 1, 'x' FROM generations",
+        "UPDATE generation_chunks SET text = 'x'",
+        "DELETE FROM generation_chunks",
+        "UPDATE generations SET fence = fence + 1",
+        "UPDATE generations SET last_seq = 0",
+        "UPDATE generations SET lease_until = now()",
+        "UPDATE generations SET session_id = gen_random_uuid()",
+        "UPDATE alembic_version SET version_num = 'x'",
+        "COPY chats TO PROGRAM 'cat'",
+        "COPY chats FROM '/etc/passwd'",
+        "SELECT pg_read_file('/etc/passwd')",
+        "SELECT * FROM pg_authid",
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename <> CURRENT_USER",
+    ],
+)
+async def test_the_runtime_login_may_not(runtime: Any, filled: str, statement: str) -> None:
+    async with runtime.transaction():
+        await runtime.fetch(SET_SESSION, filled)
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await runtime.execute(statement)
+
+
+async def test_the_runtime_login_is_nothing_more_than_a_member_of_the_runtime(runtime: Any) -> None:
+    about = await runtime.fetchrow(
+        "SELECT rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls FROM pg_roles WHERE rolname = CURRENT_USER"
+    )
+    roles = await runtime.fetch("SELECT rolname FROM pg_roles WHERE pg_has_role(CURRENT_USER, oid, 'MEMBER') AND rolname <> CURRENT_USER")
+
+    assert not any(about)
+    assert [role["rolname"] for role in roles] == ["runnel_runtime"]
+
+
+async def test_the_logs_functions_run_as_their_own_role_which_nobody_logs_in_as(runtime: Any) -> None:
+    doors = await runtime.fetch(
+        "SELECT proname, proowner::regrole::text AS owner, prosecdef, proconfig, has_function_privilege('public', oid, 'EXECUTE') AS open"
+        " FROM pg_proc WHERE proname LIKE 'log\\_%' AND pronamespace = 'public'::regnamespace"
+    )
+    role = await runtime.fetchrow("SELECT rolcanlogin, rolsuper, rolbypassrls FROM pg_roles WHERE rolname = 'runnel_log'")
+
+    assert len(doors) >= 10
+    for door in doors:
+        assert (door["owner"], door["prosecdef"], door["open"]) == ("runnel_log", True, False), door["proname"]
+        assert any(setting.startswith("search_path=pg_catalog") for setting in door["proconfig"]), door["proname"]
+    assert not any(role)
+
+
+async def test_every_table_has_row_level_security_by_force(owner: Any) -> None:
+    tables = await owner.fetch(
+        "SELECT relname, relrowsecurity, relforcerowsecurity FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+    )
+
+    unprotected = {table["relname"] for table in tables if not (table["relrowsecurity"] and table["relforcerowsecurity"])}
+    assert unprotected == {"alembic_version"}
+    assert {table["relname"] for table in tables} == {*TABLES, "alembic_version"}
+
+
+async def test_the_owner_sees_and_dumps_every_row(cluster: Cluster, database: str, owner: Any, filled: str, runtime: Any) -> None:
+    assert await owner.fetchval("SELECT count(*) FROM chats WHERE session_id = $1", filled) == 1
+
+    program = cluster.cluster.programs / "pg_dump"
+    command: list[Any] = [program, "--enable-row-security", "--data-only", cluster.owner_url(database)]
+    pipe = asyncio.subprocess.PIPE
+    dumping = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe)
+    dump, trouble = await dumping.communicate()
+
+    assert dumping.returncode == 0, trouble
+    assert filled.encode() in dump
+    assert b"Because." in dump

@@ -1,0 +1,58 @@
+"""Settings from the environment: what is missing, malformed or weak is named."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from kit.settings import SettingsError, read, secret
+
+KEY, OLDER = "k3y-with-at-least-32-characters-in-it", "0lder-key-with-at-least-32-characters"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    address: str
+    keys: tuple[str, ...] = secret()
+    port: int = 80
+    pause: float = 0.5
+    loud: bool = False
+
+
+def test_variables_have_the_names_of_the_fields_and_their_types() -> None:
+    given = {"ADDRESS": "here", "KEYS": f"{KEY}, {OLDER}", "PORT": "81", "PAUSE": "2", "LOUD": "Yes", "OTHER": "x"}
+
+    assert read(Settings, given) == Settings(address="here", keys=(KEY, OLDER), port=81, pause=2.0, loud=True)
+
+
+def test_what_is_not_given_or_empty_has_its_default() -> None:
+    assert read(Settings, {"ADDRESS": "here", "KEYS": KEY, "PORT": ""}) == Settings(address="here", keys=(KEY,))
+
+
+def test_a_variable_can_be_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text(f"{KEY}\n")
+
+    assert read(Settings, {"ADDRESS": "here", "KEYS_FILE": str(tmp_path / "keys"), "KEYS": OLDER}).keys == (KEY,)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"KEYS": KEY}, "ADDRESS is not set"),
+        ({"ADDRESS": "here"}, "KEYS is not set"),
+        ({"ADDRESS": "here", "KEYS": "changeme"}, "KEYS: every key needs at least 32"),
+        ({"ADDRESS": "here", "KEYS": f"{KEY},x"}, "KEYS: every key needs at least 32"),
+        ({"ADDRESS": "here", "KEYS": "x" * 64}, "KEYS: every key needs at least 32"),
+        ({"ADDRESS": "here", "KEYS": " , "}, "KEYS: every key needs at least 32"),
+        ({"ADDRESS": "here", "KEYS": KEY, "PORT": "http"}, "PORT is 'http', which is no int"),
+        ({"ADDRESS": "here", "KEYS": KEY, "LOUD": "perhaps"}, "LOUD is 'perhaps', which is no bool"),
+        ({"ADDRESS": "here", "KEYS_FILE": "/nowhere/keys"}, "KEYS_FILE: cannot read /nowhere/keys"),
+    ],
+)
+def test_what_will_not_do_is_named(given: dict[str, str], sentence: str) -> None:
+    with pytest.raises(SettingsError, match=sentence.replace("(", r"\(")):
+        read(Settings, given)
+
+
+def test_a_secret_is_not_shown() -> None:
+    assert KEY not in repr(read(Settings, {"ADDRESS": "here", "KEYS": KEY}))

@@ -1,0 +1,32 @@
+"""The text rule."""
+
+import pytest
+
+from kit.text import clean, is_blank
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [
+        ("a\0b", "a\ufffdb"),
+        ("\ud800", "\ufffd"),
+        ("x\udfffy", "x\ufffdy"),
+        ("\ud83d\ude42", "\ufffd\ufffd"),
+        ("🙂", "🙂"),
+        ("e\u0301 é \u2028\r\n\x0b\ufeff\ufdd0\U0010ffff", "e\u0301 é \u2028\r\n\x0b\ufeff\ufdd0\U0010ffff"),
+        ("", ""),
+    ],
+)
+def test_only_what_cannot_be_stored_is_replaced(text: str, cleaned: str) -> None:
+    assert clean(text) == cleaned
+    clean(text).encode()
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n\t\r\x0b", "\u200b", "\u200d\ufeff\u2060", "\u00ad\u00a0\u3000", "\u2800\u3164", "\0"])
+def test_what_nobody_could_see_is_blank(text: str) -> None:
+    assert is_blank(text)
+
+
+@pytest.mark.parametrize("text", [".", " x ", "🙂", "東", "\ufffd", "\u200bx", "­-"])
+def test_what_can_be_seen_is_not_blank(text: str) -> None:
+    assert not is_blank(text)

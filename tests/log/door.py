@@ -1,0 +1,154 @@
+"""The log's functions as two writers call them, and an observer who sees everything; for code outside of any event loop."""
+
+import asyncio
+import contextlib
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+from uuid import UUID
+
+import asyncpg
+
+from dbapi.database import Database
+from dbapi.sql import chats, messages
+from tests.stack import until
+
+WRITERS = ("A", "B")
+LEASE = "1 hour"  # none ends by itself: a test that means a long pause moves the lease into the past
+LOST = (asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError, asyncpg.InterfaceError, asyncpg.InternalClientError, ConnectionError)
+
+Row = tuple[UUID, int, int | None, int, str, int | None]  # generation, fence, seq, kind, text, offset
+Result = TypeVar("Result")
+
+_APPEND = f"""
+SELECT id, stop_requested FROM log_append($1::uuid[], $2::int[], $3::int[], $4::smallint[], $5::text[], $6::bigint[], '{LEASE}')
+"""
+_EVERYTHING = """
+SELECT g.id, g.status, g.fence, g.owner, g.last_seq, g.upstream_key, g.upstream_offset, g.stop_requested, g.attempts, g.chat_id,
+       coalesce(g.lease_until < clock_timestamp(), false) AS lapsed, g::text AS whole,
+       m.status AS message_status, m.content, m.reasoning, m.error, m::text AS whole_message,
+       (SELECT jsonb_agg(jsonb_build_array(c.seq, c.fence, c.kind, c.text) ORDER BY c.seq)
+          FROM generation_chunks c WHERE c.generation_id = g.id) AS chunks
+  FROM generations g JOIN messages m ON m.id = g.message_id
+"""
+
+
+class Door:
+    def __init__(self, runtime_url: str, superuser_url: str) -> None:
+        self._runner = asyncio.Runner()
+        self._runtime_url = runtime_url
+        self._dbapi = Database(runtime_url, pool_size=2)
+        self._observer = self.run(asyncpg.connect(superuser_url))
+        self._writers = {writer: self.run(asyncpg.connect(runtime_url)) for writer in WRITERS}
+
+    def run(self, work: Coroutine[Any, Any, Result]) -> Result:
+        return self._runner.run(work)
+
+    def close(self) -> None:
+        for connection in (self._observer, *self._writers.values()):
+            self.run(connection.close())
+        self.run(self._dbapi.close())
+        self._runner.close()
+
+    # What dbapi does for a session
+
+    def begin(self, sessions: list[UUID]) -> list[UUID]:
+        """Forgets everything, and makes one chat for each mention of a session."""
+        return self.run(self._begin(sessions))
+
+    async def _begin(self, sessions: list[UUID]) -> list[UUID]:
+        await self._observer.execute("DELETE FROM sessions")
+        await self._observer.executemany("INSERT INTO sessions (id) VALUES ($1)", [(session,) for session in set(sessions)])
+        return [
+            await self._observer.fetchval("INSERT INTO chats (session_id, username) VALUES ($1, 'Ada') RETURNING id", s) for s in sessions
+        ]
+
+    def ask(self, session: UUID, chat_id: UUID) -> UUID:
+        """A new message whose answer is queued."""
+        return self.run(self._ask(session, chat_id))
+
+    async def _ask(self, session: UUID, chat_id: UUID) -> UUID:
+        async with self._dbapi.session(session) as db:
+            chat = await chats.get(db, session, chat_id, lock=True)
+            asked = await messages.add(db, chat, role="user", content="Why?", parent_id=chat.tip_id)
+            answer = await messages.add(db, chat, role="assistant", parent_id=asked.id, status="queued")
+            return await messages.queue_answer(db, chat, answer, {})
+
+    def stop(self, session: UUID, chat_id: UUID, generation: UUID) -> str:
+        return self.run(self._stop(session, chat_id, generation))
+
+    async def _stop(self, session: UUID, chat_id: UUID, generation: UUID) -> str:
+        message_id = await self._observer.fetchval("SELECT message_id FROM generations WHERE id = $1", generation)
+        async with self._dbapi.session(session) as db:
+            return await messages.stop(db, session, chat_id, message_id)
+
+    # What a writer does
+
+    def ask_log(self, writer: str, query: str, *values: Any) -> Any:
+        """One value."""
+        return self.run(self._writers[writer].fetchval(query, *values))
+
+    def claim(self, writers: tuple[str, ...], slots: int, only: UUID | None = None) -> list[list[asyncpg.Record]]:
+        """By all of these at the same moment: what each has got."""
+        query = "SELECT * FROM log_claim($1, $2, $3::text::interval, $4)"
+        calls = (self._writers[writer].fetch(query, writer, slots, LEASE, only) for writer in writers)
+        return self.run(_together(*calls))
+
+    def append(self, *batches: tuple[str, list[Row]]) -> list[set[UUID]]:
+        """One statement of each writer, at the same moment: what was accepted."""
+        calls = (self._writers[writer].fetch(_APPEND, *_columns(rows)) for writer, rows in batches)
+        return [{row["id"] for row in accepted} for accepted in self.run(_together(*calls))]
+
+    def append_and_lose_the_reply(self, writer: str, rows: list[Row], seconds: float) -> None:
+        """The connection is cut so soon after the statement was sent: before it ran, meanwhile or afterwards."""
+        self.run(self._cut(writer, rows, seconds))
+
+    async def _cut(self, writer: str, rows: list[Row], seconds: float) -> None:
+        connection = self._writers[writer]
+        pid = connection.get_server_pid()
+        call = asyncio.ensure_future(connection.fetch(_APPEND, *_columns(rows)))
+        await asyncio.sleep(seconds)
+        await self._observer.execute("SELECT pg_terminate_backend($1)", pid)
+        with contextlib.suppress(*LOST):
+            await call
+        connection.terminate()
+        await until(lambda: self._observer.fetchval("SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1)", pid))
+        self._writers[writer] = await asyncpg.connect(self._runtime_url)
+
+    # What only a test can do
+
+    def everything(self) -> list[asyncpg.Record]:
+        return self.run(self._observer.fetch(_EVERYTHING))
+
+    def lapse(self, generation: UUID) -> None:
+        """Its lease is over, as after a long pause of its writer."""
+        self.run(
+            self._observer.execute("UPDATE generations SET lease_until = clock_timestamp() - interval '1 second' WHERE id = $1", generation)
+        )
+
+    def lose(self, generation: UUID, last_seq: int, offset: int) -> None:
+        """What a crash of PostgreSQL does to appends that were not yet on the disk."""
+        self.run(self._lose(generation, last_seq, offset))
+
+    async def _lose(self, generation: UUID, last_seq: int, offset: int) -> None:
+        async with self._observer.transaction():
+            await self._observer.execute("DELETE FROM generation_chunks WHERE generation_id = $1 AND seq > $2", generation, last_seq)
+            await self._observer.execute(
+                "UPDATE generations SET last_seq = $2, upstream_offset = $3 WHERE id = $1", generation, last_seq, offset
+            )
+
+    def without(self, function: str, condition: str, instead: str = "") -> None:
+        """Replaces a function by a copy that lacks this condition."""
+        self.run(self._without(function, condition, instead))
+
+    async def _without(self, function: str, condition: str, instead: str) -> None:
+        source = await self._observer.fetchval("SELECT pg_get_functiondef(CAST($1 AS text)::regproc)", function)
+        assert source.count(condition) == 1, f"{function} has changed: {source}"
+        await self._observer.execute(source.replace(condition, instead))
+
+
+async def _together(*calls: Any) -> list[Any]:
+    return await asyncio.gather(*calls)
+
+
+def _columns(rows: list[Row]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]

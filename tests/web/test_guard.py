@@ -1,0 +1,402 @@
+"""What is refused before anything else happens, and the headers that every answer carries."""
+
+import asyncio
+import contextlib
+import itertools
+import socket
+import threading
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from tests.stack import PUBLIC_URL, House, Service, client
+from tests.web.test_chats import NOBODY, rows
+from tests.web.test_sessions import signed
+from tests.web.visitor import EVENTS, HTML, TEXT, Visitor
+from web.app import routes
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; "
+    "manifest-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types app"
+)
+HEADERS = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+}
+
+# Cross-site requests
+
+UNSAFE = {  # every address that changes something, with a form that changes nothing where it gets that far
+    "/chats": ({"username": ""}, 422),
+    f"/chats/{NOBODY}/messages": ({"content": "Hi"}, 404),
+    f"/chats/{NOBODY}/messages/{NOBODY}/stop": ({}, 404),
+}
+SITES = [None, "same-origin", "none", "same-site", "cross-site", "junk", "", "Same-Origin", ("same-origin", "cross-site")]
+ORIGINS = [
+    None,
+    PUBLIC_URL,
+    "http://other.test:8080",
+    "http://chat.test",
+    "https://chat.test:8080",
+    "null",
+    "http://",
+    "%",
+    "",
+    (PUBLIC_URL, "null"),
+]
+
+
+def allowed(site: Any, origin: Any, cookie: bool) -> bool:
+    """The rule: Sec-Fetch-Site where there is one, else Origin, else only without a cookie."""
+    if site is not None:
+        return site in ("same-origin", "none")
+    if origin is not None:
+        return bool(origin == PUBLIC_URL)
+    return not cookie
+
+
+def lines(name: str, value: Any) -> list[tuple[str, str]]:
+    values = () if value is None else value if isinstance(value, tuple) else (value,)
+    return [(name, each) for each in values]
+
+
+def test_every_address_that_changes_something_is_looked_at() -> None:
+    unsafe = {route.path for route in routes if (route.methods or set()) - {"GET", "HEAD"}}
+
+    assert {path.replace(":id}", "}").format(chat_id=NOBODY, message_id=NOBODY) for path in unsafe} == UNSAFE.keys()
+
+
+@pytest.mark.parametrize("path", UNSAFE)
+async def test_only_our_own_pages_change_anything(web: Service, visitor: Visitor, owner: Any, path: str) -> None:
+    await visitor.begin()
+    (form, status), cookie = UNSAFE[path], f"runnel={visitor.http.cookies['runnel']}"
+    before, wrong = await rows(owner), []
+
+    async with client(web.url, headers={"Accept": HTML}) as http:
+        for site, origin, with_cookie in itertools.product(SITES, ORIGINS, (False, True)):
+            headers = lines("Sec-Fetch-Site", site) + lines("Origin", origin) + lines("Cookie", cookie if with_cookie else None)
+            answer = await http.post(path, data=form, headers=headers)
+            if answer.status_code != (status if allowed(site, origin, with_cookie) else 403):
+                wrong.append((site, origin, with_cookie, answer.status_code))
+
+    assert wrong == []
+    assert await rows(owner) == before
+
+
+async def test_a_foreign_page_can_neither_send_nor_stop_nor_begin(visitor: Visitor, owner: Any) -> None:
+    chat = await visitor.begin()
+    message = await visitor.say(chat, {"text": "one two", "hang_after": 1})
+    await visitor.written(chat, message)
+    before, foreign = await rows(owner), {"Sec-Fetch-Site": "cross-site", "Origin": "http://evil.test"}
+
+    answers = [
+        await visitor.http.post("/chats", data={"username": "Eve", "new": "1"}, headers=foreign),
+        await visitor.post(chat, "Hi", foreign),
+        await visitor.http.post(f"{chat}/messages/{message}/stop", headers=foreign),
+        await visitor.http.post(f"{chat}/messages", content=b'{"content":"Hi"}', headers=foreign | {"Content-Type": "text/plain"}),
+        await visitor.http.request("OPTIONS", f"{chat}/messages", headers=foreign | {"Access-Control-Request-Method": "POST"}),
+    ]
+
+    assert [answer.status_code for answer in answers] == [403] * 5
+    assert not any(name.startswith("access-control") for answer in answers for name in answer.headers)
+    assert await rows(owner) == before
+    assert (await visitor.message(chat, message))["status"] == "streaming"
+
+
+async def test_our_own_address_on_this_machine_is_our_own_page(web: Service, visitor: Visitor) -> None:
+    await visitor.begin()
+    cookie, origin = f"runnel={visitor.http.cookies['runnel']}", f"http://localhost:{web.port}"
+
+    async with client(web.url, headers={"Cookie": cookie, "Host": f"localhost:{web.port}"}) as http:
+        same, other_port, other_name = [
+            await http.post("/chats", data={"username": ""}, headers={"Origin": each})
+            for each in (origin, "http://localhost:1", f"http://127.0.0.1:{web.port}")
+        ]
+
+    assert (same.status_code, other_port.status_code, other_name.status_code) == (422, 403, 403)
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "TRACE", "FOO", "_DO_DELETE"])
+async def test_other_methods_do_nothing(visitor: Visitor, owner: Any, method: str) -> None:
+    chat = await visitor.begin()
+    before = await rows(owner)
+
+    answers = [await visitor.http.request(method, path) for path in ("/", "/chats", chat, f"{chat}/messages", "/static/app.css")]
+
+    assert {answer.status_code for answer in answers} <= {400, 403, 405}
+    assert await rows(owner) == before
+
+
+async def test_a_get_with_an_overridden_method_stays_a_get(visitor: Visitor, owner: Any) -> None:
+    chat = await visitor.begin()
+    before = await rows(owner)
+
+    answers = [
+        await visitor.http.get(
+            path, params={"_method": "POST", "content": "Hi", "username": "Eve"}, headers={"X-HTTP-Method-Override": "POST"}
+        )
+        for path in (chat, f"{chat}/messages", "/chats")
+    ]
+
+    assert [answer.status_code for answer in answers] == [200, 405, 405]
+    assert await rows(owner) == before
+
+
+# Hosts
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("chat.test:8080", 200),
+        ("chat.test", 200),
+        ("CHAT.test:8080", 200),
+        ("127.0.0.1", 200),
+        ("localhost:1234", 200),
+        ("evil.test", 421),
+        ("chat.test.evil.test", 421),
+        ("evilchat.test", 421),
+        ("127.0.0.1.evil.test", 421),
+        ("[::1]", 421),
+        ("chat.test:8080@evil.test", 400),
+        ("evil.test/chat.test?x", 400),
+        ("chat.test#x", 400),
+        ("chat.test:port", 400),
+        ("chat.test:99999", 400),
+        ("chat.test evil.test", 400),
+        ("", 400),
+    ],
+)
+async def test_only_our_own_names_are_answered_to(web: Service, visitor: Visitor, host: str, status: int) -> None:
+    chat = await visitor.begin()
+
+    answers = [
+        await visitor.http.get(path, headers={"Host": host, "X-Forwarded-Host": "chat.test"}) for path in ("/", chat, "/static/app.css")
+    ]
+
+    assert [answer.status_code for answer in answers] == [status] * 3
+    assert "evil" not in "".join(answer.text + str(answer.headers) for answer in answers)
+
+
+async def test_a_rebound_name_is_refused_although_its_page_looks_like_ours(visitor: Visitor, owner: Any) -> None:
+    await visitor.begin()
+    before = await rows(owner)
+
+    answer = await visitor.http.post(
+        "/chats", data={"username": "Eve", "new": "1"}, headers={"Host": "evil.test", "Origin": "http://evil.test"}
+    )
+
+    assert answer.status_code == 421
+    assert await rows(owner) == before
+
+
+async def test_what_a_proxy_might_add_is_not_believed(visitor: Visitor) -> None:
+    spoofed = {
+        "X-Forwarded-Host": "evil.test",
+        "X-Forwarded-Proto": "https",
+        "X-Forwarded-For": "1.2.3.4",
+        "Forwarded": "host=evil.test;proto=https",
+    }
+
+    answer = await visitor.http.post("/chats", data={"username": "Ada"}, headers=spoofed)
+
+    assert answer.headers["location"].startswith("/chats/")
+    assert "evil" not in str(answer.headers) + answer.text
+    assert "secure" not in answer.headers["set-cookie"].lower()
+
+
+@pytest.mark.parametrize(
+    ("head", "statuses"),
+    [
+        ("GET / HTTP/1.1\r\n\r\n", {400}),
+        ("GET / HTTP/1.1\r\nHost: chat.test\r\nHost: evil.test\r\n\r\n", {400}),
+        ("GET / HTTP/1.1\r\nHost: chat.test\r\nHost: chat.test\r\n\r\n", {400}),
+        ("GET http://evil.test/ HTTP/1.1\r\nHost: chat.test\r\n\r\n", {200, 400, 404, 421}),
+        ("GET @evil.test/ HTTP/1.1\r\nHost: chat.test\r\n\r\n", {400, 404}),
+        ("GET //evil.test/ HTTP/1.1\r\nHost: chat.test\r\n\r\n", {400, 404}),
+        ("GET //evil.test/.. HTTP/1.1\r\nHost: chat.test\r\n\r\n", {400, 404}),
+        ("GET /chats// HTTP/1.1\r\nHost: chat.test\r\n\r\n", {307, 400, 404}),
+        ("GET /static/..%2f..%2fetc/passwd HTTP/1.1\r\nHost: chat.test\r\n\r\n", {400, 404}),
+        ("GET /static/../app.py HTTP/1.1\r\nHost: chat.test\r\n\r\n", {400, 404}),
+        ("GET /static/%00 HTTP/1.1\r\nHost: chat.test\r\n\r\n", {400, 404}),
+        ("GET /" + "x" * 8000 + " HTTP/1.1\r\nHost: chat.test\r\n\r\n", {400, 404, 414}),
+        ("GET /%0d%0aSet-Cookie:%20x=1 HTTP/1.1\r\nHost: chat.test\r\n\r\n", {400, 404}),
+    ],
+    ids=[
+        "no host",
+        "two hosts",
+        "one host twice",
+        "absolute",
+        "@",
+        "//",
+        "//..",
+        "slashes",
+        "encoded dots",
+        "dots",
+        "nul",
+        "long",
+        "line feed",
+    ],
+)
+async def test_odd_requests_are_answered_without_surprise(web: Service, head: str, statuses: set[int]) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", web.port)
+    writer.write(head.encode())
+
+    async with asyncio.timeout(5):
+        answer = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+    writer.close()
+    await writer.wait_closed()
+
+    assert int(answer.split()[1]) in statuses
+    assert "evil" not in answer
+    assert "set-cookie" not in answer.lower()
+
+
+# Headers
+
+
+@pytest.fixture(scope="module")
+async def broken(house: House, usual_web: Service) -> AsyncIterator[Service]:
+    """A web process whose database service talks nonsense."""
+
+    async def nonsense(request: Request) -> Response:
+        quiet = {"claimed": [], "waiting": 0, "streaming": 0, "next_expiry": None, "states": [], "chunks": [], "ok": [], "stop": []}
+        return JSONResponse(quiet | {"session_id": str(uuid4()), "chats": [{"id": "secret-host"}]})
+
+    with serving(Starlette(routes=[Route("/{path:path}", nonsense, methods=["GET", "POST"])])) as url:
+        web = await house.web(DBAPI_URL=url)
+        yield web
+        await house.leave(web)
+
+
+@contextlib.contextmanager
+def serving(app: Any) -> Iterator[str]:
+    server, listening = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off")), socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        server.should_exit = server.force_exit = True
+        thread.join()
+        listening.close()
+
+
+async def test_every_answer_carries_the_same_headers(visitor: Visitor) -> None:
+    chat = await visitor.begin()
+    running = await visitor.say(chat, {"text": "one two", "hang_after": 1})
+    done = await visitor.ended(await visitor.begin(new="1"), await visitor.say(visitor.chats[-1]))
+    stream, finished = f"{chat}/messages/{running}/stream", f"{visitor.chats[-1]}/messages/{done['id']}/stream"
+    http = visitor.http
+
+    answers = {
+        200: [await http.get(path) for path in ("/", chat, "/healthz", "/readyz", "/static/app.css", "/static/app.js")]
+        + [await http.get(finished, headers={"Accept": accept}) for accept in (EVENTS, TEXT)]
+        + [await http.head(stream, headers={"Accept": EVENTS})],
+        201: [await visitor.post(chat, "Hi", {"HX-Request": "true"})],
+        204: [await http.post(f"{chat}/messages/{running}/stop", headers={"HX-Request": "true"})],
+        303: [await http.post("/chats", data={"username": "Ada"}), await http.post(f"{chat}/messages/{running}/stop")],
+        400: [
+            await http.get("/", headers={"Host": "a/b"}),
+            await http.post("/chats", content=b"a&" * 50, headers={"Content-Type": "application/x-www-form-urlencoded"}),
+        ],
+        403: [await http.post("/chats", data={"username": "Eve"}, headers={"Sec-Fetch-Site": "cross-site"})],
+        404: [
+            await http.get(path) for path in ("/nowhere", f"/chats/{NOBODY}", f"/chats/{NOBODY}/messages/{NOBODY}/stream", "/static/no.css")
+        ],
+        405: [await http.get("/chats"), await http.post("/")],
+        413: [await visitor.post(chat, "x" * 40_000), await visitor.post(chat, "x" * 500_000)],
+        415: [await http.post(f"{chat}/messages", json={"content": "Hi"})],
+        421: [await http.get("/", headers={"Host": "evil.test"})],
+        422: [await http.post("/chats", data={"username": ""}), await visitor.post(chat, " ")],
+    }
+
+    for status, given in answers.items():
+        for answer in given:
+            about = f"{status} {answer.request.method} {answer.url}"
+            assert answer.status_code == status, about
+            assert {name: answer.headers.get(name) for name in HEADERS} == HEADERS, about
+            assert "camera=()" in answer.headers["permissions-policy"], about
+            assert "server" not in answer.headers, about
+            if answer.headers.get("content-type", "").startswith("text/html"):
+                assert answer.headers["cache-control"] == "no-store", about
+                assert answer.headers["vary"] == "HX-Request, Cookie", about
+
+
+async def test_only_the_growing_page_may_be_framed_and_by_us_only(visitor: Visitor) -> None:
+    chat = await visitor.begin()
+    message = await visitor.say(chat, {"text": "Because."})
+
+    frame = await visitor.http.get(f"{chat}/messages/{message}/stream")
+
+    assert frame.headers["content-type"].startswith("text/html")
+    assert frame.headers["content-security-policy"] == POLICY.replace("frame-ancestors 'none'", "frame-ancestors 'self'")
+    assert frame.headers["x-frame-options"] == "SAMEORIGIN"
+    assert {
+        name: frame.headers[name] for name in HEADERS if name not in ("content-security-policy", "x-frame-options")
+    }.items() <= HEADERS.items()
+
+
+async def test_a_failure_of_ours_is_a_sentence_with_the_same_headers(broken: Service) -> None:
+    answers = []
+    for headers in ({"Accept": HTML}, {"Accept": TEXT}, {"HX-Request": "true"}):
+        async with client(broken.url, headers=headers | {"Cookie": f"runnel={signed('x' * 43)}"}) as http:
+            answers.append(await http.get("/"))
+    page, line, notice = answers
+
+    for answer in (page, line, notice):
+        assert answer.status_code == 500
+        assert "Something went wrong here" in answer.text
+        assert not any(word in answer.text for word in ("Traceback", "KeyError", "Undefined", "secret-host", "/web/"))
+        assert {name: answer.headers.get(name) for name in HEADERS} == HEADERS
+    assert "<html" in page.text
+    assert line.headers["content-type"].startswith("text/plain")
+    assert notice.text.startswith('<p id="notice"')
+
+
+@pytest.mark.parametrize("name", ["app.css", "app.js", "htmx.min.js", "hx-sse.min.js", "noscript.css", "icon.svg"])
+async def test_static_files_may_be_kept_for_ever_under_their_versions_address(visitor: Visitor, name: str) -> None:
+    versioned, bare = await visitor.http.get(f"/static/{name}?v=1"), await visitor.http.get(f"/static/{name}")
+
+    assert (versioned.status_code, bare.status_code) == (200, 200)
+    assert versioned.headers["cache-control"] == "public, max-age=31536000, immutable"
+    assert "immutable" not in bare.headers.get("cache-control", "")
+    assert "set-cookie" not in versioned.headers
+
+
+async def test_the_page_refers_to_static_files_that_are_there(visitor: Visitor) -> None:
+    page = await visitor.page(await visitor.begin())
+    addresses = [node.attributes.get("href") or node.attributes.get("src", "") for node in page.matching("link") + page.matching("script")]
+
+    answers = [await visitor.http.get(address) for address in addresses]
+
+    assert len(addresses) >= 5
+    assert all(address.startswith("/static/") and "?v=" in address for address in addresses)
+    assert [answer.status_code for answer in answers] == [200] * len(answers)
+
+
+async def test_many_ranges_of_a_file_cost_nothing(visitor: Visitor) -> None:
+    answer = await asyncio.wait_for(visitor.http.get("/static/app.css", headers={"Range": "bytes=" + "0-," * 5000 + "0-1"}), 5)
+
+    assert answer.status_code in (200, 206, 400, 416, 431)
+    assert len(answer.content) < 1_000_000
+
+
+async def test_no_page_has_inline_code(visitor: Visitor) -> None:
+    page = await visitor.page(await visitor.begin())
+
+    assert not [script for script in page.matching("script") if script.text.strip() or "src" not in script.attributes]
+    assert not page.matching("style")
+    assert not [(node.tag, name) for node in page.all() for name in node.attributes if name == "style" or name.startswith(("on", "hx-on"))]
