@@ -127,4 +127,5 @@ def _kind(schema: dict[str, Any]) -> str:
 
 _STYLE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Runnel database API</title>
 <style>body{font:1rem/1.5 system-ui;max-width:50rem;margin:2rem auto;padding:0 1rem;color-scheme:light dark}
-h2{margin-top:2rem;font-size:1.1rem}table{border-collapse:collapse}td{padding:.2rem .6rem;border:1px solid #8886;vertical-align:top}</style>"""
+h2{margin-top:2rem;font-size:1.1rem}table{border-collapse:collapse}
+td{padding:.2rem .6rem;border:1px solid #8886;vertical-align:top}</style>"""

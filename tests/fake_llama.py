@@ -76,7 +76,7 @@ class Script:
     times: int | None = None  # faults strike only the first so many requests of this script
 
 
-class Refused(Exception):  # noqa: N818 - named for what happened to the request
+class Refused(Exception):
     def __init__(self, status: int, message: str, **more: Any) -> None:
         self.status = status
         self.body = {"error": {"code": status, "message": message, "type": ERROR_TYPES.get(status, "server_error")} | more}
