@@ -33,6 +33,7 @@ class State(TypedDict):
     listener: Listener
     undertaker: Undertaker
     draining: asyncio.Event
+    message_code_points: int
 
 
 async def healthz(request: Request) -> Response:
@@ -80,19 +81,27 @@ def create_app(settings: Settings) -> Starlette:
         database, listener = Database(settings.dbapi_database_url, settings.dbapi_pool_size), Listener(settings.dbapi_database_url)
         with drain.on_signal() as draining:
             tasks = [asyncio.create_task(listener.run()), asyncio.create_task(prune(database))]
-            yield {"database": database, "listener": listener, "undertaker": Undertaker(database), "draining": draining}
+            yield {
+                "database": database,
+                "listener": listener,
+                "undertaker": Undertaker(database),
+                "draining": draining,
+                "message_code_points": settings.message_code_points,
+            }
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         await database.close()
 
     development = settings.environment == "development"
-    return Starlette(
+    app = Starlette(
         routes=routes + (docs.routes(routes) if development else []),
         lifespan=lifespan,
         middleware=[Middleware(ServiceCredential, keys=settings.dbapi_keys, development=development)],
         exception_handlers=dict(errors.handlers),
     )
+    app.router.redirect_slashes = False
+    return app
 
 
 async def prune(database: Database) -> None:

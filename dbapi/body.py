@@ -25,7 +25,7 @@ async def read(request: Request, schema: type[Schema], most: int = MOST_BYTES) -
         body += part
         if len(body) > most:
             raise TooLarge
-    return schema.model_validate_json(bytes(body))
+    return schema.model_validate_json(bytes(body), context={"message_code_points": request.state["message_code_points"]})
 
 
 def answer(schema: BaseModel, status: int = 200) -> Response:

@@ -22,6 +22,7 @@ HEARTBEAT_SECONDS = 5.0
 CHECK_SECONDS = 10.0
 CHECK_TIMEOUT_SECONDS = 5.0
 RECONNECT_SECONDS = 0.5
+LONGEST_LEASE_SECONDS = 3600.0
 SILENCE_SECONDS = 1.2  # longer than a living process takes to renew its leases
 
 logger = logging.getLogger("dbapi.events")
@@ -151,6 +152,7 @@ async def index(request: Request) -> Response:
 
 def _seconds(text: str) -> float:
     try:
-        return min(max(float(text), 0.0), 3600.0)
+        seconds = float(text)
     except ValueError:
         return 0.0
+    return seconds if 0 < seconds <= LONGEST_LEASE_SECONDS else 0.0

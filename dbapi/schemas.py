@@ -4,15 +4,22 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
 from kit.text import clean, is_blank
 
-MESSAGE_CODE_POINTS = 32_000
-ANSWER_CODE_POINTS = 300_000
+NAME_CODE_POINTS = 100
 
 Status = Literal["queued", "streaming", "complete", "stopped", "failed"]
 Text = Annotated[str, AfterValidator(clean)]
+
+
+def _not_too_long(text: str, info: ValidationInfo) -> str:
+    """The longest message is a setting, which `body.read` brings along; 0 is no limit."""
+    most = (info.context or {}).get("message_code_points", 0)
+    if most and len(text) > most:
+        raise ValueError(f"must have at most {most} characters")
+    return text
 
 
 def _not_blank(text: str) -> str:
@@ -21,8 +28,14 @@ def _not_blank(text: str) -> str:
     return text
 
 
-Username = Annotated[str, AfterValidator(clean), AfterValidator(str.strip), AfterValidator(_not_blank), Field(min_length=1, max_length=100)]
-Content = Annotated[str, AfterValidator(clean), AfterValidator(_not_blank), Field(max_length=MESSAGE_CODE_POINTS)]
+def _is_short(text: str) -> str:
+    if len(text) > NAME_CODE_POINTS:
+        raise ValueError(f"must have at most {NAME_CODE_POINTS} characters")
+    return text
+
+
+Username = Annotated[str, AfterValidator(clean), AfterValidator(str.strip), AfterValidator(_not_blank), AfterValidator(_is_short)]
+Content = Annotated[str, AfterValidator(clean), AfterValidator(_not_blank), AfterValidator(_not_too_long)]
 
 
 class Record(BaseModel):
@@ -45,7 +58,7 @@ class SessionId(BaseModel):
 
 class FirstMessage(BaseModel):
     role: Literal["system", "user", "assistant"]
-    content: Annotated[Text, Field(max_length=MESSAGE_CODE_POINTS)]
+    content: Annotated[Text, AfterValidator(_not_too_long)]
 
 
 class NewChat(BaseModel):

@@ -12,4 +12,5 @@ class Settings:
     dbapi_host: str = "127.0.0.1"
     dbapi_port: int = 8001
     dbapi_pool_size: int = 10  # connections to PostgreSQL, besides the listening one
+    message_code_points: int = 32_000  # 0 is no limit
     environment: str = "production"  # or development: shows /docs and /openapi.json

@@ -28,7 +28,6 @@ IDLE_CLAIM_SECONDS = 1.0
 RETRY_SECONDS = 0.25
 MOST_ATTEMPTS = 5  # claims in a row without a single new character
 BEGUN_ANEW = "The model server was lost, so the answer was begun anew."
-UNREACHABLE_SECONDS = 30.0  # a model server that is restarted is back by then
 
 Result = TypeVar("Result")
 logger = logging.getLogger("web.answers")
@@ -177,7 +176,7 @@ class Answers:
                 if lost_at is None or answer.heard_at > lost_at:
                     lost_at = now
                     resume = self._llama.keeps_streams and answer.spoke
-                patience = self._settings.first_token_seconds if isinstance(error, Loading) else UNREACHABLE_SECONDS
+                patience = self._settings.first_token_seconds if isinstance(error, Loading) else self._settings.unreachable_seconds
                 if now - lost_at > patience:
                     raise ModelFailure("The model server cannot be reached. What was written so far is kept.") from error
                 self._llama.doubt()

@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import TypedDict
 
@@ -14,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
 
 from kit import drain, ids
 from kit.logs import event
@@ -21,7 +23,7 @@ from web import chats, messages, streams
 from web.answers import Answers
 from web.dbapi import Dbapi
 from web.errors import Failure, NotFound, Unavailable
-from web.guard import HEADERS, AllowedHosts, SameOrigin, SecurityHeaders
+from web.guard import AllowedHosts, SameOrigin, SecurityHeaders
 from web.llama import Llama
 from web.log import Log
 from web.pages import Pages, is_htmx
@@ -29,7 +31,7 @@ from web.sessions import Sessions
 from web.settings import Settings
 from web.watch import Watch
 
-EVENTS_RETRY_SECONDS = 0.25
+EVENTS_RETRY_SECONDS, WORK_RETRY_SECONDS = 0.25, 1.0
 NOTICES = {
     "ready": "",
     "loading": "The model is still loading. The answer starts as soon as it is ready.",
@@ -93,7 +95,7 @@ class Static(StaticFiles):
         return response
 
 
-def create_app(settings: Settings) -> Starlette:
+def create_app(settings: Settings) -> ASGIApp:
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[State]:
         pages, dbapi = Pages(), Dbapi(settings.dbapi_url, settings.dbapi_keys[0])
@@ -102,9 +104,9 @@ def create_app(settings: Settings) -> Starlette:
         log = Log(dbapi, settings.lease_seconds, settings.renew_seconds, settings.flush_seconds, watch.appended)
         answers = Answers(settings, dbapi, llama, log)
         with drain.on_signal() as draining:
-            hearing = hear(dbapi, watch, log, answers, settings.lease_seconds)
-            works = llama.run(watch.all_changed), log.run(), watch.run(), answers.run(), hearing
-            tasks = [asyncio.create_task(work) for work in works]
+            hearing = partial(hear, dbapi, watch, log, answers, settings.lease_seconds)
+            works = partial(llama.run, watch.all_changed), log.run, watch.run, answers.run, hearing
+            tasks = [asyncio.create_task(keep_running(work)) for work in works]
             leaving = asyncio.create_task(leave(draining, answers))
             yield {
                 "settings": settings,
@@ -124,16 +126,27 @@ def create_app(settings: Settings) -> Starlette:
         await llama.close()
         await dbapi.close()
 
-    return Starlette(
+    app = Starlette(
         routes=[*routes, Mount("/static", Static(directory=Path(__file__).parent / "static"))],
         lifespan=lifespan,
         middleware=[
-            Middleware(SecurityHeaders, secure=settings.secure),
             Middleware(AllowedHosts, hostname=settings.hostname),
             Middleware(SameOrigin, origin=settings.origin),
         ],
         exception_handlers={Failure: failed, HTTPException: refused, Exception: broken},
     )
+    app.router.redirect_slashes = False
+    return SecurityHeaders(app, settings.secure)  # outermost, so that answers to unexpected errors have them, too
+
+
+async def keep_running(work: Callable[[], Awaitable[None]]) -> None:
+    """The process is of no use without any of its works: one that breaks is begun again."""
+    while True:
+        try:
+            return await work()
+        except Exception:
+            logger.exception("a background work broke")
+            await asyncio.sleep(WORK_RETRY_SECONDS)
 
 
 async def hear(dbapi: Dbapi, watch: Watch, log: Log, answers: Answers, lease: float) -> None:
@@ -175,17 +188,18 @@ async def refused(request: Request, error: Exception) -> Response:
 
 
 async def broken(request: Request, error: Exception) -> Response:
-    response = sentence(request, 500, Failure.sentence)
-    response.headers.update(HEADERS)  # this answer is made outside of the layer that adds them
-    return response
+    return sentence(request, 500, Failure.sentence)
 
 
 def sentence(request: Request, status: int, text: str) -> Response:
     """An error where it is expected: a notice for htmx, a page for browsers, a line for others."""
     pages: Pages = request.state["pages"]
-    if is_htmx(request):
-        response: Response = HTMLResponse(pages.html("errors/_notice.html", sentence=text), status)
-    elif "text/html" in request.headers.get("accept", ""):
+    accept = request.headers.get("accept", "")
+    if "text/event-stream" in accept:  # never HTML: htmx would read it as events
+        response: Response = PlainTextResponse(f"{text}\n", status)
+    elif is_htmx(request):
+        response = HTMLResponse(pages.html("errors/_notice.html", sentence=text), status)
+    elif "text/html" in accept:
         response = HTMLResponse(pages.html("errors/page.html", sentence=text, status=status), status)
     else:
         response = PlainTextResponse(f"{text}\n", status)

@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 
 from kit.text import is_blank
 from web import blocks, forms
-from web.errors import NotFound, Refused
+from web.errors import NotFound, Refused, Unavailable
 from web.live import FINAL
 from web.pages import prefix
 
@@ -35,9 +35,12 @@ async def create(request: Request) -> Response:
         return _home(request, [], "Please enter a name, so that you find your chats again.", username, 422)
     if len(username) > NAME_CODE_POINTS:
         return _home(request, [], f"A name can have at most {NAME_CODE_POINTS} characters.", username, 422)
-    session, new_token = await request.state["sessions"].begin(request)
-    chat = None if form.get("new") == "1" or new_token else await _latest(request, session, username)
-    chat = chat or await _begin(request, session, username, form.get("model"))
+    try:
+        session, new_token = await request.state["sessions"].begin(request)
+        chat = None if form.get("new") == "1" or new_token else await _latest(request, session, username)
+        chat = chat or await _begin(request, session, username, form.get("model"))
+    except Unavailable as error:
+        return _home(request, [], error.sentence, username, 503)
     response = RedirectResponse(f"/chats/{chat['id']}", 303)
     if new_token:
         request.state["sessions"].set(response, new_token)

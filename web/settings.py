@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from kit.settings import secret
+from kit.settings import SettingsError, secret
 
 SYSTEM_PROMPT = "You are a helpful assistant. Answer clearly and to the point. Use Markdown where it helps."
 OPENING_MESSAGE = "Hello! What can I do for you?"
@@ -33,12 +33,19 @@ class Settings:
     answer_bytes: int = 256_000
     first_token_seconds: float = 120.0
     token_seconds: float = 30.0  # between two tokens
+    unreachable_seconds: float = 30.0  # a model server that is restarted is back by then
     # How an answer is kept
     lease_seconds: float = 3.0
     renew_seconds: float = 1.0
     flush_seconds: float = 0.030
     ping_seconds: int = 15
     session_days: int = 400
+
+    def __post_init__(self) -> None:
+        if urlsplit(self.public_url).scheme not in ("http", "https") or not self.hostname:
+            raise SettingsError(f"PUBLIC_URL is {self.public_url!r}, but has to be an address like https://chat.example.org")
+        if set(self.secret_keys) & set(self.dbapi_keys):
+            raise SettingsError("SECRET_KEYS and DBAPI_KEYS must not share a key: each has one purpose")
 
     @property
     def secure(self) -> bool:

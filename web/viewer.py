@@ -46,8 +46,9 @@ class Viewer:
             yield self._closing_event(self._message, self._whole(self._message))
             return
         async with self._watched as live:
-            seen = live.at(int(self._cursor[1]), int(self._cursor[2])) if self._cursor else None
             yield ping().encode()  # the first byte, however long the first word takes
+            await self._loaded(live)
+            seen = live.at(int(self._cursor[1]), int(self._cursor[2])) if self._cursor else None
             async for frame in self._frames(live, seen):
                 yield live.rendered((seen, frame), partial(self._event, live, seen, frame))
                 if frame.status in FINAL:
@@ -62,6 +63,7 @@ class Viewer:
             yield self._page_end(self._message, self._whole(self._message), voids=False)
             return
         async with self._watched as live:
+            await self._loaded(live)
             seen: Frame | None = None
             async for frame in self._frames(live, None):
                 voids = seen is not None and seen.epoch != frame.epoch
@@ -82,17 +84,27 @@ class Viewer:
             return
         sent = ""
         async with self._watched as live:
+            await self._loaded(live)
             async for _ in self._frames(live, None):
                 if not live.text.startswith(sent):
                     return
                 yield live.text[len(sent) :]
                 sent = live.text
 
+    async def _loaded(self, live: Live) -> None:
+        """Waits until the log was read, or this process ends."""
+        waits = [asyncio.ensure_future(event.wait()) for event in (live.loaded, self._draining)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
     async def _frames(self, live: Live, seen: Frame | None) -> AsyncIterator[Frame]:
         """Every frame from now on, until the answer or this process ends."""
         leaving = asyncio.ensure_future(self._draining.wait())
         try:
-            while seen is None or seen.status not in FINAL:
+            while (seen is None or seen.status not in FINAL) and not self._draining.is_set():
                 coming = asyncio.ensure_future(live.next(seen))
                 try:
                     await asyncio.wait((coming, leaving), return_when=asyncio.FIRST_COMPLETED)

@@ -40,7 +40,6 @@ class Watch:
             self._look_at(generation_id)
         live.viewers += 1
         try:
-            await live.loaded.wait()
             yield live
         finally:
             live.viewers -= 1
@@ -104,6 +103,7 @@ class Watch:
     async def _bring_up_to_date(self, live: Live, state: dict[str, Any] | None, chunks: list[tuple[int, int, int, str]]) -> None:
         if state is None:  # deleted while it was watched
             live.finish(live.message | {"status": "stopped", "content": live.text, "reasoning": live.reasoning})
+            live.loaded.set()
             return
         if live.last_seq and state["fence"] != live.fence and state["status"] not in FINAL:
             whole = await self._dbapi.read([(live.id, 0)])

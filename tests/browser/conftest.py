@@ -50,7 +50,7 @@ def _path(playwright: Playwright) -> str | None:
 @pytest.fixture(scope="session")
 def model() -> Iterator[str]:
     """The address of the scripted model server."""
-    with running_llama(delay_ms=10) as url:
+    with running_llama(delay_ms=2) as url:
         yield url
 
 

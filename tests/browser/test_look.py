@@ -53,7 +53,7 @@ async def test_nothing_is_wider_than_the_screen(visit: Callable[..., Any], width
     await ada.begin("a" * 90)
     await ada.say("word" * 60)
     await ada.ended()
-    await ada.say(text=WIDE, delay_ms=0)
+    await ada.say(tokens=[WIDE])
     await ada.ended()
 
     await expect_no_overflow(ada.page)

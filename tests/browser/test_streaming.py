@@ -14,7 +14,21 @@ from tests.stack import until
 
 pytestmark = pytest.mark.browser
 
-CORPUS = [path.read_bytes().decode() for path in sorted((Path(__file__).parents[1] / "web" / "corpus").glob("*.md"))]
+FOLDER = Path(__file__).parents[1] / "web" / "corpus"
+ODD = ["bidi", "byte-order-mark", "clobbering", "controls", "entities", "fence-unclosed", "fences-nested", "footnotes", "half-everything"]
+ODD += [
+    "html-in-containers",
+    "html-unclosed",
+    "htmx",
+    "line-ends",
+    "lists-lazy",
+    "mxss",
+    "references-in-quote",
+    "sse",
+    "table-ragged",
+    "unicode",
+]
+CORPUS = [(FOLDER / f"{name}.md").read_bytes().decode() for name in ODD]
 
 ONE_ORIGIN = 6  # connections that a browser opens to one host over HTTP/1.1
 
@@ -121,7 +135,7 @@ async def test_after_the_stream_the_page_is_what_a_reload_shows(ada: Visitor, te
     assert (await ada.stored())["content"] == text
 
 
-async def test_every_odd_document_is_after_the_stream_what_a_reload_shows(ada: Visitor) -> None:
+async def test_an_odd_document_too_is_after_the_stream_what_a_reload_shows(ada: Visitor) -> None:
     await ada.page.evaluate(SEND_ALL, [json.dumps({"text": text, "delay_ms": 1}) for text in CORPUS])
     live = await ada.page.locator("#messages").evaluate(CONTENTS)
 

@@ -54,7 +54,7 @@ def scripted(text: str, delay_ms: int) -> str:
 
 
 async def test_an_answer_grows_in_its_frame_and_stands_in_the_chat_afterwards(plain: Visitor) -> None:
-    await send(plain, scripted(SAMPLE, 20))
+    await send(plain, scripted(SAMPLE, 10))
     assert "#message-" in plain.page.url, "led back to the chat, to the answer"
     frame = await growing(plain)
 

@@ -60,9 +60,9 @@ class Tab:
     async def load(self) -> "Tab":
         page = await self.http.get(self.chat, headers={"Accept": "text/html"})
         page.raise_for_status()
-        article = page.text[
-            page.text.index(f'<article class="message assistant{" live" if self._is_live(page.text) else ""}" id="{self._id}"') :
-        ]
+        start = re.search(rf'<article class="message assistant( live)?" id="{self._id}"', page.text)
+        assert start, "the answer is not on the page"
+        article = page.text[start.start() :]
         article = article[: article.index("</article>")]
         opening = article[: article.index(">")]
         stream = re.search(r'hx-sse:connect="([^"]*)"', opening)
@@ -184,9 +184,6 @@ class Tab:
     def _headers(self) -> dict[bytes, bytes]:
         cursor = self.cursor.encode() if isinstance(self.cursor, str) else self.cursor
         return {b"Accept": b"text/html, text/event-stream"} | ({b"Last-Event-ID": cursor} if cursor else {})
-
-    def _is_live(self, page: str) -> bool:
-        return f'<article class="message assistant live" id="{self._id}"' in page
 
     @property
     def _id(self) -> str:

@@ -356,7 +356,6 @@ async def test_without_the_database_what_was_typed_is_kept_and_can_be_sent_again
     assert (await visitor.messages(chat))[1]["content"] == "Keep\nthis <b>"
 
 
-@pytest.mark.xfail(strict=True, reason="web/chats.py create(): the name that was typed is not in the page that says so")
 async def test_without_the_database_a_name_that_was_typed_is_kept(house: House, web: Service, visitor: Visitor) -> None:
     await house.dbapi.kill()
     try:
@@ -368,7 +367,6 @@ async def test_without_the_database_a_name_that_was_typed_is_kept(house: House, 
     assert parse(refused.text).select("#username").attributes["value"] == "Ada"
 
 
-@pytest.mark.xfail(strict=True, reason="web/app.py failed(): htmx gets HTML for 503, also where it asked for events")
 async def test_a_stream_without_a_database_never_answers_html_to_who_wants_events(house: House, web: Service, visitor: Visitor) -> None:
     chat = await visitor.begin()
     message = await visitor.say(chat)

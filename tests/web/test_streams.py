@@ -108,7 +108,7 @@ async def test_plain_text_is_the_answer_and_nothing_else(visitor: Visitor, name:
 
 
 async def test_plain_text_comes_from_the_first_character_on_however_late(visitor: Visitor) -> None:
-    chat, message, _ = await begun(visitor, {"text": "one two three four five six", "delay_ms": 60})
+    chat, message, _ = await begun(visitor, {"text": "one two three four five six", "delay_ms": 200})
     await visitor.written(chat, message, 8)
 
     parts = []
@@ -229,7 +229,7 @@ async def test_from_every_place_that_was_seen_the_page_goes_on_and_from_any_othe
     text = "A *line*.\n\nAnother `one`.\n\n```py\nx = 1\ny = 2\nz = 3\n```\n\n- a\n- b\n\nLast words"
     content = {
         "tokens": [*re.findall(r"\S+\s*", text), " never said"],
-        "delay_ms": 40,
+        "delay_ms": 70,
         "first_delay_ms": 100,
         "hang_after": len(text.split()),
     }
