@@ -78,7 +78,7 @@ async def test_markdown_is_right_at_every_moment(ada: Visitor) -> None:
 
     seen = await ada.page.evaluate("seen")
     assert seen["wrong"] == []
-    assert len(set(seen["lengths"])) > 40, "it was looked at while it grew"
+    assert len(set(seen["lengths"])) > 15, "it was looked at while it grew"
     answer = ada.page.locator(CONTENT)
     await expect(answer.locator("h2 strong")).to_have_text("short")
     await expect(answer.locator("> ul > li")).to_have_count(3)
@@ -89,7 +89,7 @@ async def test_markdown_is_right_at_every_moment(ada: Visitor) -> None:
 
 
 async def test_reload_in_the_middle_goes_on_live_and_ends_the_same(ada: Visitor) -> None:
-    await ada.say(text=SAMPLE, delay_ms=8)
+    await ada.say(text=SAMPLE, delay_ms=12)
     await ada.begun(12)
 
     await ada.page.reload()
@@ -108,7 +108,7 @@ async def test_reload_in_the_middle_goes_on_live_and_ends_the_same(ada: Visitor)
 
 @pytest.mark.parametrize("script", ["app.js", "hx-sse.min.js"])
 async def test_a_script_that_comes_late_leaves_no_page_behind(ada: Visitor, script: str) -> None:
-    await ada.say(text=SAMPLE, delay_ms=6)
+    await ada.say(text=SAMPLE, delay_ms=10)
     await ada.begun()
 
     async def late(route: Route) -> None:
@@ -158,7 +158,7 @@ async def test_a_long_and_fast_answer_is_after_the_stream_what_a_reload_shows(ad
 
 
 async def test_two_tabs_see_the_same(ada: Visitor) -> None:
-    await ada.say(text=SAMPLE, delay_ms=8)
+    await ada.say(text=SAMPLE, delay_ms=12)
     await ada.begun(5)
 
     other = await ada.new_tab()
