@@ -113,11 +113,13 @@ class Answers:
         entry = self._log.open(claimed["id"], claimed["fence"], claimed["last_seq"])
         answer = Answer(claimed, entry)
         try:
-            with contextlib.suppress(Fenced):
-                if claimed["stop_requested"]:
-                    entry.stop_requested.set()
-                await self._until_stopped(answer)
-                await self._finish(answer)
+            if claimed["stop_requested"]:
+                entry.stop_requested.set()
+            await self._until_stopped(answer)
+            await self._finish(answer)
+        except Fenced:
+            if entry.deleted:  # nobody will go on with it
+                await self._llama.forget(answer.key)
         except asyncio.CancelledError:
             await self._flush(entry)
             raise
@@ -165,8 +167,9 @@ class Answers:
             try:
                 await self._copy(source, answer)
                 return
-            except Gone:
+            except Gone:  # it may have been restarted
                 resume = False
+                self._llama.doubt()
             except Rejected as error:
                 raise ModelFailure(error.sentence) from error
             except (Loading, Unreachable) as error:

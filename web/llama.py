@@ -81,12 +81,13 @@ class Llama:
         """Keeps `state` true: asks now and then, and often while the server is not ready."""
         while True:
             state = await self.health()
-            if state != self.state:
-                if state == "ready":
-                    await self.learn()
-                self.state = state
-                on_change()
             self._doubted.clear()
+            if state == "ready" and not self.learned:
+                await self.learn()
+            if state != self.state:
+                self.state = state
+                self.learned = self.learned and state == "ready"
+                on_change()
             try:
                 async with asyncio.timeout(READY_CHECK_SECONDS if state == "ready" else DOUBT_CHECK_SECONDS):
                     await self._doubted.wait()
@@ -94,7 +95,8 @@ class Llama:
                 pass
 
     def doubt(self) -> None:
-        """A request has failed: look again now."""
+        """A request has failed: look again now. Another server may be there, which can do more or less."""
+        self.learned = False
         self._doubted.set()
 
     async def health(self) -> Health:

@@ -40,6 +40,7 @@ class Entry:
 
     def __init__(self, generation_id: str, fence: int, last_seq: int) -> None:
         self.id, self.fence, self.last_seq = generation_id, fence, last_seq
+        self.deleted = False  # with its chat
         self.stop_requested = asyncio.Event()
         self.fenced = asyncio.Event()
         self._pending: deque[tuple[int, str, int]] = deque()
@@ -204,6 +205,7 @@ class Log:
         written = {(chunk[0], chunk[1]): chunk[2] for chunk in state["chunks"]}
         for entry, chunk in refused:
             row = states.get(entry.id)
+            entry.deleted = row is None
             if row is None or row["fence"] != entry.fence or row["status"] != "streaming":
                 entry.fenced.set()
             elif chunk and written.get((entry.id, chunk.seq)) == entry.fence:

@@ -78,6 +78,8 @@ async def _refused(request: Request, content: str, error: Failure) -> Response:
     if is_htmx(request):
         return HTMLResponse(pages.html("errors/_notice.html", sentence=error.sentence), error.status, headers)
     try:
+        if isinstance(error, Unavailable):
+            raise error  # the page would need the database as well
         response = await chats.page(request, content, error.sentence, error.status)
     except Failure:
         html = pages.html("errors/resend.html", sentence=error.sentence, content=content, chat_id=request.path_params["chat_id"])

@@ -73,6 +73,20 @@ const follow = (() => {
   document.addEventListener("htmx:sse:after:connection", watch);
   document.addEventListener("htmx:sse:after:message", watch);
   document.addEventListener("htmx:sse:error", (event) => event.target.classList.add("reconnecting"));
+  // hx-sse opens a lost stream again, but only one that was open once: the first request is ours to repeat.
+  const FIRST = 500, LONGEST = 4000, tries = new WeakMap();
+  const openAgain = (event) => {
+    const element = event.detail.ctx?.sourceElement, url = element?.getAttribute("hx-sse:connect");
+    if (!url || element._htmx?.sse) return;
+    const tried = tries.get(element) ?? 0;
+    tries.set(element, tried + 1);
+    element.classList.add("reconnecting");
+    setTimeout(() => {
+      if (element.isConnected && !element._htmx?.sse) htmx.ajax("GET", url, { source: element });
+    }, Math.min(FIRST * 2 ** tried, LONGEST));
+  };
+  document.addEventListener("htmx:error", openAgain);
+  document.addEventListener("htmx:response:error", openAgain);
   document.addEventListener("htmx:sse:close", (event) => {
     clearTimeout(timers.get(event.target));
     event.target.classList.remove("live", "reconnecting");
