@@ -7,11 +7,12 @@ from starlette.responses import Response
 from dbapi import body
 from dbapi.access import session_id
 from dbapi.errors import Invalid
-from dbapi.schemas import ChatList, ChatRecord, ChatWithMessages, NewChat
+from dbapi.schemas import ChatChange, ChatInList, ChatList, ChatRecord, ChatWithMessages, NewChat, Tip
 from dbapi.sql import chats, messages, sessions
 from dbapi.tables import Chat
 
 MOST_CHATS = 200
+ALL_MESSAGES = 1_000_000
 
 
 async def create(request: Request) -> Response:
@@ -37,16 +38,60 @@ async def index(request: Request) -> Response:
     """This session's chats, latest first."""
     session = session_id(request)
     async with request.state["database"].session(session) as db:
+        await chats.empty_bin(db, session)
         found = await chats.all_of(db, session, MOST_CHATS)
-    return body.answer(ChatList(chats=[ChatRecord.model_validate(chat) for chat in found]))
+    return body.answer(ChatList(chats=[ChatInList(**ChatRecord.model_validate(chat).model_dump(), running=live) for chat, live in found]))
 
 
 async def show(request: Request) -> Response:
-    """A chat with its messages."""
+    """A chat with its messages: all of the shown branch, or with `?last=N` the newest N of it."""
+    session, last = session_id(request), request.query_params.get("last", "")
+    most = int(last) if last.isascii() and last.isdecimal() and 0 < len(last) < 8 else ALL_MESSAGES
+    async with request.state["database"].session(session) as db:
+        shown = await _with_messages(db, await chats.get(db, session, request.path_params["chat_id"]), most)
+    return body.answer(shown)
+
+
+async def change(request: Request) -> Response:
+    """Title, model, system prompt and parameters."""
+    session, wanted = session_id(request), await body.read(request, ChatChange)
+    values = wanted.model_dump(exclude_unset=True)
+    for name in ("title", "model"):
+        if name in values:
+            values[name] = (values[name] or "").strip() or None
+    if "parameters" in values:
+        values["parameters"] = {name: value for name, value in (values["parameters"] or {}).items() if value is not None}
+    if values.get("system_prompt", "") is None:
+        values["system_prompt"] = ""
+    async with request.state["database"].session(session) as db:
+        chat = await chats.get(db, session, request.path_params["chat_id"], lock=True)
+        await chats.change(db, chat, values)
+    return body.answer(ChatRecord.model_validate(chat))
+
+
+async def delete(request: Request) -> Response:
+    """Deletes a chat; for an hour it can be restored."""
     session = session_id(request)
     async with request.state["database"].session(session) as db:
-        shown = await _with_messages(db, await chats.get(db, session, request.path_params["chat_id"]))
-    return body.answer(shown)
+        await chats.delete(db, session, request.path_params["chat_id"])
+    return Response(status_code=204)
+
+
+async def restore(request: Request) -> Response:
+    """Brings a deleted chat back."""
+    session = session_id(request)
+    async with request.state["database"].session(session) as db:
+        chat = await chats.restore(db, session, request.path_params["chat_id"])
+    return body.answer(ChatRecord.model_validate(chat))
+
+
+async def show_branch(request: Request) -> Response:
+    """Makes the branch through this message the one that is shown."""
+    session, wanted = session_id(request), await body.read(request, Tip)
+    async with request.state["database"].session(session) as db:
+        chat = await chats.get(db, session, request.path_params["chat_id"], lock=True)
+        await chats.change(db, chat, {"tip_id": await messages.newest_leaf(db, chat, wanted.message_id)})
+    return body.answer(ChatRecord.model_validate(chat))
 
 
 async def show_latest(request: Request) -> Response:
@@ -57,6 +102,6 @@ async def show_latest(request: Request) -> Response:
     return body.answer(shown)
 
 
-async def _with_messages(db: AsyncSession, chat: Chat) -> ChatWithMessages:
-    branch = await messages.branch(db, chat.session_id, chat.id, chat.tip_id)
+async def _with_messages(db: AsyncSession, chat: Chat, most: int = ALL_MESSAGES) -> ChatWithMessages:
+    branch = await messages.branch(db, chat.session_id, chat.id, chat.tip_id, most)
     return ChatWithMessages.model_validate({**ChatRecord.model_validate(chat).model_dump(), "messages": [row._mapping for row in branch]})

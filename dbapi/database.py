@@ -18,7 +18,7 @@ LIMITS = {  # milliseconds; a request is answered or refused within a caller's p
     "lock_timeout": "2000",
     "idle_in_transaction_session_timeout": "15000",
 }
-REVISION = "0001"  # the oldest schema this code can work with
+REVISION = "0002"  # the oldest schema this code can work with
 
 SET_SESSION = text("SELECT set_config('app.session_id', :session_id, true)")
 SET_TOKEN = text("SELECT set_config('app.token_hash', :token_hash, true)")

@@ -14,17 +14,24 @@ from starlette.routing import Route
 from dbapi import chats, generations, messages, schemas, sessions
 
 # What each handler takes and gives; its docstring says the rest.
-SCHEMAS: dict[Any, tuple[type[BaseModel] | None, type[BaseModel], int]] = {
+SCHEMAS: dict[Any, tuple[type[BaseModel] | None, type[BaseModel] | None, int]] = {
     sessions.create: (schemas.DeviceToken, schemas.SessionId, 201),
     sessions.find: (schemas.DeviceToken, schemas.SessionId, 200),
     chats.create: (schemas.NewChat, schemas.ChatWithMessages, 201),
     chats.index: (None, schemas.ChatList, 200),
     chats.show: (None, schemas.ChatWithMessages, 200),
+    chats.change: (schemas.ChatChange, schemas.ChatRecord, 200),
+    chats.delete: (None, None, 204),
+    chats.restore: (None, schemas.ChatRecord, 200),
+    chats.show_branch: (schemas.Tip, schemas.ChatRecord, 200),
     chats.show_latest: (None, schemas.ChatWithMessages, 200),
     messages.create: (schemas.NewMessage, schemas.MessageRecord, 201),
     messages.create_turn: (schemas.NewTurn, schemas.Turn, 201),
     messages.show: (None, schemas.MessageRecord, 200),
     messages.prompt: (None, schemas.Prompt, 200),
+    messages.delete: (None, None, 204),
+    messages.regenerate: (schemas.Again, schemas.Answering, 201),
+    messages.go_on: (schemas.Again, schemas.Answering, 200),
     messages.stop: (None, schemas.Stopped, 200),
     generations.claim: (schemas.Claim, schemas.ClaimedList, 200),
     generations.append: (schemas.Appends, schemas.Appended, 200),
@@ -87,18 +94,18 @@ def _operation(route: Route, path: str) -> dict[str, Any]:
         "summary": text.partition("\n")[0],
         "description": text,
         "parameters": parameters,
-        "responses": {str(status): {"description": "Done", "content": _json(given)}},
+        "responses": {str(status): {"description": "Done", **_content(given)}},
     }
     if route.endpoint is messages.create_turn:
-        operation["responses"]["200"] = {"description": "This turn was there before", "content": _json(given)}
+        operation["responses"]["200"] = {"description": "This turn was there before", **_content(given)}
     operation["responses"] |= {code: {"description": meaning} for code, meaning in REFUSALS.items()}
     if taken:
-        operation["requestBody"] = {"required": True, "content": _json(taken)}
+        operation["requestBody"] = {"required": True, **_content(taken)}
     return operation
 
 
-def _json(model: type[BaseModel]) -> dict[str, Any]:
-    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}}
+def _content(model: type[BaseModel] | None) -> dict[str, Any]:
+    return {"content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}}} if model else {}
 
 
 def page(document: dict[str, Any]) -> str:

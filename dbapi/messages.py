@@ -8,7 +8,8 @@ from starlette.responses import Response
 
 from dbapi import body
 from dbapi.access import session_id
-from dbapi.schemas import Claimed, MessageRecord, NewMessage, NewTurn, Prompt, PromptMessage, Stopped, Turn
+from dbapi.errors import Conflict
+from dbapi.schemas import Again, Answering, Claim, Claimed, MessageRecord, NewMessage, NewTurn, Prompt, PromptMessage, Stopped, Turn
 from dbapi.sql import chats, log, messages
 
 
@@ -35,21 +36,59 @@ async def create_turn(request: Request) -> Response:
             return body.answer(Turn(user=user, assistant=assistant, created=False))
         if new.parent_id:
             await messages.check_parent(db, chat, new.parent_id)
-        parent_id = new.parent_id or chat.tip_id
+        parent_id = None if new.at_root else new.parent_id or chat.tip_id
         asked = await messages.add(db, chat, role="user", content=new.content, parent_id=parent_id, turn_key=key)
         answered = await messages.add(db, chat, role="assistant", parent_id=asked.id, status="queued", model=chat.model)
         generation_id = await messages.queue_answer(db, chat, answered, new.request)
-        claimed = await _claim(db, new, generation_id)
+        claimed = await _claim(db, new.claim, generation_id)
     assistant = MessageRecord.model_validate(answered).model_copy(
         update={"generation_id": generation_id, "status": "streaming" if claimed else "queued"}
     )
     return body.answer(Turn(user=MessageRecord.model_validate(asked), assistant=assistant, created=True, claimed=claimed), 201)
 
 
-async def _claim(db: AsyncSession, new: NewTurn, generation_id: UUID) -> Claimed | None:
-    if new.claim is None:
+async def regenerate(request: Request) -> Response:
+    """Another answer to the same message, beside the ones there are."""
+    session, chat_id, again = session_id(request), request.path_params["chat_id"], await body.read(request, Again)
+    async with request.state["database"].session(session) as db:
+        chat = await chats.get(db, session, chat_id, lock=True)
+        earlier = await messages.get(db, session, chat_id, request.path_params["message_id"])
+        if earlier.role != "assistant" or earlier.parent_id is None:
+            raise Conflict("Only an answer can be given anew.")
+        added = await messages.add(db, chat, role="assistant", parent_id=earlier.parent_id, status="queued", model=chat.model)
+        generation_id = await messages.queue_answer(db, chat, added, again.request)
+        claimed = await _claim(db, again.claim, generation_id)
+    message = MessageRecord.model_validate(added).model_copy(update={"generation_id": generation_id})
+    return body.answer(Answering(message=message, claimed=claimed), 201)
+
+
+async def go_on(request: Request) -> Response:
+    """More of an answer that was stopped, failed or cut off."""
+    session, chat_id, again = session_id(request), request.path_params["chat_id"], await body.read(request, Again)
+    async with request.state["database"].session(session) as db:
+        chat = await chats.get(db, session, chat_id, lock=True)
+        earlier = await messages.get(db, session, chat_id, request.path_params["message_id"])
+        generation_id = await messages.reopen(db, chat, earlier)
+        if generation_id is None:
+            raise Conflict("This answer is not finished, or was not written by the model.")
+        claimed = await _claim(db, again.claim, generation_id)
+        message = await messages.get(db, session, chat_id, earlier.id)
+    return body.answer(Answering(message=MessageRecord.model_validate(message), claimed=claimed))
+
+
+async def delete(request: Request) -> Response:
+    """Deletes a user's message and its answers; what followed moves up."""
+    session = session_id(request)
+    async with request.state["database"].session(session) as db:
+        chat = await chats.get(db, session, request.path_params["chat_id"], lock=True)
+        await messages.delete_pair(db, chat, request.path_params["message_id"])
+    return Response(status_code=204)
+
+
+async def _claim(db: AsyncSession, claim: Claim | None, generation_id: UUID) -> Claimed | None:
+    if claim is None:
         return None
-    for row in await log.claim(db, new.claim.owner, new.claim.slots, new.claim.lease, only=generation_id):
+    for row in await log.claim(db, claim.owner, claim.slots, claim.lease, only=generation_id):
         return Claimed.model_validate(row)
     return None
 

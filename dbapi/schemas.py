@@ -84,6 +84,8 @@ class MessageRecord(Record):
     generation_id: UUID | None = None
     last_seq: Annotated[int, Field(description="of an answer that is being written: its place in the log")] = 0
     fence: int = 0
+    finish_reason: str | None = None
+    siblings: Annotated[list[UUID], Field(description="all versions of this message, oldest first; itself among them")] = []
 
 
 class ChatRecord(Record):
@@ -98,14 +100,43 @@ class ChatRecord(Record):
     updated_at: datetime
 
 
+class ChatChange(BaseModel):
+    """What is left out stays as it is; an empty title or model is taken away."""
+
+    title: Annotated[Text, Field(max_length=200)] | None = None
+    model: Annotated[Text, Field(max_length=200)] | None = None
+    system_prompt: Annotated[Text, AfterValidator(_not_too_long)] | None = None
+    parameters: "Parameters | None" = None
+
+
+class Parameters(BaseModel):
+    """How the model chooses its words; what is null is left to the model server."""
+
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    top_k: Annotated[int, Field(ge=0, le=1000)] | None = None
+    min_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    repeat_penalty: Annotated[float, Field(ge=0.5, le=2)] | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=32_768)] | None = None
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
+
+
+class Tip(BaseModel):
+    message_id: UUID
+
+
 class ChatWithMessages(ChatRecord):
     """Messages along the shown branch, oldest first, without the system prompt."""
 
     messages: list[MessageRecord]
 
 
+class ChatInList(ChatRecord):
+    running: Annotated[bool, Field(description="whether an answer is being written or waits")]
+
+
 class ChatList(BaseModel):
-    chats: list[ChatRecord]
+    chats: list[ChatInList]
 
 
 # Messages and turns
@@ -121,9 +152,22 @@ class NewTurn(BaseModel):
 
     content: Content
     message_id: UUID | None = None
-    parent_id: UUID | None = None
+    parent_id: Annotated[UUID | None, Field(description="the answer it follows; by default the end of the shown branch")] = None
+    at_root: Annotated[bool, Field(description="it follows nothing: another beginning of the chat")] = False
     request: dict[str, Any] = {}
     claim: "Claim | None" = None
+
+
+class Again(BaseModel):
+    """Another answer, or more of the same one."""
+
+    claim: "Claim | None" = None
+    request: dict[str, Any] = {}
+
+
+class Answering(BaseModel):
+    message: MessageRecord
+    claimed: "Claimed | None" = None
 
 
 class Claim(BaseModel):

@@ -66,6 +66,7 @@ class Chat(Base):
     tip_id: Mapped[UUID | None]
     pinned_at: Mapped[datetime | None]
     archived_at: Mapped[datetime | None]
+    deleted_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
 

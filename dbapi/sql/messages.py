@@ -27,9 +27,12 @@ WITH RECURSIVE branch AS (
 SELECT b.id, b.parent_id, b.role, b.status, b.error, b.model, b.usage, b.timings, b.created_at,
        CASE WHEN log.live THEN coalesce(log.content, '') ELSE b.content END AS content,
        CASE WHEN log.live THEN coalesce(log.reasoning, '') ELSE b.reasoning END AS reasoning,
-       log.generation_id, coalesce(log.last_seq, 0) AS last_seq, coalesce(log.fence, 0) AS fence
+       log.generation_id, coalesce(log.last_seq, 0) AS last_seq, coalesce(log.fence, 0) AS fence, log.finish_reason,
+       ARRAY(SELECT s.id FROM messages s
+              WHERE s.session_id = :session_id AND s.chat_id = :chat_id AND s.parent_id IS NOT DISTINCT FROM b.parent_id
+                AND s.role = b.role ORDER BY s.position) AS siblings
   FROM branch b LEFT JOIN LATERAL (
-    SELECT g.id AS generation_id, g.last_seq, g.status IN ('queued', 'streaming') AS live,
+    SELECT g.id AS generation_id, g.last_seq, g.finish_reason, g.status IN ('queued', 'streaming') AS live,
            max(c.fence) FILTER (WHERE c.seq = g.last_seq) AS fence,
            string_agg(c.text, '' ORDER BY c.seq) FILTER (WHERE c.kind = 0) AS content,
            string_agg(c.text, '' ORDER BY c.seq) FILTER (WHERE c.kind = 1) AS reasoning
@@ -89,8 +92,65 @@ def turn_key(client_id: UUID, content: str) -> bytes:
     return hashlib.sha256(client_id.bytes + content.encode()).digest()
 
 
+async def newest_leaf(db: AsyncSession, chat: Chat, message_id: UUID) -> UUID:
+    """Where the branch through this message ends, always following the newest reply. Raises NotFound."""
+    values = {"session_id": chat.session_id, "chat_id": chat.id, "message_id": message_id}
+    leaf = await db.scalar(text(_LEAF), values)
+    if leaf is None:
+        raise NotFound
+    return UUID(str(leaf))
+
+
+_LEAF = """
+WITH RECURSIVE path AS (
+  SELECT m.id, 1 AS depth FROM messages m WHERE m.session_id = :session_id AND m.chat_id = :chat_id AND m.id = :message_id
+  UNION ALL
+  SELECT (SELECT m.id FROM messages m WHERE m.session_id = :session_id AND m.chat_id = :chat_id AND m.parent_id = path.id
+           ORDER BY m.position DESC LIMIT 1), path.depth + 1 FROM path WHERE path.id IS NOT NULL
+)
+SELECT id FROM path WHERE id IS NOT NULL ORDER BY depth DESC LIMIT 1
+"""
+
+
+async def delete_pair(db: AsyncSession, chat: Chat, message_id: UUID) -> None:
+    """A user's message with all its answers; what followed them moves up. Raises NotFound."""
+    values = {"session_id": chat.session_id, "chat_id": chat.id, "message_id": message_id}
+    pair = (await db.execute(text(_PAIR), values)).one_or_none()
+    if pair is None:
+        raise NotFound
+    if chat.tip_id in pair.gone:
+        await db.execute(text(_SET_TIP), values | {"tip_id": pair.parent_id})
+    await db.execute(text(_MOVE_UP), values | {"parent_id": pair.parent_id})
+    await db.execute(text("DELETE FROM messages WHERE session_id = :session_id AND chat_id = :chat_id AND id = :message_id"), values)
+
+
+_SET_TIP = "UPDATE chats SET tip_id = :tip_id WHERE session_id = :session_id AND id = :chat_id"
+_PAIR = """
+SELECT m.parent_id, m.id || ARRAY(
+         SELECT a.id FROM messages a WHERE a.session_id = :session_id AND a.chat_id = :chat_id AND a.parent_id = m.id) AS gone
+  FROM messages m WHERE m.session_id = :session_id AND m.chat_id = :chat_id AND m.id = :message_id AND m.role = 'user'
+"""
+_MOVE_UP = """
+UPDATE messages f SET parent_id = :parent_id FROM messages a
+ WHERE a.session_id = :session_id AND a.chat_id = :chat_id AND a.parent_id = :message_id
+   AND f.session_id = :session_id AND f.chat_id = :chat_id AND f.parent_id = a.id
+"""
+
+
+async def reopen(db: AsyncSession, chat: Chat, message: Row[Any]) -> UUID | None:
+    """Queues a finished answer to be gone on with; None if it is not finished."""
+    values = {"id": message.id, "content": message.content, "reasoning": message.reasoning}
+    generation_id = await db.scalar(text("SELECT log_reopen(:id, :content, :reasoning)"), values)
+    if generation_id is not None:
+        own = update(Message).where(Message.session_id == chat.session_id, Message.chat_id == chat.id, Message.id == message.id)
+        await db.execute(own.values(status="queued", error=None))
+    return None if generation_id is None else UUID(str(generation_id))
+
+
 async def queue_answer(db: AsyncSession, chat: Chat, answer: Message, request: dict[str, Any]) -> UUID:
-    values = {"session_id": chat.session_id, "chat_id": chat.id, "message_id": answer.id, "request": request}
+    """The parameters are frozen here; the prompt is the branch, and read when the answer begins."""
+    frozen = {**chat.parameters, **({"model": chat.model} if chat.model else {}), **request}
+    values = {"session_id": chat.session_id, "chat_id": chat.id, "message_id": answer.id, "request": frozen}
     return (await db.scalars(insert(Generation).values(values).returning(Generation.id))).one()
 
 

@@ -1,0 +1,2 @@
+DROP FUNCTION log_reopen;
+ALTER TABLE chats DROP COLUMN deleted_at;
