@@ -18,15 +18,17 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from kit.logs import event
+from web import context
 from web.dbapi import Dbapi
 from web.errors import Failure, ModelFailure, NotFound, Unavailable
-from web.llama import Gone, Llama, Loading, Piece, Rejected, Unreachable
+from web.llama import TOO_LONG, Gone, Llama, Loading, Piece, Rejected, TooLong, Unreachable
 from web.log import ANEW, CONTENT, REASONING, Entry, Fenced, Log
 from web.settings import Settings
 
 IDLE_CLAIM_SECONDS = 1.0
 RETRY_SECONDS = 0.25
 MOST_ATTEMPTS = 5  # claims in a row without a single new character
+PASSED_ON = ("temperature", "top_p", "top_k", "min_p", "repeat_penalty", "max_tokens", "seed")
 BEGUN_ANEW = "The model server was lost, so the answer was begun anew."
 
 Result = TypeVar("Result")
@@ -142,9 +144,10 @@ class Answers:
             for task in (work, *signs):
                 task.cancel()
             await asyncio.gather(work, *signs, return_exceptions=True)
-        if entry.fenced.is_set():
+        error = None if work.cancelled() else work.exception()
+        if entry.fenced.is_set() or isinstance(error, Fenced):
             raise Fenced
-        if not work.cancelled() and (error := work.exception()):
+        if error:
             if not isinstance(error, ModelFailure):
                 logger.error("an answer broke off", exc_info=error)
             answer.failed(str(error) if isinstance(error, ModelFailure) else "Something went wrong here while the answer was written.")
@@ -160,16 +163,20 @@ class Answers:
             await self._recall(answer)
         ids = [UUID(claimed[name]) for name in ("session_id", "chat_id", "message_id")]
         prompt = await self._patiently(lambda: self._dbapi.prompt(*ids))
-        resume = bool(claimed["previous_key"])
+        resume, scale = bool(claimed["previous_key"]), 1.0
         lost_at: float | None = None
         while True:
-            source = self._resumed(answer) if resume else self._asked(answer, prompt)
+            source = self._resumed(answer) if resume else self._asked(answer, self._request(answer, prompt, scale))
             try:
                 await self._copy(source, answer)
                 return
             except Gone:  # it may have been restarted
                 resume = False
                 self._llama.doubt()
+            except TooLong as error:  # the estimate was wrong: now we know better
+                if scale > 1.0:
+                    raise ModelFailure(TOO_LONG) from error
+                scale = max(1.01, 1.1 * error.tokens / max(1.0, answer.estimated_tokens))
             except Rejected as error:
                 raise ModelFailure(error.sentence) from error
             except (Loading, Unreachable) as error:
@@ -198,7 +205,7 @@ class Answers:
         return self._llama.resume(answer.key, answer.offset)
 
     @contextlib.asynccontextmanager
-    async def _asked(self, answer: "Answer", prompt: dict[str, Any]) -> AsyncIterator[AsyncIterator[Piece]]:
+    async def _asked(self, answer: "Answer", request: dict[str, Any]) -> AsyncIterator[AsyncIterator[Piece]]:
         """Asks anew: under the key that the claim has noted, or under a new one that is noted first."""
         if not self._llama.learned:
             raise Unreachable
@@ -210,21 +217,28 @@ class Answers:
             if not await self._patiently(lambda: self._dbapi.rename(answer.entry.id, answer.entry.fence, answer.key)):
                 raise Fenced
         answer.asked = True
-        async with self._llama.ask(self._request(answer, prompt), answer.key) as pieces:
+        async with self._llama.ask(request, answer.key) as pieces:
             yield pieces
 
-    def _request(self, answer: "Answer", prompt: dict[str, Any]) -> dict[str, Any]:
-        """From an allow-list, with what was written so far as the beginning of the answer."""
+    def _request(self, answer: "Answer", prompt: dict[str, Any], scale: float) -> dict[str, Any]:
+        """From an allow-list, with what was written so far as the beginning of the answer.
+
+        Of a long chat the oldest turns are left out; `scale` corrects the estimate of what fits.
+        """
+        asked = answer.claimed["request"]
+        request = {"max_tokens": self._settings.max_tokens} | {name: asked[name] for name in PASSED_ON if name in asked}
+        if model := asked.get("model") or self._settings.model:
+            request["model"] = model
         messages = [{"role": message["role"], "content": message["content"]} for message in prompt["messages"]]
+        first = context.first_remembered(messages, prompt["system_prompt"], self._llama.context, request["max_tokens"], scale)
+        messages = messages[first:]
         if prompt["system_prompt"]:
             messages.insert(0, {"role": "system", "content": prompt["system_prompt"]})
-        request: dict[str, Any] = {"messages": messages, "max_tokens": self._settings.max_tokens}
-        if model := answer.claimed["request"].get("model") or self._settings.model:
-            request["model"] = model
-        if answer.text:
+        if answer.text and self._llama.continues:
             messages.append({"role": "assistant", "content": answer.text})
             request |= {"continue_final_message": True, "add_generation_prompt": False}
-        return request
+        answer.estimated_tokens = sum(context.estimate(message["content"]) for message in messages)
+        return {**request, "messages": messages}
 
     async def _copy(self, source: AbstractAsyncContextManager[AsyncIterator[Piece]], answer: "Answer") -> None:
         """Pieces into the log, until the model is done. Raises a ModelError, or ModelFailure if it falls silent."""
@@ -298,6 +312,7 @@ class Answer:
         self.finish_reason: str | None = None
         self.usage: dict[str, Any] | None = None
         self.timings: dict[str, Any] | None = None
+        self.estimated_tokens = 1.0
         self.began_at = self.heard_at = time.monotonic()
         self.first_word_at: float | None = None
         self._parts: list[str] = []

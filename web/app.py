@@ -19,7 +19,7 @@ from starlette.types import ASGIApp
 
 from kit import drain, ids
 from kit.logs import event
-from web import chats, messages, streams
+from web import chats, installing, messages, streams, tuning
 from web.answers import Answers
 from web.dbapi import Dbapi
 from web.errors import Failure, NotFound, Unavailable
@@ -72,16 +72,29 @@ routes = [
     Route("/", chats.home),
     Route("/healthz", healthz),
     Route("/readyz", readyz),
+    Route("/manifest.webmanifest", installing.manifest),
+    Route("/sw.js", installing.service_worker),
+    Route("/offline", installing.offline),
     # Chats
     Route("/chats", chats.create, methods=["POST"]),
     Route("/chats/{chat_id:id}", chats.show),
     Route("/chats/{chat_id:id}.json", chats.show_json),
     Route("/chats/{chat_id:id}.md", chats.show_markdown),
     Route("/chats/{chat_id:id}.txt", chats.show_text),
+    Route("/chats/{chat_id:id}/list", chats.beside),
+    Route("/chats/{chat_id:id}/title", chats.rename, methods=["POST"]),
+    Route("/chats/{chat_id:id}/delete", chats.delete, methods=["POST"]),
+    Route("/chats/{chat_id:id}/restore", chats.restore, methods=["POST"]),
+    Route("/chats/{chat_id:id}/settings", tuning.show),
+    Route("/chats/{chat_id:id}/settings", tuning.change, methods=["POST"]),
     # Messages, and the answer to the last of them
     Route("/chats/{chat_id:id}/messages", messages.create, methods=["POST"]),
     Route("/chats/{chat_id:id}/messages/{message_id:id}/stream", streams.show),
     Route("/chats/{chat_id:id}/messages/{message_id:id}/stop", messages.stop, methods=["POST"]),
+    Route("/chats/{chat_id:id}/messages/{message_id:id}/regenerate", messages.regenerate, methods=["POST"]),
+    Route("/chats/{chat_id:id}/messages/{message_id:id}/continue", messages.go_on, methods=["POST"]),
+    Route("/chats/{chat_id:id}/messages/{message_id:id}/show", messages.show_version, methods=["POST"]),
+    Route("/chats/{chat_id:id}/messages/{message_id:id}/delete", messages.delete, methods=["POST"]),
 ]
 
 

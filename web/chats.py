@@ -1,5 +1,6 @@
 """Chats: the home page, and the chat page in its forms."""
 
+import asyncio
 import re
 from typing import Any
 from uuid import UUID
@@ -8,13 +9,16 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from kit.ids import IdConvertor
 from kit.text import is_blank
 from web import blocks, forms
+from web.context import first_remembered
 from web.errors import NotFound, Refused, Unavailable
 from web.live import FINAL
-from web.pages import prefix
+from web.pages import is_htmx, prefix
 
-NAME_CODE_POINTS = 100
+NAME_CODE_POINTS, TITLE_CODE_POINTS = 100, 200
+PAGE_MESSAGES, MOST_MESSAGES = 60, 2000
 EXPORTED = ("id", "parent_id", "role", "content", "reasoning", "status", "error", "model", "usage", "timings", "created_at")
 EXPORT_HEADERS = {"Content-Security-Policy": "default-src 'none'; sandbox", "Cache-Control": "no-store", "Vary": "Cookie"}
 
@@ -22,7 +26,7 @@ EXPORT_HEADERS = {"Content-Security-Policy": "default-src 'none'; sandbox", "Cac
 async def home(request: Request) -> Response:
     session = await request.state["sessions"].find(request)
     chats = await request.state["dbapi"].chats(session) if session else []
-    response = _home(request, chats)
+    response = _home(request, chats, deleted=_id(request.query_params.get("deleted", "")))
     request.state["sessions"].renew(request, response)
     return response
 
@@ -53,14 +57,70 @@ async def show(request: Request) -> Response:
     return response
 
 
+async def beside(request: Request) -> Response:
+    """The list of chats by itself, for a page on which something changed in it."""
+    session, chat_id = await _own(request)
+    dbapi = request.state["dbapi"]
+    chat, chats = await asyncio.gather(dbapi.chat(session, chat_id, last=1), dbapi.chats(session))
+    return request.state["pages"].answer(request, "chats/list.html", chat=chat, chats=chats)  # type: ignore[no-any-return]
+
+
+async def rename(request: Request) -> Response:
+    session, chat_id = await _own(request)
+    title = _line((await forms.read(request)).get("title", ""))
+    if len(title) > TITLE_CODE_POINTS:
+        raise Refused(422, f"A title can have at most {TITLE_CODE_POINTS} characters.")
+    await request.state["dbapi"].change_chat(session, chat_id, {"title": title})
+    return RedirectResponse(f"/chats/{chat_id}", 303)
+
+
+async def delete(request: Request) -> Response:
+    """Away, with a way back on the page that follows."""
+    session, chat_id = await _own(request)
+    await request.state["dbapi"].delete_chat(session, chat_id)
+    return RedirectResponse(f"/?deleted={chat_id}", 303)
+
+
+async def restore(request: Request) -> Response:
+    session, chat_id = await _own(request)
+    await request.state["dbapi"].restore_chat(session, chat_id)
+    return RedirectResponse(f"/chats/{chat_id}", 303)
+
+
 async def page(request: Request, draft: str = "", notice: str = "", status: int = 200) -> Response:
     """The chat page. `draft` is what its form holds, `notice` what is said about it."""
-    chat = await _chat(request)
-    for message in chat["messages"]:
-        message["is_live"] = message["status"] not in FINAL
-        if message["is_live"]:
-            message["snapshot"] = blocks.snapshot(message["content"], prefix(message["id"]))
-    return request.state["pages"].answer(request, "chats/show.html", status, chat=chat, draft=draft, notice=notice)  # type: ignore[no-any-return]
+    session, chat_id = await _own(request)
+    dbapi, llama = request.state["dbapi"], request.state["llama"]
+    shown = _shown(request.query_params.get("last", ""))
+    chat, chats = await asyncio.gather(dbapi.chat(session, chat_id, last=shown + 1), dbapi.chats(session))
+    editing = _id(request.query_params.get("edit", ""))
+    if editing and editing not in [message["id"] for message in chat["messages"][-shown:]]:
+        shown = MOST_MESSAGES
+        chat = await dbapi.chat(session, chat_id, last=shown + 1)
+    messages = chat["messages"][-shown:]
+    for message in messages:
+        prepare(message)
+    longest = chat["parameters"].get("max_tokens") or request.state["settings"].max_tokens
+    values = {
+        "chat": chat | {"messages": messages},
+        "chats": chats,
+        "earlier": shown + PAGE_MESSAGES if len(chat["messages"]) > shown else 0,
+        "remembered": first_remembered(messages, chat["system_prompt"], llama.context, longest),
+        "context": llama.context,
+        "editing": editing,
+        "in_place": is_htmx(request),
+        "draft": draft,
+        "notice": notice,
+    }
+    return request.state["pages"].answer(request, "chats/show.html", status, **values)  # type: ignore[no-any-return]
+
+
+def prepare(message: dict[str, Any]) -> None:
+    """Adds what the template of a message needs besides its record."""
+    message["is_live"] = message["status"] not in FINAL
+    message["snapshot"] = None
+    if message["is_live"]:
+        message["snapshot"] = blocks.snapshot(message["content"], prefix(message["id"]))
 
 
 async def show_json(request: Request) -> Response:
@@ -85,8 +145,19 @@ async def show_text(request: Request) -> Response:
     return Response("\n\n".join(parts) + "\n", media_type="text/plain", headers=headers)
 
 
-def _home(request: Request, chats: list[Any], notice: str = "", username: str = "", status: int = 200) -> Response:
-    return request.state["pages"].answer(request, "chats/home.html", status, chats=chats, notice=notice, username=username)  # type: ignore[no-any-return]
+def _home(request: Request, chats: list[Any], notice: str = "", username: str = "", status: int = 200, deleted: str = "") -> Response:
+    values = {"chats": chats, "notice": notice, "username": username, "deleted": deleted}
+    return request.state["pages"].answer(request, "chats/home.html", status, **values)  # type: ignore[no-any-return]
+
+
+def _shown(text: str) -> int:
+    """How many of the newest messages are shown."""
+    return min(int(text), MOST_MESSAGES) if re.fullmatch("[0-9]{1,6}", text) and int(text) > 0 else PAGE_MESSAGES
+
+
+def _id(text: str) -> str:
+    """An id from the address bar, if it is one."""
+    return text if re.fullmatch(IdConvertor.regex, text) else ""
 
 
 async def _latest(request: Request, session: UUID, username: str) -> Any:
@@ -105,9 +176,14 @@ async def _begin(request: Request, session: UUID, username: str, model: str | No
     return await request.state["dbapi"].create_chat(session, username, model or None, first)
 
 
+async def _own(request: Request) -> tuple[UUID, UUID]:
+    """Whose, and which chat. Raises NotFound without a session."""
+    return await request.state["sessions"].require(request), request.path_params["chat_id"]
+
+
 async def _chat(request: Request) -> Any:
-    session = await request.state["sessions"].require(request)
-    return await request.state["dbapi"].chat(session, request.path_params["chat_id"])
+    session, chat_id = await _own(request)
+    return await request.state["dbapi"].chat(session, chat_id)
 
 
 def _speaker(chat: Any, message: Any) -> str:

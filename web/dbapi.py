@@ -48,8 +48,21 @@ class Dbapi:
     async def chats(self, session: UUID) -> list[Any]:
         return list((await self._call("GET", "/chats", session, again=True))["chats"])
 
-    async def chat(self, session: UUID, chat_id: UUID) -> Any:
-        return await self._call("GET", f"/chats/{chat_id}", session, again=True)
+    async def chat(self, session: UUID, chat_id: UUID, last: int = 0) -> Any:
+        """A chat with its messages, or only the last ones of them."""
+        return await self._call("GET", f"/chats/{chat_id}" + (f"?last={last}" if last else ""), session, again=True)
+
+    async def change_chat(self, session: UUID, chat_id: UUID, values: dict[str, Any]) -> Any:
+        return await self._call("PATCH", f"/chats/{chat_id}", session, json=values, again=True)
+
+    async def delete_chat(self, session: UUID, chat_id: UUID) -> None:
+        await self._call("DELETE", f"/chats/{chat_id}", session)
+
+    async def restore_chat(self, session: UUID, chat_id: UUID) -> Any:
+        return await self._call("POST", f"/chats/{chat_id}/restore", session, again=True)
+
+    async def show_branch(self, session: UUID, chat_id: UUID, message_id: UUID) -> None:
+        await self._call("PUT", f"/chats/{chat_id}/tip", session, json={"message_id": str(message_id)}, again=True)
 
     async def latest_chat(self, session: UUID, username: str) -> Any:
         return await self._call("GET", f"/chats/username/{_quote(username)}", session, again=True)
@@ -65,6 +78,15 @@ class Dbapi:
 
     async def prompt(self, session: UUID, chat_id: UUID, message_id: UUID) -> Any:
         return await self._call("GET", f"/chats/{chat_id}/messages/{message_id}/prompt", session, again=True)
+
+    async def regenerate(self, session: UUID, chat_id: UUID, message_id: UUID, again: dict[str, Any]) -> Any:
+        return await self._call("POST", f"/chats/{chat_id}/messages/{message_id}/answers", session, json=again)
+
+    async def go_on(self, session: UUID, chat_id: UUID, message_id: UUID, again: dict[str, Any]) -> Any:
+        return await self._call("POST", f"/chats/{chat_id}/messages/{message_id}/continue", session, json=again)
+
+    async def delete_message(self, session: UUID, chat_id: UUID, message_id: UUID) -> None:
+        await self._call("DELETE", f"/chats/{chat_id}/messages/{message_id}", session)
 
     async def stop(self, session: UUID, chat_id: UUID, message_id: UUID) -> str:
         stopped = await self._call("POST", f"/chats/{chat_id}/messages/{message_id}/stop", session, again=True)
@@ -132,7 +154,7 @@ class Dbapi:
 
     def _result(self, response: httpx.Response) -> Any:
         if response.is_success:
-            return orjson.loads(response.content)
+            return orjson.loads(response.content) if response.content else None
         try:
             detail = str(orjson.loads(response.content)["detail"])
         except (orjson.JSONDecodeError, KeyError, TypeError):

@@ -63,7 +63,9 @@ class Live:
     # Growing
 
     def extend(self, seq: int, fence: int, kind: int, text: str) -> bool:
-        """The next chunk; False if it is not the next one."""
+        """The next chunk; False if it is not the next one. A pruned log begins later than with 1."""
+        if len(self._marks) == 1 and seq > 1 and not self.loaded.is_set():
+            self._marks += [(-1, 0, 0)] * (seq - 1)
         if seq != len(self._marks):
             return False
         if kind == CONTENT:

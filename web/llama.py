@@ -22,6 +22,8 @@ READY_CHECK_SECONDS, DOUBT_CHECK_SECONDS = 5.0, 0.5
 MOST_NUMBERS = 50
 LONGEST_EVENT = 1_000_000  # bytes; a model server that sends more without an event's end is broken
 
+TOO_LONG = "This is longer than the model can read at once. Please shorten it, or start a new chat."
+
 Health = Literal["ready", "loading", "down"]
 logger = logging.getLogger("web.llama")
 
@@ -62,6 +64,14 @@ class Rejected(ModelError):
         self.sentence = sentence
 
 
+class TooLong(ModelError):
+    """The prompt does not fit: it has `tokens`, the model can read `context`."""
+
+    def __init__(self, tokens: int, context: int) -> None:
+        super().__init__()
+        self.tokens, self.context = tokens, context
+
+
 class Llama:
     def __init__(self, url: str, key: str, slots: int) -> None:
         self._root = url.rstrip("/").removesuffix("/v1").rstrip("/")
@@ -74,6 +84,8 @@ class Llama:
         self.slots = slots
         self.keeps_streams = self.continues = False  # learned: can a stream be resumed, can a text be continued
         self.learned = False
+        self.context: int | None = None  # tokens that one answer and its prompt may have together
+        self.models: list[str] = []
         self.state: Health = "down"
         self._doubted = asyncio.Event()
 
@@ -117,9 +129,13 @@ class Llama:
         slots = properties.get("total_slots")
         self.keeps_streams = isinstance(slots, int)
         self.slots = slots if isinstance(slots, int) and slots > 0 else self._default_slots
-        listed = models.get("data")
-        makers = {str(model.get("owned_by")) for model in listed if isinstance(model, dict)} if isinstance(listed, list) else set()
+        listed = models["data"] if isinstance(models.get("data"), list) else []
+        makers = {str(model.get("owned_by")) for model in listed if isinstance(model, dict)}
         self.continues = self.keeps_streams or bool(makers & {"vllm", "sglang"})
+        generation = properties.get("default_generation_settings")
+        context = generation.get("n_ctx") if isinstance(generation, dict) else None
+        self.context = context if isinstance(context, int) and context > 0 else None
+        self.models = [str(model["id"]) for model in listed if isinstance(model, dict) and "id" in model]
         self.learned = True
 
     @asynccontextmanager
@@ -174,13 +190,14 @@ class Llama:
 
 def _refusal(response: httpx.Response, kept: bool) -> ModelError:
     """What a status other than 200 means, without showing the server's own words but where they help."""
-    status, kind = response.status_code, _error_type(response.content)
+    status, error = response.status_code, _error(response.content)
     if kept and 400 <= status < 500:
         return Gone()
     if status == 503:
         return Loading()
-    if kind == "exceed_context_size_error":
-        return Rejected("This chat has become longer than the model can remember. Please start a new chat.")
+    if error.get("type") == "exceed_context_size_error":
+        tokens, context = error.get("n_prompt_tokens"), error.get("n_ctx")
+        return TooLong(tokens, context) if isinstance(tokens, int) and isinstance(context, int) else Rejected(TOO_LONG)
     if status in (401, 403):
         return Rejected("The model server refuses our key. Whoever runs this server has to set LLAMA_API_KEY.")
     if status == 429:
@@ -190,11 +207,12 @@ def _refusal(response: httpx.Response, kept: bool) -> ModelError:
     return Rejected("The model server does not accept this request.")
 
 
-def _error_type(body: bytes) -> str:
+def _error(body: bytes) -> dict[str, Any]:
     try:
-        return str(orjson.loads(body)["error"]["type"])
+        error = orjson.loads(body)["error"]
     except (ValueError, KeyError, TypeError):
-        return ""
+        return {}
+    return error if isinstance(error, dict) else {}
 
 
 async def _pieces(response: httpx.Response, offset: int) -> AsyncIterator[Piece]:

@@ -9,7 +9,8 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from kit.text import is_blank
 from web import chats, forms
 from web.errors import Failure, NotFound, Refused, Unavailable
-from web.pages import is_htmx
+from web.live import FINAL
+from web.pages import is_htmx, rendered
 
 
 async def create(request: Request) -> Response:
@@ -29,20 +30,73 @@ async def create(request: Request) -> Response:
         request.state["answers"].look_for_work()
     chat_id = request.path_params["chat_id"]
     if not is_htmx(request):
-        return RedirectResponse(f"/chats/{chat_id}#message-{turn['assistant']['id']}", 303)
+        return _to_message(chat_id, turn["assistant"]["id"])
     if not turn["created"]:  # it is on the page already, or should be: show the page as it is
         return Response(status_code=204, headers={"HX-Refresh": "true"})
+    chats.prepare(turn["user"])
     turn["assistant"] |= {"is_live": True, "snapshot": None}
     return request.state["pages"].answer(request, "messages/_turn.html", 201, chat_id=chat_id, turn=turn)  # type: ignore[no-any-return]
 
 
+async def regenerate(request: Request) -> Response:
+    """Another answer to the same message; the earlier one stays as a version."""
+    session, chat_id, message_id = await _message(request)
+    answers = request.state["answers"]
+    answering = await request.state["dbapi"].regenerate(session, chat_id, message_id, {"claim": answers.claim()})
+    return _answering(request, answering)
+
+
+async def go_on(request: Request) -> Response:
+    """More of an answer that was stopped, failed or cut off."""
+    session, chat_id, message_id = await _message(request)
+    answers = request.state["answers"]
+    answering = await request.state["dbapi"].go_on(session, chat_id, message_id, {"claim": answers.claim()})
+    return _answering(request, answering)
+
+
+async def show_version(request: Request) -> Response:
+    """Makes the branch through this message the one that is shown."""
+    session, chat_id, message_id = await _message(request)
+    await request.state["dbapi"].show_branch(session, chat_id, message_id)
+    return _to_message(chat_id, message_id)
+
+
+async def delete(request: Request) -> Response:
+    """Deletes a message of the user with its answers."""
+    session, chat_id, message_id = await _message(request)
+    await request.state["dbapi"].delete_message(session, chat_id, message_id)
+    return RedirectResponse(f"/chats/{chat_id}", 303)
+
+
 async def stop(request: Request) -> Response:
     """Stops an answer and keeps its text; a finished one stays as it is."""
-    session = await request.state["sessions"].require(request)
-    chat_id, message_id = request.path_params["chat_id"], request.path_params["message_id"]
-    await request.state["dbapi"].stop(session, chat_id, message_id)
-    if is_htmx(request):
+    session, chat_id, message_id = await _message(request)
+    status = await request.state["dbapi"].stop(session, chat_id, message_id)
+    if not is_htmx(request):
+        return _to_message(chat_id, message_id)
+    if status not in FINAL:  # its stream will tell
         return Response(status_code=204)
+    message = await request.state["dbapi"].message(session, chat_id, message_id)
+    content = {"mode": "whole", "html": rendered(message)}
+    return request.state["pages"].answer(request, "messages/_end.html", message=message, chat_id=chat_id, content=content, context=None)  # type: ignore[no-any-return]
+
+
+async def _message(request: Request) -> tuple[UUID, UUID, UUID]:
+    """Whose, in which chat, and which message. Raises NotFound without a session."""
+    session = await request.state["sessions"].require(request)
+    return session, request.path_params["chat_id"], request.path_params["message_id"]
+
+
+def _answering(request: Request, answering: Any) -> Response:
+    """An answer is on its way: it is written here, if it was claimed, and the page shows it."""
+    if answering["claimed"]:
+        request.state["answers"].begin(answering["claimed"])
+    else:
+        request.state["answers"].look_for_work()
+    return _to_message(request.path_params["chat_id"], answering["message"]["id"])
+
+
+def _to_message(chat_id: UUID, message_id: UUID | str) -> Response:
     return RedirectResponse(f"/chats/{chat_id}#message-{message_id}", 303)
 
 
@@ -52,10 +106,12 @@ async def _turn(request: Request, session: UUID, form: dict[str, str], content: 
         raise Refused(422, "Please write a message first.")
     if most and len(content) > most:
         raise Refused(413, f"This message has {len(content):,} characters, {most:,} are possible. Please shorten it, or send it in parts.")
+    at_root = form.get("parent_id") == "root"  # the changed first message of a chat without an opening one
     turn = {
         "content": content,
         "message_id": _id(form.get("message_id")),
-        "parent_id": _id(form.get("parent_id")),
+        "parent_id": None if at_root else _id(form.get("parent_id")),
+        "at_root": at_root,
         "claim": request.state["answers"].claim(),
     }
     return await request.state["dbapi"].create_turn(session, request.path_params["chat_id"], turn)

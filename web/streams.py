@@ -44,7 +44,8 @@ async def _viewer(request: Request) -> Viewer:
         raise NotFound
     cursor = request.headers.get("last-event-id") or request.query_params.get("after", "")
     watched = request.state["watch"].open(session, chat_id, message)
-    return Viewer(request.state["pages"], request.state["draining"], watched, chat_id, message, cursor)
+    context = request.state["llama"].context
+    return Viewer(request.state["pages"], request.state["draining"], watched, chat_id, message, cursor, context)
 
 
 class HeadersOnly:

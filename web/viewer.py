@@ -33,9 +33,10 @@ class Viewer:
         chat_id: UUID,
         message: dict[str, Any],
         cursor: str,
+        context: int | None,
     ) -> None:
         self._pages, self._draining, self._watched = pages, draining, watched
-        self._chat_id, self._message = chat_id, message
+        self._chat_id, self._message, self._context = chat_id, message, context
         self._prefix = prefix(message["id"])
         self._cursor = CURSOR.fullmatch(cursor)
         self._finished = message["status"] in FINAL
@@ -129,13 +130,14 @@ class Viewer:
             message=self._message | {"status": frame.status},
             chat_id=self._chat_id,
             content=self._step(live, seen, frame),
+            thought=self._thought(live, seen, frame),
             progress=_progress(frame),
             tells_progress=told != _progress(frame),
         )
         return ServerSentEvent(data=html, id=frame.cursor, sep="\n").encode()
 
     def _closing_event(self, message: dict[str, Any], content: dict[str, Any]) -> bytes:
-        html = self._pages.html("messages/_end.html", message=message, chat_id=self._chat_id, content=content)
+        html = self._pages.html("messages/_end.html", message=message, chat_id=self._chat_id, content=content, context=self._context)
         return ServerSentEvent(data=html, sep="\n").encode() + ServerSentEvent(event="done", data=message["status"], sep="\n").encode()
 
     def _step(self, live: Live, seen: Frame | None, frame: Frame) -> dict[str, Any]:
@@ -146,6 +148,12 @@ class Viewer:
         if step.append is not None:
             return {"mode": "append", "text": step.append}
         return {"mode": mode, "html": step.frozen, "tail": step.tail}
+
+    def _thought(self, live: Live, seen: Frame | None, frame: Frame) -> dict[str, Any]:
+        """What a reasoning model thought since, before it answers."""
+        if seen is None or seen.epoch != frame.epoch:
+            return {"mode": "innerHTML", "text": live.reasoning[: frame.reasoning]}
+        return {"mode": "beforeend", "text": live.reasoning[seen.reasoning : frame.reasoning]}
 
     def _end(self, live: Live, seen: Frame | None) -> dict[str, Any]:
         """What makes the page of a viewer the page of the finished answer."""

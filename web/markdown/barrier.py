@@ -53,7 +53,7 @@ _CLEANER = nh3.Cleaner(
         "td": {"align": {"left", "center", "right"}},
         "th": {"align": {"left", "center", "right"}},
     },
-    set_tag_attribute_values={"input": {"disabled": ""}},
+    set_tag_attribute_values={"input": {"disabled": ""}, "pre": {"tabindex": "0"}, "table": {"tabindex": "0"}},  # both may scroll
     attribute_filter=_attribute,
     url_schemes={"http", "https", "mailto"},
     url_relative="pass_through",  # of which _attribute leaves footnotes
