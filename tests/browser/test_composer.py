@@ -23,7 +23,7 @@ async def test_a_name_leads_to_a_chat_and_back_to_it(visit: Callable[..., Any]) 
     assert ada.page.url != chat
     await ada.begin("Ada Lovelace")
     assert ada.page.url == chat
-    await ada.page.click("text=New chat")
+    await ada.page.click("#new-chat")
     await ada.page.wait_for_url(lambda url: url != chat)
     await ada.page.click("a.brand")
     await expect(ada.page.locator(".chats li")).to_have_count(3)
@@ -83,9 +83,9 @@ async def test_everything_can_be_done_with_the_keyboard(visit: Callable[..., Any
     await keyboard.press("Enter")
 
     await ada.ended()
-    await expect(ada.page.locator(f"{ANSWER} footer")).to_have_text("Stopped.")
+    await expect(ada.page.locator(f"{ANSWER} .outcome")).to_have_text("Stopped.")
     assert (await ada.stored())["status"] == "stopped"
-    await keyboard.press("Tab")
+    await expect(ada.page.locator("#content")).to_be_focused()
     await keyboard.type("And now?")
     await keyboard.press("Enter")
     await expect(ada.page.locator("article")).to_have_count(5)
@@ -100,8 +100,8 @@ async def test_a_screen_reader_is_told_what_is_what(ada: Visitor) -> None:
     await expect(ada.page.get_by_role("heading", name="You", exact=True)).to_have_count(1)
     await expect(ada.page.get_by_role("heading", name="Answer", exact=True)).to_have_count(2)
     await expect(ada.page.get_by_role("textbox", name="Your message")).to_be_visible()
-    await expect(ada.page.get_by_role("status")).to_have_text("The answer is being written.")
+    await expect(ada.page.locator("#announcer")).to_contain_text("The answer is being written.")
 
     await ada.page.get_by_role("button", name="Stop").click()
     await ada.ended()
-    await expect(ada.page.get_by_role("status")).to_have_count(0)
+    await expect(ada.page.locator("#announcer")).to_contain_text("Stopped.")

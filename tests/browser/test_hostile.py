@@ -18,14 +18,15 @@ ALLOWED = {
     "input": r"type=checkbox|disabled=|checked=",
     "li": rf"id={FOOTNOTE}",
     "ol": r"start=\d+",
-    "pre": r"class=plain",
+    "pre": r"class=plain|tabindex=0",
+    "table": r"tabindex=0",
     "span": r"class=tok-[a-z]",
     "section": r"class=footnotes",
     "sup": r"class=footnote-ref",
     "td": r"align=(left|center|right)",
     "th": r"align=(left|center|right)",
 }
-BARE = {"p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "em", "strong", "del", "ul", "blockquote", "table", "thead", "tbody", "tr"}
+BARE = {"p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "em", "strong", "del", "ul", "blockquote", "thead", "tbody", "tr"}
 ALLOWED |= dict.fromkeys(BARE, "(?!)")
 # Every element of the last answer, and each of its attributes; but for the ones that are ours.
 ELEMENTS = """content => [...content.querySelectorAll('*:not(.tail, .void)')].map((element) =>
@@ -71,7 +72,8 @@ async def test_hostile_output_makes_no_request_and_no_element_of_its_own(ada: Vi
     await ada.say(text=HOSTILE, delay_ms=3)
     await ada.ended()
 
-    asked = [url.removeprefix(ada.origin) for url in ada.asked[before:]]
+    own = re.compile("/static/|/offline$|/sw.js$|/chats/[0-9a-f-]{36}/list$")  # asked for by the page itself
+    asked = [path for path in (url.removeprefix(ada.origin) for url in ada.asked[before:]) if not own.match(path)]
     assert [re.sub("[0-9a-f-]{36}", "ID", url) for url in asked] == ["/chats/ID/messages", "/chats/ID/messages/ID/stream?after=0.0"]
     came = await ada.page.evaluate("came")
     assert len(came) > 100, "it was looked at while it grew"
@@ -119,4 +121,4 @@ async def expect_harmless(visitor: Visitor) -> None:
     assert await visitor.page.evaluate("window.pwned") is None
     await expect(visitor.page.locator("#composer")).to_have_count(1)
     await expect(visitor.page.locator("#composer")).to_be_visible()
-    await expect(visitor.page.locator("script")).to_have_count(3)
+    await expect(visitor.page.locator("script")).to_have_count(6)

@@ -106,7 +106,7 @@ async def test_reload_in_the_middle_goes_on_live_and_ends_the_same(ada: Visitor)
     assert (await ada.stored())["content"] == SAMPLE
 
 
-@pytest.mark.parametrize("script", ["app.js", "hx-sse.min.js"])
+@pytest.mark.parametrize("script", ["page.js", "hx-sse.min.js"])
 async def test_a_script_that_comes_late_leaves_no_page_behind(ada: Visitor, script: str) -> None:
     await ada.say(text=SAMPLE, delay_ms=10)
     await ada.begun()
@@ -139,7 +139,7 @@ async def test_an_odd_document_too_is_after_the_stream_what_a_reload_shows(ada: 
     await ada.page.evaluate(SEND_ALL, [json.dumps({"text": text, "delay_ms": 1}) for text in CORPUS])
     live = await ada.page.locator("#messages").evaluate(CONTENTS)
 
-    await ada.page.reload()
+    await ada.page.goto(f"{ada.page.url}?last=500")
 
     assert len(live) == 2 * len(CORPUS) + 1
     assert await ada.page.locator("#messages").evaluate(CONTENTS) == live
@@ -208,7 +208,7 @@ async def test_closing_the_browser_does_not_stop_the_answer(ada: Visitor) -> Non
 async def test_the_page_follows_the_answer_only_while_its_reader_is_at_the_end(ada: Visitor) -> None:
     await ada.say(text=PARAGRAPH * 24, delay_ms=4)
     await ada.page.wait_for_function("document.scrollingElement.scrollTop > 300")
-    jump = ada.page.locator("#jump")
+    jump = ada.page.locator("#newest")
     await expect(jump).to_be_hidden()
 
     await ada.page.mouse.move(400, 300)
@@ -243,7 +243,7 @@ async def test_stop_keeps_the_text(ada: Visitor) -> None:
     await ada.page.get_by_role("button", name="Stop").click()
 
     await ada.ended()
-    await expect(ada.page.locator(f"{ANSWER} footer")).to_have_text("Stopped.")
+    await expect(ada.page.locator(f"{ANSWER} .outcome")).to_have_text("Stopped.")
     stored, shown = await ada.stored(), await ada.text()
     assert stored["status"] == "stopped"
     assert stored["content"].split() == shown.split()
@@ -280,7 +280,7 @@ async def test_the_model_may_think_first_and_may_say_nothing(ada: Visitor) -> No
 
     await ada.say(content=json.dumps({"tokens": [""]}))
     await ada.ended()
-    await expect(ada.page.locator(f"{ANSWER} footer")).to_have_text("The model had nothing to say.")
+    await expect(ada.page.locator(f"{ANSWER} .outcome")).to_have_text("The model had nothing to say.")
 
 
 SEND_ALL = """async (messages) => {

@@ -113,7 +113,7 @@ async def test_stop_is_a_button_of_a_form(plain: Visitor) -> None:
 
     assert (await plain.stored())["status"] == "stopped"
     await plain.page.reload()
-    await expect(plain.page.locator(f"{ANSWER} footer")).to_have_text("Stopped.")
+    await expect(plain.page.locator(f"{ANSWER} .outcome")).to_have_text("Stopped.")
     await expect(plain.page.locator(CONTENT)).to_contain_text("On and on.")
 
 

@@ -32,10 +32,17 @@ ENTRIES = {
     "GET /chats": Entry("list"),
     "GET /chats/{chat_id}": Entry("own"),
     "GET /chats/username/{username}": Entry("own"),
+    "PATCH /chats/{chat_id}": Entry("own", {"title": "Hi"}),
+    "DELETE /chats/{chat_id}": Entry("own"),
+    "POST /chats/{chat_id}/restore": Entry("own"),
+    "PUT /chats/{chat_id}/tip": Entry("own", {"message_id": NOBODY}),
     "POST /chats/{chat_id}/message": Entry("own", {"role": "user", "content": "Hi"}),
     "POST /chats/{chat_id}/turns": Entry("own", {"content": "Hi"}),
     "GET /chats/{chat_id}/messages/{message_id}": Entry("own"),
     "GET /chats/{chat_id}/messages/{message_id}/prompt": Entry("own"),
+    "DELETE /chats/{chat_id}/messages/{message_id}": Entry("own"),
+    "POST /chats/{chat_id}/messages/{message_id}/answers": Entry("own", {}),
+    "POST /chats/{chat_id}/messages/{message_id}/continue": Entry("own", {}),
     "POST /chats/{chat_id}/messages/{message_id}/stop": Entry("own"),
     "POST /generations/claim": Entry("service", {"owner": "test", "slots": 0, "lease": 1}),
     "POST /generations/append": Entry("service", {"lease": 1, "entries": []}),
@@ -44,6 +51,12 @@ ENTRIES = {
     "POST /generations/release": Entry("service", LOG_ENTRIES),
     "POST /generations/read": Entry("service", LOG_ENTRIES),
     "GET /events": Entry("service"),
+}
+# What these act on is another message than a running answer; that they work for its owner is seen in tests/web/test_actions.py.
+NEEDS_MORE = {
+    "PUT /chats/{chat_id}/tip",
+    "DELETE /chats/{chat_id}/messages/{message_id}",
+    "POST /chats/{chat_id}/messages/{message_id}/continue",
 }
 GUARDED = [name for name, entry in ENTRIES.items() if entry.kind != "open"]
 OF_A_SESSION = [name for name, entry in ENTRIES.items() if entry.kind in ("list", "new", "own")]
@@ -93,7 +106,7 @@ async def test_without_the_one_right_credential_nobody_gets_in(service: Service,
 async def test_with_the_credential_the_same_calls_get_further(api: Api, name: str) -> None:
     answer = await call(api, name)
 
-    assert answer.status_code in (200, 201, 404, 409)
+    assert answer.status_code in (200, 201, 204, 404, 409)
 
 
 async def test_the_credential_is_checked_before_the_body_is_read(service: Service) -> None:
@@ -151,7 +164,8 @@ async def test_what_belongs_to_another_session_is_not_there(api: Api, other: Api
     assert (foreign.status_code, unknown.status_code, mixed.status_code) == (404, 404, 404)
     assert foreign.content == unknown.content == mixed.content
     assert after == before
-    assert (await call(other, name, ids)).is_success
+    own = await call(other, name, ids)
+    assert own.is_success or (name in NEEDS_MORE and own.status_code in (404, 409)), own.text
 
 
 async def test_a_list_has_the_chats_of_its_session_only(api: Api, other: Api) -> None:

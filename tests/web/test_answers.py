@@ -188,7 +188,7 @@ async def test_a_chat_that_is_too_long_for_the_model_is_told_so(visitor: Visitor
     failed, _, _ = await watched_to_the_end(visitor, "word " * 50)
 
     assert failed["status"] == "failed"
-    assert "longer than the model can remember" in failed["error"]
+    assert "longer than the model can read" in failed["error"]
 
 
 async def test_thoughts_are_kept_apart_from_the_answer(visitor: Visitor) -> None:

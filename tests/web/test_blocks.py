@@ -144,7 +144,7 @@ def test_finished_blocks_are_sent_once() -> None:
         sent += viewer.frozen[len(before) :]
 
     assert sent == viewer.frozen
-    assert "<table>" in sent
+    assert "<table " in sent
     assert viewer.tail.startswith("<p>Would you")
 
 
@@ -166,7 +166,7 @@ def test_an_open_fence_grows_by_its_new_text_only() -> None:
 def test_what_may_close_a_fence_waits(ending: str) -> None:
     text = f"```py\nx\n{ending}"
 
-    assert blocks.snapshot(text).tail == '<pre><code class="language-py">x\n</code></pre>\n'
+    assert blocks.snapshot(text).tail == '<pre tabindex="0"><code class="language-py">x\n</code></pre>\n'
     if "```" in ending:
         assert blocks.place(text + "\n").boundary == len(text) + 1
     assert blocks.snapshot(text + "x").tail.count("`") == ending.count("`")
@@ -221,10 +221,10 @@ def test_a_closed_fence_is_frozen_at_once() -> None:
         ("- item\n  - [", "<ul>\n<li>item</li>\n</ul>"),
         ("# **head", "<h1><strong>head</strong></h1>"),
         ("text \\", "<p>text</p>"),
-        ("| a | b", "<table>\n<thead>\n<tr>\n<th>a</th>\n<th>b</th>\n</tr>\n</thead>\n</table>"),
-        ("| a | b |\n", "<table>\n<thead>\n<tr>\n<th>a</th>\n<th>b</th>\n</tr>\n</thead>\n</table>"),
-        ("| a | b |\n|--", "<table>\n<thead>\n<tr>\n<th>a</th>\n<th>b</th>\n</tr>\n</thead>\n</table>"),
-        ("- x\n\n  ```sh\n  ls **", '<ul>\n<li>\n<p>x</p>\n<pre><code class="language-sh">ls **</code></pre>\n</li>\n</ul>'),
+        ("| a | b", '<table tabindex="0">\n<thead>\n<tr>\n<th>a</th>\n<th>b</th>\n</tr>\n</thead>\n</table>'),
+        ("| a | b |\n", '<table tabindex="0">\n<thead>\n<tr>\n<th>a</th>\n<th>b</th>\n</tr>\n</thead>\n</table>'),
+        ("| a | b |\n|--", '<table tabindex="0">\n<thead>\n<tr>\n<th>a</th>\n<th>b</th>\n</tr>\n</thead>\n</table>'),
+        ("- x\n\n  ```sh\n  ls **", '<ul>\n<li>\n<p>x</p>\n<pre tabindex="0"><code class="language-sh">ls **</code></pre>\n</li>\n</ul>'),
     ],
 )
 def test_what_is_half_typed_looks_finished(typed: str, shown: str | None) -> None:

@@ -11,7 +11,7 @@ from tests.web.visitor import EVENTS, HTML, HTMX, TEXT, Visitor
 from web.app import routes
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
-PUBLIC = {"GET /", "GET /healthz", "GET /readyz"}
+PUBLIC = {"GET /", "GET /healthz", "GET /readyz", "GET /manifest.webmanifest", "GET /sw.js", "GET /offline"}
 OWN = {
     "POST /chats": {"username": "Ada"},
     "GET /chats/{chat_id}": None,
@@ -20,7 +20,17 @@ OWN = {
     "GET /chats/{chat_id}.txt": None,
     "POST /chats/{chat_id}/messages": {"content": "Hi"},
     "GET /chats/{chat_id}/messages/{message_id}/stream": None,
+    "GET /chats/{chat_id}/list": None,
+    "GET /chats/{chat_id}/settings": None,
+    "POST /chats/{chat_id}/settings": {},
+    "POST /chats/{chat_id}/title": {"title": "x"},
+    "POST /chats/{chat_id}/delete": {},
+    "POST /chats/{chat_id}/restore": {},
     "POST /chats/{chat_id}/messages/{message_id}/stop": {},
+    "POST /chats/{chat_id}/messages/{message_id}/regenerate": {},
+    "POST /chats/{chat_id}/messages/{message_id}/continue": {},
+    "POST /chats/{chat_id}/messages/{message_id}/show": {},
+    "POST /chats/{chat_id}/messages/{message_id}/delete": {},
 }
 FOREIGN = [name for name in OWN if "{chat_id}" in name]
 

@@ -41,7 +41,15 @@ HEADERS = {
 UNSAFE = {  # every address that changes something, with a form that changes nothing where it gets that far
     "/chats": ({"username": ""}, 422),
     f"/chats/{NOBODY}/messages": ({"content": "Hi"}, 404),
+    f"/chats/{NOBODY}/title": ({"title": "x"}, 404),
+    f"/chats/{NOBODY}/delete": ({}, 404),
+    f"/chats/{NOBODY}/restore": ({}, 404),
+    f"/chats/{NOBODY}/settings": ({}, 404),
     f"/chats/{NOBODY}/messages/{NOBODY}/stop": ({}, 404),
+    f"/chats/{NOBODY}/messages/{NOBODY}/regenerate": ({}, 404),
+    f"/chats/{NOBODY}/messages/{NOBODY}/continue": ({}, 404),
+    f"/chats/{NOBODY}/messages/{NOBODY}/show": ({}, 404),
+    f"/chats/{NOBODY}/messages/{NOBODY}/delete": ({}, 404),
 }
 SITES = [None, "same-origin", "none", "same-site", "cross-site", "junk", "", "Same-Origin", ("same-origin", "cross-site")]
 ORIGINS = [
@@ -302,7 +310,7 @@ async def test_every_answer_carries_the_same_headers(visitor: Visitor) -> None:
     http = visitor.http
 
     answers = {
-        200: [await http.get(path) for path in ("/", chat, "/healthz", "/readyz", "/static/app.css", "/static/app.js")]
+        200: [await http.get(path) for path in ("/", chat, "/healthz", "/readyz", "/static/app.css", "/static/page.js")]
         + [await http.get(finished, headers={"Accept": accept}) for accept in (EVENTS, TEXT)]
         + [await http.head(stream, headers={"Accept": EVENTS})],
         201: [await visitor.post(chat, "Hi", {"HX-Request": "true"})],
@@ -366,7 +374,7 @@ async def test_a_failure_of_ours_is_a_sentence_with_the_same_headers(broken: Ser
     assert notice.text.startswith('<p id="notice"')
 
 
-@pytest.mark.parametrize("name", ["app.css", "app.js", "htmx.min.js", "hx-sse.min.js", "noscript.css", "icon.svg"])
+@pytest.mark.parametrize("name", ["app.css", "page.js", "htmx.min.js", "hx-sse.min.js", "noscript.css", "icon.svg"])
 async def test_static_files_may_be_kept_for_ever_under_their_versions_address(visitor: Visitor, name: str) -> None:
     versioned, bare = await visitor.http.get(f"/static/{name}?v=1"), await visitor.http.get(f"/static/{name}")
 
@@ -383,6 +391,7 @@ async def test_the_page_refers_to_static_files_that_are_there(visitor: Visitor) 
     answers = [await visitor.http.get(address) for address in addresses]
 
     assert len(addresses) >= 5
+    addresses.remove("/manifest.webmanifest")
     assert all(address.startswith("/static/") and "?v=" in address for address in addresses)
     assert [answer.status_code for answer in answers] == [200] * len(answers)
 

@@ -29,14 +29,15 @@ ALLOWED = {
     "input": {"type": re.compile("checkbox"), "checked": re.compile(""), "disabled": re.compile("")},
     "li": {"id": FOOTNOTE},
     "ol": {"start": re.compile(r"\d+")},
-    "pre": {"class": re.compile("plain")},
+    "pre": {"class": re.compile("plain"), "tabindex": re.compile("0")},
+    "table": {"tabindex": re.compile("0")},
     "section": {"class": re.compile("footnotes")},
     "span": {"class": re.compile("tok-[a-z]")},
     "sup": {"class": re.compile("footnote-ref")},
     "td": {"align": re.compile("left|center|right")},
     "th": {"align": re.compile("left|center|right")},
 }
-BARE = {"p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "em", "strong", "del", "ul", "blockquote", "table", "thead", "tbody", "tr"}
+BARE = {"p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "em", "strong", "del", "ul", "blockquote", "thead", "tbody", "tr"}
 ALLOWED |= {tag: {} for tag in BARE}
 TAG = re.compile(r'</?[a-z][a-z0-9]*(?: [a-z-]+="[^"<>]*")*>')
 VOID = {"br", "hr", "input"}

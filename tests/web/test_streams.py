@@ -364,7 +364,7 @@ async def test_stopping_is_seen_at_once(visitor: Visitor) -> None:
         last = await asyncio.wait_for(watched.shown(page), 3)
 
     assert last == Event("stopped", "done")
-    assert page.select(f"#message-{message}-footer").text.strip() == "Stopped."
+    assert page.select(f"#message-{message}-footer .outcome").text == "Stopped."
     await looks_reloaded(visitor, chat, message, page)
 
 
