@@ -17,7 +17,7 @@ from tests.system.running import Runnel
 
 pytestmark = pytest.mark.browser
 
-NOT_LOADED = re.compile("Failed to load resource|net::ERR_|htmx:(sse:)?error" + r"|fetching the script")
+NOT_LOADED = re.compile("Failed to load resource|net::ERR_|htmx:(sse:)?error|fetching the script")
 
 
 async def test_without_the_database_service_the_message_stays_in_its_field(runnel: Runnel, ada: Visitor) -> None:

@@ -178,7 +178,8 @@ class Tab:
         self._tail = tail.rstrip().removesuffix("</div>") if tag else None
 
     def _say(self, footer: str) -> None:
-        self.remark = " ".join(html.unescape(re.sub(r"<[^>]*>", " ", footer)).split())
+        said = re.search(r'class="(?:outcome|progress)[^>]*>(.*?)(?=<form|<button|<details|</footer)', footer, re.DOTALL)
+        self.remark = " ".join(html.unescape(re.sub(r"<[^>]*>", " ", said[1] if said else "")).split())
         self.remarks.add(self.remark)
 
     def _headers(self) -> dict[bytes, bytes]:
