@@ -263,13 +263,13 @@ def test_a_hang_can_come_before_the_headers(llama: httpx.Client, by_hand: ByHand
 
 
 def test_a_reset_reaches_the_client_and_the_answer_can_be_fetched(llama: httpx.Client, by_hand: ByHand) -> None:
-    client = by_hand({"tokens": ["a", "b", "c", "d"], "rst_after": 2, "delay_ms": 0}, key="k")
+    client = by_hand({"tokens": ["a", "b", "c", "d"], "rst_after": 2, "delay_ms": 50}, key="k")
 
     read = receive(client, 600)
     with pytest.raises(ConnectionResetError):
         receive(client)
 
-    assert b'"b"' in read
+    assert b'"a"' in read  # what was sent just before the reset may be lost with it
     assert text_of(llama.get("/v1/stream?conv_id=k").content) == "abcd"
 
 
