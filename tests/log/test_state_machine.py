@@ -410,7 +410,8 @@ def test_whatever_two_writers_do_the_log_is_what_the_model_says(door: Door) -> N
 def test_the_same_holds_when_they_do_it_at_once_and_connections_break(door: Door) -> None:
     happened = run(LogAtOnce, door, BOUNDED)
 
-    assert happened >= {"claim", "takeover", "zombie refused", "cut before", "cut after"}, "it passed for the wrong reason"
+    assert happened >= {"claim", "takeover", "zombie refused"}, "it passed for the wrong reason"
+    assert happened & {"cut before", "cut after"}, "no connection was cut in time"  # on which side of the commit is chance
 
 
 # Each plant takes a condition out of a function: which function, what is taken out, and what is there instead.
