@@ -392,6 +392,18 @@ async def test_keys_do_what_the_help_says(page: Page) -> None:
     await page.wait_for_url(second)
 
 
+async def test_a_key_pressed_in_the_same_moment_as_the_help_is_closed_is_not_lost(page: Page) -> None:
+    await page.locator("#content").blur()
+
+    await page.evaluate("""() => {
+        help.showModal();
+        help.close();
+        document.activeElement.dispatchEvent(new KeyboardEvent("keydown", {key: "/", bubbles: true}));
+    }""")
+
+    await expect(page.locator("#content")).to_be_focused()
+
+
 async def test_keys_without_alt_can_be_switched_off_for_good(page: Page) -> None:
     await page.click("#ask-help")
     await page.uncheck("#single-keys")

@@ -21,7 +21,7 @@
 
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.isComposing || help.open) return;
-    const typing = event.target.closest("input, textarea, select, [contenteditable]");
+    const typing = !help.contains(event.target) && event.target.closest("input, textarea, select, [contenteditable]"); // what was closed keeps the focus for a frame
     const act = event.altKey ? !event.shiftKey && withAlt[event.code] : !typing && single.checked && alone[event.key];
     if (!act) return;
     event.preventDefault();
