@@ -4,8 +4,10 @@ import re
 from typing import Any
 
 FOOTNOTE = r"message-[\w-]+fn.*"
+LINK = rf"href=((https?://(?![^/]*@)|mailto:).*|#{FOOTNOTE})|rel=noopener noreferrer nofollow|target=_blank|id={FOOTNOTE}"
+LINK += r"|class=footnote-backref|aria-label=Back to reference [0-9-]+"
 ALLOWED = {
-    "a": rf"class=footnote-backref|aria-label=Back to reference [0-9-]+|href=((https?://(?![^/]*@)|mailto:).*|#{FOOTNOTE})|rel=noopener noreferrer nofollow|target=_blank|id={FOOTNOTE}",
+    "a": LINK,
     "code": r"class=language-[a-z0-9+#-]+",
     "input": r"type=checkbox|disabled=|checked=",
     "li": rf"id={FOOTNOTE}",
