@@ -15,7 +15,7 @@ from web import blocks, forms
 from web.context import first_remembered
 from web.errors import NotFound, Refused, Unavailable
 from web.live import FINAL
-from web.pages import is_htmx, prefix
+from web.pages import is_htmx, prefix, rendered
 
 NAME_CODE_POINTS, TITLE_CODE_POINTS = 100, 200
 PAGE_MESSAGES, MOST_MESSAGES = 60, 2000
@@ -100,6 +100,7 @@ async def page(request: Request, draft: str = "", notice: str = "", status: int 
     messages = chat["messages"][-shown:]
     for message in messages:
         prepare(message)
+        await asyncio.sleep(0)  # other people's streams go on meanwhile
     longest = chat["parameters"].get("max_tokens") or request.state["settings"].max_tokens
     values = {
         "chat": chat | {"messages": messages},
@@ -118,9 +119,11 @@ async def page(request: Request, draft: str = "", notice: str = "", status: int 
 def prepare(message: dict[str, Any]) -> None:
     """Adds what the template of a message needs besides its record."""
     message["is_live"] = message["status"] not in FINAL
-    message["snapshot"] = None
+    message["snapshot"] = message["html"] = None
     if message["is_live"]:
         message["snapshot"] = blocks.snapshot(message["content"], prefix(message["id"]))
+    elif message["role"] == "assistant":
+        message["html"] = rendered(message)
 
 
 async def show_json(request: Request) -> Response:
