@@ -149,7 +149,8 @@ async def show_text(request: Request) -> Response:
 
 
 def _home(request: Request, chats: list[Any], notice: str = "", username: str = "", status: int = 200, deleted: str = "") -> Response:
-    values = {"chats": chats, "notice": notice, "username": username, "deleted": deleted}
+    models = request.state["llama"].models
+    values = {"chats": chats, "models": models, "notice": notice, "username": username, "deleted": deleted}
     return request.state["pages"].answer(request, "chats/home.html", status, **values)  # type: ignore[no-any-return]
 
 
@@ -175,7 +176,7 @@ async def _begin(request: Request, session: UUID, username: str, model: str | No
     messages = [{"role": "system", "content": settings.system_prompt}, {"role": "assistant", "content": settings.opening_message}]
     if model and len(model) > 200:
         raise Refused(422, "There is no such model.")
-    first = [message for message in messages if message["content"]]
+    first = [message for message in messages if not is_blank(message["content"])]
     return await request.state["dbapi"].create_chat(session, username, model or None, first)
 
 

@@ -1,8 +1,11 @@
 """A viewer who follows an answer sees in the end what a reload shows, however the text was cut."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import comrak
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -151,6 +154,32 @@ def test_finished_blocks_are_sent_once() -> None:
 @pytest.mark.parametrize("name", ["too-wide", "too-ragged"])
 def test_nothing_is_parsed_beyond_a_table_out_of_proportion(name: str) -> None:
     assert blocks.boundary(CORPUS[name] + "more\n\n" * 9) == CORPUS[name].index("|")
+
+
+@pytest.mark.parametrize("name", ["answer", "lists-mixed", "table-no-outer-pipes", "math", "quotes"])
+def test_what_is_parsed_of_an_answer_grows_with_its_length_only(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    parsed = 0
+
+    def counted(parse: Callable[..., str]) -> Callable[..., str]:
+        def count(text: str, *options: Any) -> str:
+            nonlocal parsed
+            parsed += len(text)
+            return parse(text, *options)
+
+        return count
+
+    for parse in ("markdown_to_html", "markdown_to_xml"):
+        monkeypatch.setattr(comrak, parse, counted(getattr(comrak, parse)))
+    per_character = []
+    for characters in (2_000, 8_000, 32_000):
+        text = f"{CORPUS[name]}\n\nAnd so on.\n\n" * (characters // len(CORPUS[name]))
+        viewer, parsed = Viewer(), 0
+        for beginning in beginnings(text, [3, 4, 5]):
+            viewer.see(beginning)
+        viewer.finish(text)
+        per_character.append(parsed / len(text))
+
+    assert per_character[-1] < 1.2 * per_character[0]
 
 
 def test_an_open_fence_grows_by_its_new_text_only() -> None:
