@@ -22,10 +22,11 @@ test: .venv/test.stamp ## all tests, with a real PostgreSQL, nginx, llama.cpp an
 chaos: .venv/test.stamp ## the long fault runs: 50 kills where `make test` does 3
 	CHAOS_ROUNDS=50 $(BIN)/python -m pytest -m chaos
 
-check: .venv/test.stamp ## format, lint, strict types, nginx -t, migrations without drift
+check: .venv/test.stamp ## format, lint, strict types, Dockerfiles, nginx -t, migrations without drift
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy .
+	$(BIN)/hadolint */Dockerfile deploy/*/Dockerfile
 	$(BIN)/python -m dev.check
 
 bench: .venv/test.stamp ## benchmarks, with a table as result
