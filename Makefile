@@ -4,7 +4,7 @@ PYTHON_COMMAND ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: help dev test check chaos bench model up down format requirements
+.PHONY: help dev test check chaos bench model backup restore up down format requirements
 
 help: ## what there is (this)
 	@echo "Runnel: make ..."
@@ -22,10 +22,11 @@ test: .venv/test.stamp ## all tests, with a real PostgreSQL, nginx, llama.cpp an
 chaos: .venv/test.stamp ## the long fault runs: 50 kills where `make test` does 3
 	CHAOS_ROUNDS=50 $(BIN)/python -m pytest -m chaos
 
-check: .venv/test.stamp ## format, lint, strict types, nginx -t, migrations without drift
+check: .venv/test.stamp ## format, lint, strict types, Dockerfiles, nginx -t, migrations without drift
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy .
+	$(BIN)/hadolint */Dockerfile deploy/*/Dockerfile
 	$(BIN)/python -m dev.check
 
 bench: .venv/test.stamp ## benchmarks, with a table as result
@@ -36,6 +37,12 @@ model: .venv/dev.stamp ## list the models there are, and download one: make mode
 
 # A model that `make model` has got is used there as well, if neither .env nor the environment names another folder.
 OWN_MODELS = $(if $(or $(MODELS),$(shell grep -s ^MODELS= .env)),,$(if $(wildcard .data/models/*.gguf),MODELS=./.data/models))
+
+backup: .venv/dev.stamp ## back up the database of make dev, and try whether the file can be restored; containers: docs/backups.md
+	@exec $(BIN)/python -m dev.backup
+
+restore: .venv/dev.stamp ## bring a backup back: make restore BACKUP=FILE (REPLACE=yes to replace what is there)
+	@exec $(BIN)/python -m dev.backup restore $(BACKUP)
 
 up: ## run everything in containers
 	$(OWN_MODELS) docker compose up --build --detach --wait

@@ -28,6 +28,8 @@ def write_public(folder: Path, settings: Settings, web: Sequence[str]) -> None:
     """The public door in front of these web servers, "host:port" each."""
     host = f"[{settings.bind}]" if ":" in settings.bind else settings.bind
     limit = settings.streams_per_address
+    listen, key = f"{host}:{settings.tls_port} ssl default_server", settings.tls_key
+    tls = f'listen {listen}; http2 on; ssl_certificate "{settings.tls_certificate}"; ssl_certificate_key "{key}";'
     values = {
         "NGINX_LISTEN": f"{host}:{settings.port}",
         "NGINX_LOCAL_RESOLVERS": "127.0.0.1",  # must be there, is never asked: all servers are addresses
@@ -35,6 +37,10 @@ def write_public(folder: Path, settings: Settings, web: Sequence[str]) -> None:
         "PUBLIC_URL": settings.public_url,
         "BODY_LIMIT": str(settings.body_bytes * 5 // 4),  # web refuses earlier, and more kindly
         "STREAM_LIMIT": f"limit_conn streams {limit};" if limit else "",
+        "TLS": tls if settings.tls_certificate else "",
+        "TLS_ON": "yes" if settings.tls_certificate else "no",
+        "ACME_FOLDER": str(settings.data_dir / "acme"),
+        "TRUSTED_PROXIES": " ".join(f"set_real_ip_from {network};" for network in settings.trusted_proxies.split()),
     }
     _write(folder, PUBLIC, values)
 

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp
 
 from kit import drain, ids
 from kit.logs import event
-from web import chats, installing, messages, streams, tuning
+from web import chats, installing, messages, metrics, streams, tuning
 from web.answers import Answers
 from web.dbapi import Dbapi
 from web.errors import Failure, NotFound, Unavailable
@@ -72,6 +72,7 @@ routes = [
     Route("/", chats.home),
     Route("/healthz", healthz),
     Route("/readyz", readyz),
+    Route("/metrics", metrics.show),
     Route("/manifest.webmanifest", installing.manifest),
     Route("/sw.js", installing.service_worker),
     Route("/offline", installing.offline),
