@@ -26,6 +26,8 @@ LOGIN, PASSWORD = "runnel_app", "password-of-the-tests"
 PUBLIC_URL = "http://chat.test:8080"
 BASE_ENVIRON = {"PATH": os.environ.get("PATH", os.defpath), "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 
+NO_LIMITS = {"WRITES_PER_SESSION": "0", "ANSWERS_PER_SESSION": "0", "STREAMS_PER_SESSION": "0"}  # of these, tests of their own tell
+
 taken_ports: set[int] = set()
 
 
@@ -152,10 +154,10 @@ class Service:
 class House:
     """A database with its dbapi, a model server that follows scripts, and as many web processes as a test asks for."""
 
-    def __init__(self, cluster: Cluster, database: str, llama: str, folder: Path) -> None:
-        self.cluster, self.database, self.llama, self._folder = cluster, database, llama, folder
+    def __init__(self, cluster: Cluster, database: str, llama: str, folder: Path, limits: dict[str, str]) -> None:
+        self.cluster, self.database, self.llama, self._folder, self._limits = cluster, database, llama, folder, limits
         self.services: list[Service] = []
-        self.dbapi = self._service("dbapi", DBAPI_DATABASE_URL=cluster.runtime_url(database), DBAPI_KEYS=DBAPI_KEY)
+        self.dbapi = self._service("dbapi", DBAPI_DATABASE_URL=cluster.runtime_url(database), DBAPI_KEYS=DBAPI_KEY, **limits)
 
     async def web(self, **environ: str) -> Service:
         """One more web process, with these variables besides the usual ones."""
@@ -165,6 +167,7 @@ class House:
             "LLAMA_URL": self.llama,
             "DBAPI_URL": self.dbapi.url,
             "DBAPI_KEYS": DBAPI_KEY,
+            **self._limits,
         }
         return await self._service("web", **(usual | environ)).start()
 
@@ -179,9 +182,9 @@ class House:
 
 
 @contextlib.asynccontextmanager
-async def running_house(cluster: Cluster, folder: Path, **llama: Any) -> AsyncIterator[House]:
+async def running_house(cluster: Cluster, folder: Path, limits: dict[str, str] = NO_LIMITS, **llama: Any) -> AsyncIterator[House]:
     with running_llama(**{"delay_ms": 1} | llama) as url:
-        house = House(cluster, await cluster.new_database(), url, folder)
+        house = House(cluster, await cluster.new_database(), url, folder, limits)
         try:
             await house.dbapi.start()
             yield house
