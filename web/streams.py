@@ -4,6 +4,8 @@ Server-sent events for htmx, a page that grows for browsers without JavaScript, 
 whether anybody does, and how often, makes no difference to the answer.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from sse_starlette import EventSourceResponse
@@ -12,8 +14,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from web.errors import NotFound
+from web.errors import NotFound, TooMany
 from web.guard import FRAMED
+from web.open_streams import Opened
 from web.viewer import Viewer, ping
 
 SEND_SECONDS = 30.0  # a client that takes nothing for so long is gone
@@ -24,19 +27,22 @@ AppStatus.disable_automatic_graceful_drain()  # type: ignore[no-untyped-call]  #
 
 async def show(request: Request) -> Response:
     try:
-        viewer = await _viewer(request)
-    except NotFound as error:
-        return PlainTextResponse(f"{error.sentence}\n", 404)  # never HTML: htmx would read it as events
+        viewer, opened = await _viewer(request)
+    except (NotFound, TooMany) as error:
+        return PlainTextResponse(f"{error.sentence}\n", error.status, error.headers)  # never HTML: htmx would read it as events
     accept = request.headers.get("accept", "")
     if "text/event-stream" in accept:
-        return Events(viewer.events(), request.state["settings"].ping_seconds)
-    if "text/html" in accept:
-        return Growing(viewer.page(), media_type="text/html", headers=HEADERS | FRAMED)
-    return Growing(viewer.text(), media_type="text/plain", headers=HEADERS)
+        response: Growing | Events = Events(viewer.events(), request.state["settings"].ping_seconds)
+    elif "text/html" in accept:
+        response = Growing(viewer.page(), media_type="text/html", headers=HEADERS | FRAMED)
+    else:
+        response = Growing(viewer.text(), media_type="text/plain", headers=HEADERS)
+    response.on_close = partial(request.state["open_streams"].close, opened)
+    return response
 
 
-async def _viewer(request: Request) -> Viewer:
-    """Raises NotFound for what is not there, not this session's, or no answer."""
+async def _viewer(request: Request) -> tuple[Viewer, Opened]:
+    """Raises NotFound for what is not there, not this session's, or no answer; and TooMany."""
     session = await request.state["sessions"].require(request)
     chat_id, message_id = request.path_params["chat_id"], request.path_params["message_id"]
     message = await request.state["dbapi"].message(session, chat_id, message_id)
@@ -45,24 +51,30 @@ async def _viewer(request: Request) -> Viewer:
     cursor = request.headers.get("last-event-id") or request.query_params.get("after", "")
     watched = request.state["watch"].open(session, chat_id, message)
     context = request.state["llama"].context
-    return Viewer(request.state["pages"], request.state["draining"], watched, chat_id, message, cursor, context)
+    opened = request.state["open_streams"].open(session, request.state["sessions"].device(request))
+    return Viewer(request.state["pages"], opened, watched, chat_id, message, cursor, context), opened
 
 
-class HeadersOnly:
-    """HEAD gets the headers and nothing else, at once."""
+class Counted:
+    """Says when it is over. HEAD gets the headers and nothing else, at once."""
+
+    on_close: Callable[[], None]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] == "HEAD":
-            await Response(headers=dict(self.headers))(scope, receive, send)  # type: ignore[attr-defined]
-        else:
-            await super().__call__(scope, receive, send)  # type: ignore[misc]
+        try:
+            if scope["method"] == "HEAD":
+                await Response(headers=dict(self.headers))(scope, receive, send)  # type: ignore[attr-defined]
+            else:
+                await super().__call__(scope, receive, send)  # type: ignore[misc]
+        finally:
+            self.on_close()
 
 
-class Growing(HeadersOnly, StreamingResponse):
+class Growing(Counted, StreamingResponse):
     pass
 
 
-class Events(HeadersOnly, EventSourceResponse):
+class Events(Counted, EventSourceResponse):
     """Server-sent events, with a ping that a page can hear: comments never reach its script."""
 
     def __init__(self, content: Any, ping_seconds: int) -> None:
