@@ -51,6 +51,7 @@ class State(TypedDict):
     answers: Answers
     watch: Watch
     open_streams: OpenStreams
+    draining: asyncio.Event
 
 
 async def healthz(request: Request) -> Response:
@@ -130,7 +131,7 @@ def create_app(settings: Settings) -> ASGIApp:
             hearing = partial(hear, dbapi, watch, log, answers, settings.lease_seconds, signing_out)
             works = partial(llama.run, watch.all_changed), log.run, watch.run, answers.run, hearing
             tasks = [asyncio.create_task(keep_running(work)) for work in works]
-            leaving = asyncio.create_task(leave(draining, answers, open_streams))
+            leaving = asyncio.create_task(leave(draining, answers))
             yield {
                 "settings": settings,
                 "pages": pages,
@@ -140,6 +141,7 @@ def create_app(settings: Settings) -> ASGIApp:
                 "answers": answers,
                 "watch": watch,
                 "open_streams": open_streams,
+                "draining": draining,
             }
             draining.set()
             await leaving
@@ -197,10 +199,9 @@ async def sign_out(sessions: Sessions, open_streams: OpenStreams, devices: list[
     open_streams.sign_out(devices or await sessions.signed_out(open_streams.devices))
 
 
-async def leave(draining: asyncio.Event, answers: Answers, open_streams: OpenStreams) -> None:
+async def leave(draining: asyncio.Event, answers: Answers) -> None:
     """As soon as the process is asked to end, not when its last stream has: others can go on with the answers."""
     await draining.wait()
-    open_streams.leave()
     await answers.hand_over()
 
 

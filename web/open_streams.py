@@ -1,63 +1,77 @@
-"""The streams that are open in this process: whose they are, how many a session has, and how to end those of a signed-out device."""
+"""The streams that are open in this process: whose they are, how many a session has, and how those of a signed-out device end."""
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from uuid import UUID
+
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from web.errors import TooMany
 
 RETRY_SECONDS = 5
-
-
-@dataclass(eq=False)
-class Opened:
-    session: UUID
-    device: str
-    leaving: asyncio.Event = field(default_factory=asyncio.Event)
-    signed_out: bool = False
+FAREWELL_SECONDS = 1.0  # for a client that takes nothing; then its connection is cut
 
 
 class OpenStreams:
     def __init__(self, most: int) -> None:
         self._most = most
-        self._opened: set[Opened] = set()
+        self._streams: set[Stream] = set()
         self._of_session: Counter[UUID] = Counter()
-        self._leaving = False
 
     @property
     def devices(self) -> set[str]:
-        return {opened.device for opened in self._opened}
+        return {stream.device for stream in self._streams}
 
-    def open(self, session: UUID, device: str) -> Opened:
-        """One more; who opens it closes it. Raises TooMany."""
+    def open(self, session: UUID, device: str, response: ASGIApp, farewell: bytes) -> "Stream":
+        """The same response, counted until it ends. `farewell` is sent when its device is signed out. Raises TooMany."""
         if self._most and self._of_session[session] >= self._most:
             watched = f"{self._most} answers are being watched in this session already."
             raise TooMany(f"{watched} Close a tab to watch this one; it is written all the same.", RETRY_SECONDS)
-        opened = Opened(session, device)
-        if self._leaving:
-            opened.leaving.set()
-        self._opened.add(opened)
+        stream = Stream(self, session, device, response, farewell)
+        self._streams.add(stream)
         self._of_session[session] += 1
-        return opened
+        return stream
 
-    def close(self, opened: Opened) -> None:
-        self._opened.discard(opened)
-        self._of_session[opened.session] -= 1
-        if not self._of_session[opened.session]:
-            del self._of_session[opened.session]
+    def closed(self, stream: "Stream") -> None:
+        self._streams.discard(stream)
+        self._of_session[stream.session] -= 1
+        if not self._of_session[stream.session]:
+            del self._of_session[stream.session]
 
     def sign_out(self, devices: Iterable[str]) -> None:
         """The streams of these devices end."""
         gone = set(devices)
-        for opened in self._opened:
-            if opened.device in gone:
-                opened.signed_out = True
-                opened.leaving.set()
+        for stream in self._streams:
+            if stream.device in gone:
+                stream.end()
 
-    def leave(self) -> None:
-        """All end, also those that are opened from now on: this process does."""
-        self._leaving = True
-        for opened in self._opened:
-            opened.leaving.set()
+
+class Stream:
+    """A response that can be ended from outside, whatever it waits for."""
+
+    def __init__(self, streams: OpenStreams, session: UUID, device: str, response: ASGIApp, farewell: bytes) -> None:
+        self.session, self.device = session, device
+        self._streams, self._response, self._farewell = streams, response, farewell
+        self._task: asyncio.Task[None] | None = None
+        self._ended = False
+
+    def end(self) -> None:
+        self._ended = True
+        if self._task:
+            self._task.cancel()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._task = asyncio.current_task()
+        try:
+            await self._response(scope, receive, send)
+        except asyncio.CancelledError:
+            if not (self._ended and self._task):
+                raise
+            self._task.uncancel()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FAREWELL_SECONDS):
+                    await send({"type": "http.response.body", "body": self._farewell})
+        finally:
+            self._streams.closed(self)

@@ -4,19 +4,16 @@ Server-sent events for htmx, a page that grows for browsers without JavaScript, 
 whether anybody does, and how often, makes no difference to the answer.
 """
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
-from sse_starlette import EventSourceResponse
+from sse_starlette import EventSourceResponse, ServerSentEvent
 from sse_starlette.sse import AppStatus
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from web.errors import NotFound, TooMany
 from web.guard import FRAMED
-from web.open_streams import Opened
 from web.viewer import Viewer, ping
 
 SEND_SECONDS = 30.0  # a client that takes nothing for so long is gone
@@ -25,24 +22,32 @@ HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Vary": "Acce
 AppStatus.disable_automatic_graceful_drain()  # type: ignore[no-untyped-call]  # our streams end by themselves, with a farewell
 
 
-async def show(request: Request) -> Response:
+async def show(request: Request) -> ASGIApp:
     try:
-        viewer, opened = await _viewer(request)
+        viewer = await _viewer(request)
+        response, farewell = _represented(request, viewer)
+        sessions = request.state["sessions"]
+        session, device = await sessions.require(request), sessions.device(request)
+        return request.state["open_streams"].open(session, device, response, farewell.encode())  # type: ignore[no-any-return]
     except (NotFound, TooMany) as error:
         return PlainTextResponse(f"{error.sentence}\n", error.status, error.headers)  # never HTML: htmx would read it as events
-    accept = request.headers.get("accept", "")
+
+
+def _represented(request: Request, viewer: Viewer) -> tuple[Response, str]:
+    """The stream as the client wants it, and its last words to a device that is signed out meanwhile."""
+    accept, pages = request.headers.get("accept", ""), request.state["pages"]
     if "text/event-stream" in accept:
-        response: Growing | Events = Events(viewer.events(), request.state["settings"].ping_seconds)
-    elif "text/html" in accept:
-        response = Growing(viewer.page(), media_type="text/html", headers=HEADERS | FRAMED)
-    else:
-        response = Growing(viewer.text(), media_type="text/plain", headers=HEADERS)
-    response.on_close = partial(request.state["open_streams"].close, opened)
-    return response
+        html = pages.html("messages/_signed_out.html", message_id=request.path_params["message_id"])
+        farewell = ServerSentEvent(data=html, sep="\n").encode().decode()
+        return Events(viewer.events(), request.state["settings"].ping_seconds), farewell
+    if "text/html" in accept:
+        growing = Growing(viewer.page(), media_type="text/html", headers=HEADERS | FRAMED)
+        return growing, pages.html("messages/frame_signed_out.html")
+    return Growing(viewer.text(), media_type="text/plain", headers=HEADERS), ""
 
 
-async def _viewer(request: Request) -> tuple[Viewer, Opened]:
-    """Raises NotFound for what is not there, not this session's, or no answer; and TooMany."""
+async def _viewer(request: Request) -> Viewer:
+    """Raises NotFound for what is not there, not this session's, or no answer."""
     session = await request.state["sessions"].require(request)
     chat_id, message_id = request.path_params["chat_id"], request.path_params["message_id"]
     message = await request.state["dbapi"].message(session, chat_id, message_id)
@@ -51,30 +56,24 @@ async def _viewer(request: Request) -> tuple[Viewer, Opened]:
     cursor = request.headers.get("last-event-id") or request.query_params.get("after", "")
     watched = request.state["watch"].open(session, chat_id, message)
     context = request.state["llama"].context
-    opened = request.state["open_streams"].open(session, request.state["sessions"].device(request))
-    return Viewer(request.state["pages"], opened, watched, chat_id, message, cursor, context), opened
+    return Viewer(request.state["pages"], request.state["draining"], watched, chat_id, message, cursor, context)
 
 
-class Counted:
-    """Says when it is over. HEAD gets the headers and nothing else, at once."""
-
-    on_close: Callable[[], None]
+class HeadersOnly:
+    """HEAD gets the headers and nothing else, at once."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            if scope["method"] == "HEAD":
-                await Response(headers=dict(self.headers))(scope, receive, send)  # type: ignore[attr-defined]
-            else:
-                await super().__call__(scope, receive, send)  # type: ignore[misc]
-        finally:
-            self.on_close()
+        if scope["method"] == "HEAD":
+            await Response(headers=dict(self.headers))(scope, receive, send)  # type: ignore[attr-defined]
+        else:
+            await super().__call__(scope, receive, send)  # type: ignore[misc]
 
 
-class Growing(Counted, StreamingResponse):
+class Growing(HeadersOnly, StreamingResponse):
     pass
 
 
-class Events(Counted, EventSourceResponse):
+class Events(HeadersOnly, EventSourceResponse):
     """Server-sent events, with a ping that a page can hear: comments never reach its script."""
 
     def __init__(self, content: Any, ping_seconds: int) -> None:

@@ -17,7 +17,6 @@ from sse_starlette import ServerSentEvent
 from web import blocks
 from web.live import FINAL, Frame, Live
 from web.markdown import render
-from web.open_streams import Opened
 from web.pages import Pages, prefix
 
 CURSOR = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})", re.ASCII)
@@ -29,21 +28,21 @@ class Viewer:
     def __init__(
         self,
         pages: Pages,
-        opened: Opened,
+        draining: asyncio.Event,
         watched: AbstractAsyncContextManager[Live],
         chat_id: UUID,
         message: dict[str, Any],
         cursor: str,
         context: int | None,
     ) -> None:
-        self._pages, self._opened, self._watched = pages, opened, watched
+        self._pages, self._draining, self._watched = pages, draining, watched
         self._chat_id, self._message, self._context = chat_id, message, context
         self._prefix = prefix(message["id"])
         self._cursor = CURSOR.fullmatch(cursor)
         self._finished = message["status"] in FINAL
 
     async def events(self) -> AsyncIterator[bytes]:
-        """Ends with `done` when the answer has, with `moved` when this process leaves, with neither for a device that was signed out."""
+        """Ends with `done` when the answer has, with `moved` when this process leaves."""
         if self._finished:
             yield self._closing_event(self._message, self._whole(self._message))
             return
@@ -56,10 +55,7 @@ class Viewer:
                 if frame.status in FINAL:
                     return
                 seen = frame
-            if self._opened.signed_out:
-                yield ServerSentEvent(data=self._pages.html("messages/_signed_out.html", message=self._message), sep="\n").encode()
-            else:
-                yield ServerSentEvent(event="moved", data="", retry=COMEBACK_MILLISECONDS, sep="\n").encode()
+            yield ServerSentEvent(event="moved", data="", retry=COMEBACK_MILLISECONDS, sep="\n").encode()
 
     async def page(self) -> AsyncIterator[str]:
         """A document that grows: finished blocks are appended, and each newer open block hides the older by style sheet."""
@@ -80,7 +76,7 @@ class Viewer:
                 yield self._page_step(live, since, frame, voids)
                 seen = frame
                 await asyncio.sleep(PAGE_STEP_SECONDS)
-            yield self._pages.html("messages/frame_moved.html", signed_out=self._opened.signed_out)
+            yield self._pages.html("messages/frame_moved.html")
 
     async def text(self) -> AsyncIterator[str]:
         """The content from its first character on; ends when the answer does, or when it is begun anew."""
@@ -97,8 +93,8 @@ class Viewer:
                 sent = live.text
 
     async def _loaded(self, live: Live) -> None:
-        """Waits until the log was read, or the stream has to end."""
-        waits = [asyncio.ensure_future(event.wait()) for event in (live.loaded, self._opened.leaving)]
+        """Waits until the log was read, or this process ends."""
+        waits = [asyncio.ensure_future(event.wait()) for event in (live.loaded, self._draining)]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -106,10 +102,10 @@ class Viewer:
                 wait.cancel()
 
     async def _frames(self, live: Live, seen: Frame | None) -> AsyncIterator[Frame]:
-        """Every frame from now on, until the answer ends or the stream has to."""
-        leaving = asyncio.ensure_future(self._opened.leaving.wait())
+        """Every frame from now on, until the answer or this process ends."""
+        leaving = asyncio.ensure_future(self._draining.wait())
         try:
-            while (seen is None or seen.status not in FINAL) and not self._opened.leaving.is_set():
+            while (seen is None or seen.status not in FINAL) and not self._draining.is_set():
                 coming = asyncio.ensure_future(live.next(seen))
                 try:
                     await asyncio.wait((coming, leaving), return_when=asyncio.FIRST_COMPLETED)
