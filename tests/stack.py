@@ -61,6 +61,18 @@ class Cluster:
             await connection.close()
         return name
 
+    async def without_row_security(self) -> str:
+        """A database where every session's rows are open to whoever forgets to ask for one's own."""
+        name = await self.new_database()
+        connection = await asyncpg.connect(self.owner_url(name))
+        try:
+            for table in await connection.fetch("SELECT relname FROM pg_class WHERE relrowsecurity"):
+                await connection.execute(f"ALTER TABLE {table['relname']} DISABLE ROW LEVEL SECURITY")
+            assert not await connection.fetchval("SELECT count(*) FROM pg_class WHERE relrowsecurity")
+        finally:
+            await connection.close()
+        return name
+
     async def crash_and_restart(self) -> None:
         """As after a power cut: nothing is said to clients, the log is replayed."""
         pid = int((self.cluster.link / "data" / "postmaster.pid").read_text().split()[0])
@@ -103,15 +115,15 @@ async def succeed(module: str, *arguments: str, **environ: str) -> None:
 class Service:
     """`python -m dbapi` or `python -m web`: started, killed and started again on the same port."""
 
-    def __init__(self, name: str, log: Path, environ: dict[str, str]) -> None:
-        self.name, self.log = name, log
+    def __init__(self, name: str, log: Path, environ: dict[str, str], module: str = "") -> None:
+        self.name, self.log, self._module = name, log, module or name
         self.port = ports.free(None, taken_ports)
         self.url = f"http://127.0.0.1:{self.port}"
         self.environ = BASE_ENVIRON | {f"{name.upper()}_PORT": str(self.port)} | environ
         self.process: asyncio.subprocess.Process
 
     async def start(self, *, wait: bool = True) -> "Service":
-        self.process = await process.start([sys.executable, "-m", self.name], self.log, self.environ, ROOT)
+        self.process = await process.start([sys.executable, "-m", self._module], self.log, self.environ, ROOT)
         if wait:
             await until(self.is_ready, self.say_why)
         return self
@@ -154,10 +166,12 @@ class Service:
 class House:
     """A database with its dbapi, a model server that follows scripts, and as many web processes as a test asks for."""
 
-    def __init__(self, cluster: Cluster, database: str, llama: str, folder: Path, limits: dict[str, str]) -> None:
+    def __init__(
+        self, cluster: Cluster, database: str, llama: str, folder: Path, limits: dict[str, str] = NO_LIMITS, dbapi: str = "dbapi"
+    ) -> None:
         self.cluster, self.database, self.llama, self._folder, self._limits = cluster, database, llama, folder, limits
         self.services: list[Service] = []
-        self.dbapi = self._service("dbapi", DBAPI_DATABASE_URL=cluster.runtime_url(database), DBAPI_KEYS=DBAPI_KEY, **limits)
+        self.dbapi = self._service("dbapi", dbapi, DBAPI_DATABASE_URL=cluster.runtime_url(database), DBAPI_KEYS=DBAPI_KEY, **limits)
 
     async def web(self, **environ: str) -> Service:
         """One more web process, with these variables besides the usual ones."""
@@ -169,10 +183,10 @@ class House:
             "DBAPI_KEYS": DBAPI_KEY,
             **self._limits,
         }
-        return await self._service("web", **(usual | environ)).start()
+        return await self._service("web", "web", **(usual | environ)).start()
 
-    def _service(self, name: str, **environ: str) -> Service:
-        self.services.append(Service(name, self._folder / f"{name}-{len(self.services)}.log", environ))
+    def _service(self, name: str, module: str, **environ: str) -> Service:
+        self.services.append(Service(name, self._folder / f"{name}-{len(self.services)}.log", environ, module))
         return self.services[-1]
 
     async def leave(self, service: Service) -> None:
@@ -182,9 +196,12 @@ class House:
 
 
 @contextlib.asynccontextmanager
-async def running_house(cluster: Cluster, folder: Path, limits: dict[str, str] = NO_LIMITS, **llama: Any) -> AsyncIterator[House]:
+async def running_house(
+    cluster: Cluster, folder: Path, limits: dict[str, str] = NO_LIMITS, database: str = "", dbapi: str = "dbapi", **llama: Any
+) -> AsyncIterator[House]:
+    """`dbapi` is the module to run as it."""
     with running_llama(**{"delay_ms": 1} | llama) as url:
-        house = House(cluster, await cluster.new_database(), url, folder, limits)
+        house = House(cluster, database or await cluster.new_database(), url, folder, limits, dbapi)
         try:
             await house.dbapi.start()
             yield house
