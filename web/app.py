@@ -223,7 +223,9 @@ async def refused(request: Request, error: Exception) -> Response:
 
 
 async def broken(request: Request, error: Exception) -> Response:
-    return sentence(request, 500, Failure.sentence)
+    response = sentence(request, 500, Failure.sentence)
+    response.headers["Connection"] = "close"  # uvicorn does so, and nginx must know before it sends the next request this way
+    return response
 
 
 def sentence(request: Request, status: int, text: str, retry: bool = False) -> Response:
