@@ -9,7 +9,7 @@ import asyncpg
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
 
-from dbapi.errors import NotReady
+from dbapi.errors import NotReady, TooMany
 
 CONNECT_SECONDS = 3.0
 POOL_WAIT_SECONDS = 2.5
@@ -18,9 +18,10 @@ LIMITS = {  # milliseconds; a request is answered or refused within a caller's p
     "lock_timeout": "2000",
     "idle_in_transaction_session_timeout": "15000",
 }
-REVISION = "0002"  # the oldest schema this code can work with
+REVISION = "0003"  # the oldest schema this code can work with
 
 SET_SESSION = text("SELECT set_config('app.session_id', :session_id, true)")
+BEGIN_WRITE = text("SELECT begin_write(:session_id, :most)")
 SET_TOKEN = text("SELECT set_config('app.token_hash', :token_hash, true)")
 
 
@@ -30,8 +31,8 @@ async def connect(url: str) -> Any:
 
 
 class Database:
-    def __init__(self, url: str, pool_size: int) -> None:
-        self.url = url
+    def __init__(self, url: str, pool_size: int, writes_per_session: int = 0) -> None:
+        self.url, self._most_writes = url, writes_per_session
         self._engine = create_async_engine(
             "postgresql+asyncpg://",
             async_creator=lambda: connect(url),
@@ -51,8 +52,17 @@ class Database:
             yield db
 
     @asynccontextmanager
+    async def writing(self, session_id: UUID) -> AsyncIterator[AsyncSession]:
+        """As `session`, for what counts as a write of this session. Raises TooMany."""
+        async with AsyncSession(self._engine, expire_on_commit=False) as db, db.begin():
+            seconds = await db.scalar(BEGIN_WRITE, {"session_id": session_id, "most": self._most_writes})
+            if seconds is not None:
+                raise TooMany("You have sent a lot in the last minute.", seconds)
+            yield db
+
+    @asynccontextmanager
     async def device(self, token_hash: bytes) -> AsyncIterator[AsyncSession]:
-        """One transaction that sees the device with this token, and with it its session's id."""
+        """One transaction that sees the device or the link with this token, and with it its session's id."""
         async with AsyncSession(self._engine, expire_on_commit=False) as db, db.begin():
             await db.execute(SET_TOKEN, {"token_hash": token_hash.hex()})
             yield db

@@ -11,12 +11,17 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from dbapi import chats, generations, messages, schemas, sessions
+from dbapi import chats, devices, generations, messages, schemas, sessions
 
 # What each handler takes and gives; its docstring says the rest.
 SCHEMAS: dict[Any, tuple[type[BaseModel] | None, type[BaseModel] | None, int]] = {
-    sessions.create: (schemas.DeviceToken, schemas.SessionId, 201),
+    sessions.create: (schemas.NewDevice, schemas.SessionId, 201),
     sessions.find: (schemas.DeviceToken, schemas.SessionId, 200),
+    devices.index: (None, schemas.DeviceList, 200),
+    devices.create: (schemas.LinkedDevice, schemas.SessionId, 201),
+    devices.delete: (None, schemas.SignedOut, 200),
+    devices.delete_all: (None, schemas.SignedOut, 200),
+    devices.create_link: (schemas.NewLink, schemas.LinkMade, 201),
     chats.create: (schemas.NewChat, schemas.ChatWithMessages, 201),
     chats.index: (None, schemas.ChatList, 200),
     chats.show: (None, schemas.ChatWithMessages, 200),

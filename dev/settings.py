@@ -29,6 +29,8 @@ class Settings:
     llama_slots: int = 4
     body_bytes: int = 400_000  # of a request; 0: no limit
     streams_per_address: int = 100  # open at the same time; 0: no limit
+    streams_per_session: int = 40  # the same, over all of web; 0: no limit
+    writes_per_address: int = 1200  # forms a minute; 0: no limit
 
 
 RANGES = {
@@ -39,6 +41,8 @@ RANGES = {
     "llama_slots": range(1, 257),
     "body_bytes": range(2**31),
     "streams_per_address": range(65536),
+    "streams_per_session": range(65536),
+    "writes_per_address": range(1_000_000),
 }
 
 

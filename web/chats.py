@@ -13,7 +13,7 @@ from kit.ids import IdConvertor
 from kit.text import is_blank
 from web import blocks, forms
 from web.context import first_remembered
-from web.errors import NotFound, Refused, Unavailable
+from web.errors import NotFound, Refused, TooMany, Unavailable
 from web.live import FINAL
 from web.pages import is_htmx, prefix, rendered
 
@@ -43,8 +43,10 @@ async def create(request: Request) -> Response:
         session, new_token = await request.state["sessions"].begin(request)
         chat = None if form.get("new") == "1" or new_token else await _latest(request, session, username)
         chat = chat or await _begin(request, session, username, form.get("model"))
-    except Unavailable as error:
-        return _home(request, [], error.sentence, username, 503)
+    except (TooMany, Unavailable) as error:
+        refused = _home(request, [], error.sentence, username, error.status)
+        refused.headers.update(error.headers)
+        return refused
     response = RedirectResponse(f"/chats/{chat['id']}", 303)
     if new_token:
         request.state["sessions"].set(response, new_token)

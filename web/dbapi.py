@@ -10,7 +10,7 @@ from uuid import UUID
 import httpx
 import orjson
 
-from web.errors import NotFound, Refused, Unavailable
+from web.errors import NotFound, Refused, TooMany, Unavailable
 
 CALL_SECONDS = 3.0
 EVENTS_SILENCE_SECONDS = 12.0  # it sends a heartbeat every 5
@@ -29,8 +29,8 @@ class Dbapi:
 
     # Sessions
 
-    async def create_session(self, token_hash: str) -> UUID:
-        return UUID((await self._call("POST", "/sessions", json={"token_hash": token_hash}))["session_id"])
+    async def create_session(self, token_hash: str, device: str) -> UUID:
+        return UUID((await self._call("POST", "/sessions", json={"token_hash": token_hash, "name": device}))["session_id"])
 
     async def find_session(self, token_hash: str) -> UUID | None:
         try:
@@ -38,6 +38,25 @@ class Dbapi:
         except NotFound:
             return None
         return UUID(found["session_id"])
+
+    async def devices(self, session: UUID) -> list[Any]:
+        return list((await self._call("GET", "/devices", session, again=True))["devices"])
+
+    async def sign_out(self, session: UUID, device_id: UUID) -> None:
+        await self._call("DELETE", f"/devices/{device_id}", session)
+
+    async def sign_out_all(self, session: UUID, keep: str = "") -> None:
+        """All devices of this session, or all but the one with this hash."""
+        await self._call("DELETE", "/devices" + (f"?keep={keep}" if keep else ""), session, again=True)
+
+    async def create_link(self, session: UUID, token_hash: str) -> int:
+        """Seconds for which it lets one more device in."""
+        return int((await self._call("POST", "/links", session, json={"token_hash": token_hash}))["seconds"])
+
+    async def use_link(self, link_hash: str, token_hash: str, device: str) -> UUID:
+        """The session that the link has opened to a new device. Raises NotFound for a link that was used or is too old."""
+        joining = {"link_hash": link_hash, "token_hash": token_hash, "name": device}
+        return UUID((await self._call("POST", "/devices", json=joining))["session_id"])
 
     # Chats
 
@@ -164,6 +183,8 @@ class Dbapi:
         if response.status_code in (401, 403) or response.status_code >= 500:
             logger.error("dbapi answers %s: %s", response.status_code, detail)
             raise Unavailable(detail)
+        if response.status_code == 429:
+            raise TooMany(detail, int(response.headers["retry-after"]))
         raise Refused(response.status_code, detail)
 
 

@@ -142,9 +142,8 @@ def _id(text: str | None) -> str | None:
 async def _refused(request: Request, content: str, error: Failure) -> Response:
     """The sentence, and what was typed still in its place: htmx leaves it there, without htmx the page comes with it."""
     pages = request.state["pages"]
-    headers = {"Retry-After": "3"} if isinstance(error, Unavailable) else {}
     if is_htmx(request):
-        return HTMLResponse(pages.html("errors/_notice.html", sentence=error.sentence), error.status, headers)
+        return HTMLResponse(pages.html("errors/_notice.html", sentence=error.sentence), error.status, error.headers)
     try:
         if isinstance(error, Unavailable):
             raise error  # the page would need the database as well
@@ -152,5 +151,5 @@ async def _refused(request: Request, content: str, error: Failure) -> Response:
     except Failure:
         html = pages.html("errors/resend.html", sentence=error.sentence, content=content, chat_id=request.path_params["chat_id"])
         response = HTMLResponse(html, error.status)
-    response.headers.update(headers)
+    response.headers.update(error.headers)
     return response

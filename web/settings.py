@@ -31,6 +31,7 @@ class Settings:
     message_code_points: int = 32_000
     body_bytes: int = 400_000
     answer_bytes: int = 256_000
+    streams_per_session: int = 40  # open at the same time in each web process; nginx counts those of a device over all of them
     first_token_seconds: float = 120.0
     token_seconds: float = 30.0  # between two tokens
     unreachable_seconds: float = 30.0  # a model server that is restarted is back by then

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from dbapi.app import routes
-from tests.dbapi.calls import everything, new_chat, new_turn
+from tests.dbapi.calls import everything, new_chat, new_device, new_turn
 from tests.dbapi.conftest import CREDENTIAL, Api
 from tests.stack import DBAPI_KEY, Service, client
 
@@ -28,6 +28,11 @@ ENTRIES = {
     "GET /readyz": Entry("open"),
     "POST /sessions": Entry("service", {"token_hash": "ab" * 32}),
     "POST /sessions/find": Entry("service", {"token_hash": "ab" * 32}),
+    "GET /devices": Entry("list"),
+    "POST /devices": Entry("service", {"link_hash": "cd" * 32, "token_hash": "ab" * 32}),
+    "DELETE /devices": Entry("list"),
+    "DELETE /devices/{device_id}": Entry("own"),
+    "POST /links": Entry("new", {"token_hash": "ef" * 32}),
     "POST /chats": Entry("new", {"username": "Ada"}),
     "GET /chats": Entry("list"),
     "GET /chats/{chat_id}": Entry("own"),
@@ -65,7 +70,7 @@ OWN = [name for name, entry in ENTRIES.items() if entry.kind == "own"]
 
 async def call(http: httpx.AsyncClient, name: str, ids: dict[str, str] | None = None, headers: Any = None) -> httpx.Response:
     method, path = name.split(" ")
-    path = path.format_map({"chat_id": NOBODY, "message_id": NOBODY, "username": "Nobody"} | (ids or {}))
+    path = path.format_map({"chat_id": NOBODY, "message_id": NOBODY, "device_id": NOBODY, "username": "Nobody"} | (ids or {}))
     return await http.request(method, path, json=ENTRIES[name].body, headers=headers)
 
 
@@ -154,7 +159,7 @@ async def test_what_belongs_to_another_session_is_not_there(api: Api, other: Api
     username = f"Ada {uuid4()}"
     theirs, mine = await new_chat(other, username), await new_chat(api)
     answer = (await new_turn(other, theirs))["assistant"]
-    ids = {"chat_id": theirs["id"], "message_id": answer["id"], "username": username}
+    ids = {"chat_id": theirs["id"], "message_id": answer["id"], "username": username, "device_id": await new_device(other)}
     before = await everything(owner)
 
     foreign, unknown = await call(api, name, ids), await call(api, name)
