@@ -74,10 +74,13 @@ async def test_a_long_document_looks_the_same_however_it_was_cut(ada: Visitor) -
 SEND_ALL = """async (messages) => {
   const form = document.getElementById('composer'), articles = document.getElementsByTagName('article');
   for (const message of messages) {
-    const before = articles.length;
+    const before = articles.length, late = Date.now() + 30000;
     form.elements.content.value = message;
     form.requestSubmit();
-    while (articles.length === before || document.querySelector('article.live')) await new Promise((next) => setTimeout(next, 5));
+    while (articles.length === before || document.querySelector('article.live')) {
+      if (Date.now() > late) throw new Error(`${document.getElementById('notice').textContent} ${message.slice(0, 200)}`);
+      await new Promise((next) => setTimeout(next, 5));
+    }
   }
 }"""
 ANSWERS = "[...document.querySelectorAll('.assistant .content')].slice(1).map((content) => content.innerHTML)"
