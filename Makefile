@@ -4,7 +4,7 @@ PYTHON_COMMAND ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: help dev test check chaos bench model backup restore up down format requirements
+.PHONY: help dev test check chaos bench model backup restore up down sbom format requirements
 
 help: ## what there is (this)
 	@echo "Runnel: make ..."
@@ -51,6 +51,13 @@ up: ## run everything in containers
 down: ## stop the containers; the data stays
 	docker compose down
 
+sbom: .venv/sbom.stamp ## what our images are made of: CycloneDX files below .data/sbom
+	@mkdir -p .data/sbom
+	@for each in web dbapi model; do \
+		$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --output-file .data/sbom/$$each.cdx.json requirements/$$each.txt \
+			&& echo .data/sbom/$$each.cdx.json || exit 1; \
+	done
+
 format: .venv/test.stamp ## put the code into shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -62,7 +69,7 @@ PIP_COMPILE ?= pip-compile --quiet --generate-hashes --strip-extras --no-annotat
 requirements: .venv/test.stamp ## pin what requirements/*.in ask for
 	$(BIN)/python -m pip install --quiet pip-tools
 	$(BIN)/$(PIP_COMPILE) --output-file requirements/test.txt requirements/test.in
-	for each in web dbapi dev; do $(BIN)/$(PIP_COMPILE) --constraint requirements/test.txt --output-file requirements/$$each.txt requirements/$$each.in; done
+	for each in web dbapi dev sbom; do $(BIN)/$(PIP_COMPILE) --constraint requirements/test.txt --output-file requirements/$$each.txt requirements/$$each.in; done
 
 # What is installed is remembered by a file, so that a second run installs nothing.
 .venv/bin/python:
@@ -80,4 +87,8 @@ requirements: .venv/test.stamp ## pin what requirements/*.in ask for
 .venv/test.stamp: requirements/test.txt .venv/dev.stamp
 	@echo "installing what the tests need into .venv ..."
 	@$(PIP) --requirement requirements/test.txt
+	@touch $@
+
+.venv/sbom.stamp: requirements/sbom.txt | .venv/bin/python
+	@$(PIP) --requirement requirements/sbom.txt
 	@touch $@
