@@ -4,7 +4,7 @@ PYTHON_COMMAND ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: help dev test check chaos bench model up down format requirements
+.PHONY: help dev doctor test check chaos bench model up down format requirements
 
 help: ## what there is (this)
 	@echo "Runnel: make ..."
@@ -15,6 +15,9 @@ help: ## what there is (this)
 
 dev: .venv/dev.stamp ## run everything on this machine, until Ctrl-C; no Docker, no root
 	@exec $(BIN)/python -m dev
+
+doctor: .venv/dev.stamp ## say what is wrong with the Runnel that runs here, and what to do about it
+	@$(BIN)/python -m dev.doctor
 
 test: .venv/test.stamp ## all tests, with a real PostgreSQL, nginx, llama.cpp and, where there is one, a browser
 	$(BIN)/python -m pytest
