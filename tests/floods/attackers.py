@@ -17,8 +17,8 @@ from urllib.parse import urlencode, urlsplit
 
 HOARD = 60  # streams that one of them tries to keep open
 LITTLE = 4096  # bytes that who reads nothing lets come
-LONG_ANSWER = json.dumps({"text": "One long paragraph that nobody reads. " * 800, "delay_ms": 20})  # sent anew at every step
-SLOW_ANSWER = json.dumps({"text": "word " * 400, "delay_ms": 250})
+LONG_ANSWER = json.dumps({"text": "One long paragraph that nobody reads. " * 800, "delay_ms": 100})  # sent anew at every step
+SILENT_ANSWER = json.dumps({"text": "word " * 400, "hang_after": 3})
 
 told: Counter[str] = Counter()
 
@@ -88,7 +88,7 @@ class Attacker:
         writer.close()
 
     async def hoard(self) -> None:
-        path, cookie = await self.answer(SLOW_ANSWER)
+        path, cookie = await self.answer(SILENT_ANSWER)
         streams = []
         for _ in range(HOARD):
             reader, writer = await self.connect()
@@ -107,7 +107,7 @@ class Attacker:
                 writer.write(body)
                 told["giant " + (await asyncio.wait_for(reader.readline(), 10)).split()[1].decode()] += 1
             writer.close()
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(1)
 
     async def _dribble(self, what: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         cut = False
