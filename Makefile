@@ -4,7 +4,7 @@ PYTHON_COMMAND ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: help dev test check chaos bench model backup restore up down sbom format requirements
+.PHONY: help dev doctor test check chaos bench model backup restore up down sbom format requirements licences audit
 
 help: ## what there is (this)
 	@echo "Runnel: make ..."
@@ -15,6 +15,9 @@ help: ## what there is (this)
 
 dev: .venv/dev.stamp ## run everything on this machine, until Ctrl-C; no Docker, no root
 	@exec $(BIN)/python -m dev
+
+doctor: .venv/dev.stamp ## say what is wrong with the Runnel that runs here, and what to do about it
+	@$(BIN)/python -m dev.doctor
 
 test: .venv/test.stamp ## all tests, with a real PostgreSQL, nginx, llama.cpp and, where there is one, a browser
 	$(BIN)/python -m pytest
@@ -70,6 +73,13 @@ requirements: .venv/test.stamp ## pin what requirements/*.in ask for
 	$(BIN)/python -m pip install --quiet pip-tools
 	$(BIN)/$(PIP_COMPILE) --output-file requirements/test.txt requirements/test.in
 	for each in web dbapi dev sbom; do $(BIN)/$(PIP_COMPILE) --constraint requirements/test.txt --output-file requirements/$$each.txt requirements/$$each.in; done
+
+licences: .venv/test.stamp ## list what everything is licensed under, in docs/licences.md
+	$(BIN)/python -m dev.licences
+
+audit: .venv/test.stamp ## ask the Python Packaging Advisory Database about every pinned package
+	$(BIN)/python -m pip install --quiet pip-audit
+	$(BIN)/pip-audit --require-hashes --disable-pip --requirement requirements/test.txt
 
 # What is installed is remembered by a file, so that a second run installs nothing.
 .venv/bin/python:

@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
@@ -33,6 +33,7 @@ from web.settings import Settings
 from web.watch import Watch
 
 EVENTS_RETRY_SECONDS, WORK_RETRY_SECONDS = 0.25, 1.0
+DRIP_SECONDS = 0.5
 NOTICES = {
     "ready": "",
     "loading": "The model is still loading. The answer starts as soon as it is ready.",
@@ -55,7 +56,16 @@ class State(TypedDict):
 
 
 async def healthz(request: Request) -> Response:
-    return JSONResponse({"status": "alive"})
+    """As a stream it comes in two pieces, so that one can tell whether something on the way holds it back: see web/check.py."""
+    if "text/event-stream" not in request.headers.get("accept", ""):
+        return JSONResponse({"status": "alive"})
+
+    async def pieces() -> AsyncIterator[str]:
+        yield "data: alive\n\n"
+        await asyncio.sleep(DRIP_SECONDS)
+        yield "data: still\n\n"
+
+    return StreamingResponse(pieces(), media_type="text/event-stream", headers=streams.HEADERS)
 
 
 async def readyz(request: Request) -> Response:

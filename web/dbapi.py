@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 from urllib.parse import quote
@@ -13,6 +14,7 @@ import orjson
 from web.errors import NotFound, Refused, TooMany, Unavailable
 
 CALL_SECONDS = 3.0
+PROMPT_SECONDS = 1.0  # a refusal that took longer would take as long again
 EVENTS_SILENCE_SECONDS = 12.0  # it sends a heartbeat every 5
 
 logger = logging.getLogger("web.dbapi")
@@ -158,6 +160,7 @@ class Dbapi:
         """With `again`, one more try if the answer was lost: only for what may happen twice."""
         headers = {"X-Session-ID": str(session)} if session else {}
         content = None if json is None else orjson.dumps(json)
+        began = time.monotonic()
         for attempt in (1, 2):
             try:
                 async with asyncio.timeout(CALL_SECONDS):
@@ -166,7 +169,7 @@ class Dbapi:
                 if again and attempt == 1 and not isinstance(error, TimeoutError | httpx.TimeoutException):
                     continue
                 raise Unavailable from error
-            if response.status_code == 503 and again and attempt == 1:
+            if response.status_code == 503 and again and attempt == 1 and time.monotonic() - began < PROMPT_SECONDS:
                 continue
             return self._result(response)
         raise AssertionError("the second attempt ends the loop")

@@ -47,6 +47,8 @@ class Settings:
             raise SettingsError(f"PUBLIC_URL is {self.public_url!r}, but has to be an address like https://chat.example.org")
         if set(self.secret_keys) & set(self.dbapi_keys):
             raise SettingsError("SECRET_KEYS and DBAPI_KEYS must not share a key: each has one purpose")
+        if self.llama_api_key in (*self.secret_keys, *self.dbapi_keys):
+            raise SettingsError("LLAMA_API_KEY is one of SECRET_KEYS or DBAPI_KEYS: each key has one purpose")
 
     @property
     def secure(self) -> bool:

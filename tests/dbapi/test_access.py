@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -11,7 +12,7 @@ import pytest
 from dbapi.app import routes
 from tests.dbapi.calls import everything, new_chat, new_device, new_turn
 from tests.dbapi.conftest import CREDENTIAL, Api
-from tests.stack import DBAPI_KEY, Service, client
+from tests.stack import DBAPI_KEY, Cluster, Service, client
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,22 @@ async def test_the_credential_is_checked_before_the_body_is_read(service: Servic
 
     writer.close()
     assert status.startswith(b"HTTP/1.1 401")
+
+
+async def test_of_two_credentials_both_are_good_until_one_is_taken_away(cluster: Cluster, database: str, tmp_path: Path) -> None:
+    new = "new-key-of-the-tests-9876543210fedcba"
+
+    async def statuses(keys: str) -> list[int]:
+        environ = {"DBAPI_DATABASE_URL": cluster.runtime_url(database), "DBAPI_KEYS": keys}
+        dbapi = await Service("dbapi", tmp_path / "log", environ).start()
+        try:
+            async with client(dbapi.url, headers={"X-Session-ID": str(uuid4())}) as http:
+                answers = [await http.get("/chats", headers={"Authorization": f"Bearer {key}"}) for key in (DBAPI_KEY, new)]
+            return [answer.status_code for answer in answers]
+        finally:
+            await dbapi.terminate()
+
+    assert [await statuses(keys) for keys in (DBAPI_KEY, f"{new},{DBAPI_KEY}", new)] == [[200, 401], [200, 200], [401, 200]]
 
 
 @pytest.mark.parametrize(
