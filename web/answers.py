@@ -21,7 +21,7 @@ from kit.logs import event
 from web import context
 from web.dbapi import Dbapi
 from web.errors import Failure, ModelFailure, NotFound, Unavailable
-from web.llama import TOO_LONG, Gone, Llama, Loading, Piece, Rejected, TooLong, Unreachable
+from web.llama import TOO_LONG, Gone, Llama, Loading, Piece, Pieces, Rejected, TooLong, Unreachable
 from web.log import ANEW, CONTENT, REASONING, Entry, Fenced, Log
 from web.settings import Settings
 
@@ -201,11 +201,11 @@ class Answers:
             else:
                 answer.note(kind, text)
 
-    def _resumed(self, answer: "Answer") -> AbstractAsyncContextManager[AsyncIterator[Piece]]:
+    def _resumed(self, answer: "Answer") -> AbstractAsyncContextManager[Pieces]:
         return self._llama.resume(answer.key, answer.offset)
 
     @contextlib.asynccontextmanager
-    async def _asked(self, answer: "Answer", request: dict[str, Any]) -> AsyncIterator[AsyncIterator[Piece]]:
+    async def _asked(self, answer: "Answer", request: dict[str, Any]) -> AsyncIterator[Pieces]:
         """Asks anew: under the key that the claim has noted, or under a new one that is noted first."""
         if not self._llama.learned:
             raise Unreachable
@@ -240,22 +240,29 @@ class Answers:
         answer.estimated_tokens = sum(context.estimate(message["content"]) for message in messages)
         return {**request, "messages": messages}
 
-    async def _copy(self, source: AbstractAsyncContextManager[AsyncIterator[Piece]], answer: "Answer") -> None:
+    async def _copy(self, source: AbstractAsyncContextManager[Pieces], answer: "Answer") -> None:
         """Pieces into the log, until the model is done. Raises a ModelError, or ModelFailure if it falls silent."""
         async with _first_word(self._settings.first_token_seconds, source) as pieces:
-            while True:
-                limit = self._settings.token_seconds if answer.spoke else self._settings.first_token_seconds
-                try:
-                    async with asyncio.timeout(limit or None):
-                        piece = await anext(pieces)
-                except StopAsyncIteration:
-                    return
-                except TimeoutError:
-                    raise ModelFailure(_silence(answer.spoke)) from None
-                answer.heard_at = time.monotonic()
-                self._take(answer, piece)
-                if piece.done or answer.is_cut_off:
-                    return
+            try:
+                async with asyncio.timeout(None) as patience:
+                    self._wait_again(patience, answer, time.monotonic())
+                    async for batch in pieces:
+                        answer.heard_at = time.monotonic()
+                        for piece in batch:
+                            self._take(answer, piece)
+                            if piece.done or answer.is_cut_off:
+                                return
+                        self._wait_again(patience, answer, answer.heard_at)
+            except TimeoutError:
+                raise ModelFailure(_silence(answer.spoke)) from None
+
+    def _wait_again(self, patience: asyncio.Timeout, answer: "Answer", now: float) -> None:
+        """For as long as the model may be silent, and a tenth of it more: so most tokens need not set the timer anew."""
+        seconds = self._settings.token_seconds if answer.spoke else self._settings.first_token_seconds
+        if seconds and not seconds <= (patience.when() or 0.0) - now <= 1.1 * seconds:
+            patience.reschedule(now + 1.1 * seconds)
+        elif not seconds and patience.when():
+            patience.reschedule(None)
 
     def _take(self, answer: "Answer", piece: Piece) -> None:
         if reasoning := answer.fitting(piece.reasoning, self._settings.answer_bytes):
@@ -329,7 +336,7 @@ class Answer:
     def note(self, kind: int, text: str) -> None:
         if kind == CONTENT:
             self._parts.append(text)
-        self._bytes += len(text.encode())
+        self._bytes += _size(text)
         self.spoke = True
         self.first_word_at = self.first_word_at or time.monotonic()
 
@@ -345,7 +352,7 @@ class Answer:
 
     def fitting(self, text: str, most: int) -> str:
         """As much of the text as an answer of at most so many bytes has room for; 0 is no limit."""
-        if not most or self._bytes + len(text.encode()) <= most:
+        if not most or self._bytes + _size(text) <= most:
             return text
         self.is_cut_off, self.finish_reason = True, "length"
         return text.encode()[: most - self._bytes].decode(errors="ignore")
@@ -366,8 +373,12 @@ class Answer:
         }
 
 
+def _size(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
+
+
 @contextlib.asynccontextmanager
-async def _first_word(seconds: float, source: AbstractAsyncContextManager[AsyncIterator[Piece]]) -> AsyncIterator[AsyncIterator[Piece]]:
+async def _first_word(seconds: float, source: AbstractAsyncContextManager[Pieces]) -> AsyncIterator[Pieces]:
     """The source, opened; a server that is busy sends no headers, so opening counts towards the first word."""
     async with contextlib.AsyncExitStack() as stack:
         try:

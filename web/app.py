@@ -49,7 +49,6 @@ class State(TypedDict):
     llama: Llama
     answers: Answers
     watch: Watch
-    draining: asyncio.Event
 
 
 async def healthz(request: Request) -> Response:
@@ -120,7 +119,7 @@ def create_app(settings: Settings) -> ASGIApp:
             hearing = partial(hear, dbapi, watch, log, answers, settings.lease_seconds)
             works = partial(llama.run, watch.all_changed), log.run, watch.run, answers.run, hearing
             tasks = [asyncio.create_task(keep_running(work)) for work in works]
-            leaving = asyncio.create_task(leave(draining, answers))
+            leaving = asyncio.create_task(leave(draining, watch, answers))
             yield {
                 "settings": settings,
                 "pages": pages,
@@ -129,7 +128,6 @@ def create_app(settings: Settings) -> ASGIApp:
                 "llama": llama,
                 "answers": answers,
                 "watch": watch,
-                "draining": draining,
             }
             draining.set()
             await leaving
@@ -168,7 +166,10 @@ async def hear(dbapi: Dbapi, watch: Watch, log: Log, answers: Answers, lease: fl
         with contextlib.suppress(Unavailable):
             async for told in dbapi.events(answers.owner, lease):
                 changed = told.get("log", {})
-                watch.changed(changed)
+                # Of what this process appends itself, it hears from the append's own reply
+                watch.changed(
+                    {generation_id: what for generation_id, what in changed.items() if ":" in what or not log.writes(generation_id)}
+                )
                 for generation_id, what in changed.items():
                     if what.endswith(":stop"):
                         log.ask_to_stop(generation_id)
@@ -179,9 +180,10 @@ async def hear(dbapi: Dbapi, watch: Watch, log: Log, answers: Answers, lease: fl
         await asyncio.sleep(EVENTS_RETRY_SECONDS)
 
 
-async def leave(draining: asyncio.Event, answers: Answers) -> None:
+async def leave(draining: asyncio.Event, watch: Watch, answers: Answers) -> None:
     """As soon as the process is asked to end, not when its last stream has: others can go on with the answers."""
     await draining.wait()
+    watch.leave()
     await answers.hand_over()
 
 

@@ -11,6 +11,7 @@ import httpx
 import orjson
 
 from web.errors import NotFound, Refused, Unavailable
+from web.wire import Wire
 
 CALL_SECONDS = 3.0
 EVENTS_SILENCE_SECONDS = 12.0  # it sends a heartbeat every 5
@@ -24,7 +25,7 @@ class Dbapi:
             base_url=url,
             headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
             timeout=httpx.Timeout(CALL_SECONDS, connect=1.0),
-            limits=httpx.Limits(max_connections=200, max_keepalive_connections=50),
+            transport=Wire(most=200, idle=50),
         )
 
     # Sessions
