@@ -50,8 +50,8 @@ class Answers:
             return None
         return {"owner": self.owner, "slots": self._llama.slots, "lease": self._settings.lease_seconds}
 
-    def begin(self, claimed: dict[str, Any]) -> None:
-        """Writes a claimed answer from now on."""
+    def begin(self, claimed: dict[str, Any], prompt: dict[str, Any] | None = None) -> None:
+        """Writes a claimed answer from now on; without the prompt it is asked for."""
         if asleep := self._tasks.get(claimed["id"]):
             asleep.cancel()  # this process has slept through its own lease
         if self._leaving:  # it was claimed while we were told to go
@@ -59,7 +59,7 @@ class Answers:
             self._releases.add(release)
             release.add_done_callback(self._releases.discard)
             return
-        task = asyncio.create_task(self._write(claimed), name=f"answer {claimed['id']}")
+        task = asyncio.create_task(self._write(claimed, prompt), name=f"answer {claimed['id']}")
         self._tasks[claimed["id"]] = task
         task.add_done_callback(lambda done: self._ended(claimed["id"], done))
 
@@ -109,17 +109,18 @@ class Answers:
             del self._tasks[generation_id]
         if not task.cancelled() and task.exception():
             logger.error("writing an answer failed", exc_info=task.exception())
-        self.look_for_work()
+            self.look_for_work()
 
-    async def _write(self, claimed: dict[str, Any]) -> None:
+    async def _write(self, claimed: dict[str, Any], prompt: dict[str, Any] | None) -> None:
         entry = self._log.open(claimed["id"], claimed["fence"], claimed["last_seq"])
-        answer = Answer(claimed, entry)
+        answer = Answer(claimed, prompt, entry)
         try:
             if claimed["stop_requested"]:
                 entry.stop_requested.set()
             await self._until_stopped(answer)
             await self._finish(answer)
         except Fenced:
+            self.look_for_work()  # its slot may be free
             if entry.deleted:  # nobody will go on with it
                 await self._llama.forget(answer.key)
         except asyncio.CancelledError:
@@ -162,7 +163,7 @@ class Answers:
         if claimed["last_seq"]:
             await self._recall(answer)
         ids = [UUID(claimed[name]) for name in ("session_id", "chat_id", "message_id")]
-        prompt = await self._patiently(lambda: self._dbapi.prompt(*ids))
+        prompt = answer.prompt if answer.prompt is not None else await self._patiently(lambda: self._dbapi.prompt(*ids))
         resume, scale = bool(claimed["previous_key"]), 1.0
         lost_at: float | None = None
         while True:
@@ -285,7 +286,10 @@ class Answers:
         while True:
             await entry.settled()
             end = {"id": entry.id, "fence": entry.fence, "last_seq": entry.last_seq, **answer.end()}
-            if await self._patiently(partial(self._dbapi.finish, end)):
+            done, waiting = await self._patiently(partial(self._dbapi.finish, end))
+            if waiting:
+                self.look_for_work()
+            if done:
                 break
             state = (await self._patiently(lambda: self._dbapi.read([(entry.id, entry.last_seq)])))["states"]
             if state and state[0]["fence"] != entry.fence:
@@ -311,8 +315,8 @@ class Answers:
 class Answer:
     """One answer while it is written: what was said, and where in the model server's stream we are."""
 
-    def __init__(self, claimed: dict[str, Any], entry: Entry) -> None:
-        self.claimed, self.entry = claimed, entry
+    def __init__(self, claimed: dict[str, Any], prompt: dict[str, Any] | None, entry: Entry) -> None:
+        self.claimed, self.prompt, self.entry = claimed, prompt, entry
         self.key, self.offset = str(claimed["upstream_key"]), int(claimed["upstream_offset"])
         self.asked = self.spoke = self.is_cut_off = False
         self.status, self.error = "complete", None

@@ -175,7 +175,7 @@ async def hear(dbapi: Dbapi, watch: Watch, log: Log, answers: Answers, lease: fl
                         log.ask_to_stop(generation_id)
                 if told.get("lost"):
                     watch.all_changed()
-                if told.get("lost") or told.get("work") or any(":" in what for what in changed.values()):
+                if told.get("lost") or told.get("work"):
                     answers.look_for_work()
         await asyncio.sleep(EVENTS_RETRY_SECONDS)
 

@@ -103,8 +103,10 @@ class Dbapi:
         result = await self._call("POST", "/generations/append", json={"lease": lease, "entries": entries})
         return set(result["ok"]), set(result["stop"])
 
-    async def finish(self, end: dict[str, Any]) -> bool:
-        return bool((await self._call("POST", "/generations/finish", json=end))["done"])
+    async def finish(self, end: dict[str, Any]) -> tuple[bool, bool]:
+        """Whether it was this call that finished it, and whether another answer waits for a slot."""
+        finished = await self._call("POST", "/generations/finish", json=end)
+        return finished["done"], finished["waiting"]
 
     async def rename(self, generation_id: str, fence: int, key: str) -> bool:
         new = {"id": generation_id, "fence": fence, "upstream_key": key}
