@@ -22,9 +22,9 @@ LIMITS = {  # milliseconds; a request is answered or refused within a caller's p
     "idle_in_transaction_session_timeout": "15000",
 }
 SERVER_SETTINGS = {"application_name": "runnel-dbapi", **LIMITS}
-# All that is asked over these connections finds its rows by their keys. While a table is young PostgreSQL knows little of it, and
-# would read all of it for every append.
-BY_KEYS = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off"}
+# All that is asked over these connections finds its rows by their keys, in memory. While a table is young PostgreSQL knows
+# little of it, and would read all of it for every look at the log.
+BY_KEYS = {"enable_seqscan": "off", "random_page_cost": "1.1", "jit": "off"}
 REVISION = "0002"  # the oldest schema this code can work with
 
 SET_SESSION = text("SELECT set_config('app.session_id', :session_id, true)")

@@ -102,13 +102,13 @@ class _Connection(asyncio.Protocol):
         self._parser: httptools.HttpResponseParser
         self._data: list[bytes] = []
         self._unread = 0
-        self._has_head = self._is_whole = True
+        self._has_head = self._is_whole = self._keeps_alive = True
         self._broken: httpx.TransportError | None = None
         self._waiter: asyncio.Future[None] | None = None
 
     @property
     def is_reusable(self) -> bool:
-        return self._is_whole and not self._broken and self._parser.should_keep_alive()
+        return self._is_whole and self._keeps_alive and not self._broken
 
     async def ask(self, request: httpx.Request, seconds: float | None) -> None:
         """Sends the request and waits for the head of its answer."""
@@ -188,7 +188,7 @@ class _Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         self.status = self._parser.get_status_code()
         if self.status >= 200:
-            self._has_head = True
+            self._has_head, self._keeps_alive = True, self._parser.should_keep_alive()  # only here does the parser know
         else:
             self.headers = []
 
