@@ -1,7 +1,7 @@
 """`python -m bench`: everything three times, and what came of it. `python -m bench S2 S3b --runs 5 --systems nginx,1`: a part of it.
 
 S1 one fast stream, S2 50 streams, S3 200 and 1,000 streams, S4 one answer with 1 and 200 viewers, S5 the page, S6 starting and
-idling, S7 a conversation with llama.cpp. S0, which is only run when it is named, tells what a turn costs.
+idling, S7 a conversation with llama.cpp, growth how the cost grows. S0 is only run when it is named: what a turn costs.
 """
 
 import argparse
@@ -10,11 +10,11 @@ import contextlib
 import os
 from typing import Any
 
-from bench import house, scenarios, systems, table
+from bench import growth, house, scenarios, systems, table
 from bench.scenarios import Scenario
 
 SYSTEMS = ("direct", "nginx", "1", "2")
-OTHERS = ("S5", "S6", "S7")
+OTHERS = ("S5", "S6", "S7", "growth")
 
 
 async def main(chosen: list[str], names: list[str], runs: int) -> None:
@@ -28,6 +28,8 @@ async def main(chosen: list[str], names: list[str], runs: int) -> None:
         print(await house.idle(runs), flush=True)
     if "S7" in chosen:
         print(await house.conversation(), flush=True)
+    if "growth" in chosen:
+        print(await growth.table(), flush=True)
 
 
 async def streams(chosen: list[Scenario], names: list[str], runs: int) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -37,8 +38,12 @@ ALL = [
 ]
 
 
-async def measured(scenario: Scenario, system: System, model: System) -> dict[str, Any]:
-    """One run: what the load saw, and what the processes used meanwhile."""
+async def nothing() -> None:
+    pass
+
+
+async def measured(scenario: Scenario, system: System, model: System, before_it: Callable[[], Awaitable[None]] = nothing) -> dict[str, Any]:
+    """One run: what the load saw, and what the processes used meanwhile. `before_it` is done when all chats are there."""
     load = replace(scenario.load, url=system.url, model=model.url, runnel=system.runnel)
     pipe = asyncio.subprocess.PIPE
     child = await asyncio.create_subprocess_exec(sys.executable, "-m", "bench.load", cwd=ROOT, stdin=pipe, stdout=pipe, limit=1 << 26)
@@ -47,6 +52,7 @@ async def measured(scenario: Scenario, system: System, model: System) -> dict[st
     tell, hear = child.stdin.write, child.stdout.readline
     tell(orjson.dumps(asdict(load)) + b"\n")
     assert await hear() == b"ready\n", "the load can't start"
+    await before_it()
     roots = {**system.pids, **model.pids}
     before, idle = usage.cpu(roots), sum(usage.memory(system.pids).values())
     tell(b"\n")
