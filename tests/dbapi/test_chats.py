@@ -188,12 +188,9 @@ async def test_a_message_of_a_long_chat_costs_no_more_than_one_of_a_short_chat(a
     chat = await new_chat(api)
     of = UUID(api.headers["X-Session-ID"]), UUID(chat["id"])
     tip = await owner.fetchval(LONG, *of)
-    statement = BRANCH
-    for name, value in {"session_id": of[0], "chat_id": of[1], "tip_id": tip}.items():
-        statement = statement.replace(f":{name}", f"'{value}'::uuid")
 
     async def pages(most: int) -> int:
-        plan = await owner.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement.replace(':most', str(most))}")
+        plan = await owner.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {BRANCH}", *of, tip, most)
 
         return int(json.loads(plan)[0]["Plan"]["Shared Hit Blocks"])
 
