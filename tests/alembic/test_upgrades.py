@@ -130,7 +130,8 @@ async def test_an_old_version_serves_on_while_the_tables_grow_under_it(cluster: 
             while not grown.is_set() or seq < 3:
                 seq += 1
                 assert await append(api, claimed, seq, "word ")
-                await new_turn(api, await new_chat(api))
+                async with client(dbapi.url, headers=CREDENTIAL | {"X-Session-ID": str(uuid4())}) as somebody:  # limits are per session
+                    await new_turn(somebody, await new_chat(somebody))
             return seq
 
         async def growing() -> None:

@@ -19,6 +19,7 @@ from tests.stack import until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs 127.0.0.2 and a queue of connections that can be full")
 
+UNLIMITED = dict.fromkeys(("STREAMS_PER_ADDRESS", "STREAMS_PER_SESSION", "WRITES_PER_ADDRESS"), "0")
 LEAVING = ["127.0.0.2", "127.0.0.3"]
 
 
@@ -57,7 +58,7 @@ async def test_no_request_is_lost_when_the_servers_change_in_its_midst() -> None
     server = await asyncio.start_server(web.answer, "127.0.0.1", web.port)
     with tempfile.TemporaryDirectory() as name, silent(LEAVING[0], web.port), silent(LEAVING[1], web.port):
         folder = Path(name)
-        nginx.write_public(folder, settings.read({"PORT": str(door)}), [f"web.test:{web.port} resolve"])
+        nginx.write_public(folder, settings.read({"PORT": str(door)} | UNLIMITED), [f"web.test:{web.port} resolve"])
         conf = folder / "nginx.conf"
         conf.write_text(conf.read_text().replace("resolver 127.0.0.1 ", f"resolver 127.0.0.1:{port} "))
         running = await process.start(nginx.command(folder), folder / "log", {}, folder)
