@@ -6,6 +6,7 @@ from starlette.responses import Response
 
 from dbapi import body
 from dbapi.access import session_id
+from dbapi.database import driver
 from dbapi.errors import Invalid
 from dbapi.schemas import ChatChange, ChatInList, ChatList, ChatRecord, ChatWithMessages, NewChat, Tip
 from dbapi.sql import chats, messages, sessions
@@ -103,5 +104,5 @@ async def show_latest(request: Request) -> Response:
 
 
 async def _with_messages(db: AsyncSession, chat: Chat, most: int = ALL_MESSAGES) -> ChatWithMessages:
-    branch = await messages.branch(db, chat.session_id, chat.id, chat.tip_id, most)
-    return ChatWithMessages.model_validate({**ChatRecord.model_validate(chat).model_dump(), "messages": [row._mapping for row in branch]})
+    branch = await messages.branch(await driver(db), chat.session_id, chat.id, chat.tip_id, most)
+    return ChatWithMessages.model_validate({**ChatRecord.model_validate(chat).model_dump(), "messages": [dict(row) for row in branch]})

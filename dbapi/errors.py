@@ -102,7 +102,7 @@ async def database_failed(request: Request, error: Exception) -> Response:
     """Data that PostgreSQL cannot hold is the caller's mistake; all else means: not now, come again."""
     state = sqlstate(error)
     logger.warning("database: %s %s", type(error).__name__, state)
-    if state[:2] in ("22", "54"):
+    if state[:2] in ("22", "54") or isinstance(error, asyncpg.DataError):
         return await refused(request, Invalid("The database cannot hold this value."))
     if state == "23505":
         return await refused(request, Conflict())
@@ -128,6 +128,7 @@ handlers = {
     HTTPException: http,
     SQLAlchemyError: database_failed,
     asyncpg.PostgresError: database_failed,
+    asyncpg.InterfaceError: database_failed,
     OSError: database_failed,
     TimeoutError: database_failed,
 }

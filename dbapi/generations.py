@@ -1,13 +1,11 @@
 """The generation log, for the processes that write answers and those that watch them."""
 
-import json
-
 from starlette.requests import Request
 from starlette.responses import Response
 
 from dbapi import body
 from dbapi.body import MOST_LOG_BYTES
-from dbapi.schemas import Appended, Appends, Claim, Claimed, ClaimedList, Done, Finish, Held, Log, Places, Released, Rename, State
+from dbapi.schemas import Appended, Appends, Claim, Claimed, ClaimedList, Done, Finish, Finished, Held, Log, Places, Released, Rename, State
 from dbapi.sql import log
 
 
@@ -17,8 +15,8 @@ async def claim(request: Request) -> Response:
     async with request.state["database"].log() as door:
         rows = await log.claim(door, wanted.owner, wanted.slots, wanted.lease)
         left = await log.next_work(door)
-    claimed = [Claimed.model_validate(row) for row in rows]
-    return body.answer(ClaimedList(claimed=claimed, **left._mapping))
+    claimed = [Claimed.model_validate(dict(row)) for row in rows]
+    return body.answer(ClaimedList(claimed=claimed, **left))
 
 
 async def append(request: Request) -> Response:
@@ -28,17 +26,16 @@ async def append(request: Request) -> Response:
         return body.answer(Appended(ok=[], stop=[]))
     async with request.state["database"].log() as door:
         rows = await log.append(door, new.entries, new.lease)
-    return body.answer(Appended(ok=[row.id for row in rows], stop=[row.id for row in rows if row.stop_requested]))
+    return body.answer(Appended(ok=[row["id"] for row in rows], stop=[row["id"] for row in rows if row["stop_requested"]]))
 
 
 async def finish(request: Request) -> Response:
     """Sets the final status; the message's text becomes what the log says."""
     end = await body.read(request, Finish)
-    values = end.model_dump(exclude={"usage", "timings"})
-    values |= {"usage": _json(end.usage), "timings": _json(end.timings)}
     async with request.state["database"].log() as door:
-        done = await log.finish(door, **values)
-    return body.answer(Done(done=done))
+        done = await log.finish(door, **end.model_dump())
+        waiting = done and (await log.next_work(door))["waiting"] > 0
+    return body.answer(Finished(done=done, waiting=waiting))
 
 
 async def rename(request: Request) -> Response:
@@ -62,8 +59,4 @@ async def read(request: Request) -> Response:
     places = await body.read(request, Places, MOST_LOG_BYTES)
     async with request.state["database"].log() as door:
         states, chunks = await log.read(door, places.entries)
-    return body.answer(Log(states=[State.model_validate(row) for row in states], chunks=[tuple(row) for row in chunks]))
-
-
-def _json(value: dict[str, object] | None) -> str | None:
-    return None if value is None else json.dumps(value)
+    return body.answer(Log(states=[State.model_validate(dict(row)) for row in states], chunks=[tuple(row) for row in chunks]))

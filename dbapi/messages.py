@@ -1,5 +1,6 @@
 """Messages of a chat, and turns: a user's message with the answer it asks for."""
 
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -8,6 +9,7 @@ from starlette.responses import Response
 
 from dbapi import body
 from dbapi.access import session_id
+from dbapi.database import driver
 from dbapi.errors import Conflict, TooMany
 from dbapi.schemas import Again, Answering, Claim, Claimed, MessageRecord, NewMessage, NewTurn, Prompt, PromptMessage, Stopped, Turn
 from dbapi.sql import chats, log, messages, sessions
@@ -40,14 +42,13 @@ async def create_turn(request: Request) -> Response:
         if new.parent_id:
             await messages.check_parent(db, chat, new.parent_id)
         parent_id = None if new.at_root else new.parent_id or chat.tip_id
-        asked = await messages.add(db, chat, role="user", content=new.content, parent_id=parent_id, turn_key=key)
-        answered = await messages.add(db, chat, role="assistant", parent_id=asked.id, status="queued", model=chat.model)
-        generation_id = await messages.queue_answer(db, chat, answered, new.request)
+        raw = await driver(db)
+        asked, answered, generation_id = await messages.add_turn(raw, chat, new.content, parent_id, key, new.request)
         claimed = await _claim(db, new.claim, generation_id)
-    assistant = MessageRecord.model_validate(answered).model_copy(
-        update={"generation_id": generation_id, "status": "streaming" if claimed else "queued"}
-    )
-    return body.answer(Turn(user=MessageRecord.model_validate(asked), assistant=assistant, created=True, claimed=claimed), 201)
+        prompt = await _prompt(raw, chat.system_prompt, session, chat.id, asked["id"]) if claimed else None
+    assistant = MessageRecord.model_validate({**answered, "status": "streaming" if claimed else "queued"})
+    user = MessageRecord.model_validate(dict(asked))
+    return body.answer(Turn(user=user, assistant=assistant, created=True, claimed=claimed, prompt=prompt), 201)
 
 
 async def regenerate(request: Request) -> Response:
@@ -55,11 +56,11 @@ async def regenerate(request: Request) -> Response:
     session, chat_id, again = session_id(request), request.path_params["chat_id"], await body.read(request, Again)
     async with request.state["database"].writing(session) as db:
         chat = await chats.get(db, session, chat_id, lock=True)
-        earlier = await messages.get(db, session, chat_id, request.path_params["message_id"])
-        if earlier.role != "assistant" or earlier.parent_id is None:
+        earlier = await messages.get(await driver(db), session, chat_id, request.path_params["message_id"])
+        if earlier["role"] != "assistant" or earlier["parent_id"] is None:
             raise Conflict("Only an answer can be given anew.")
         await _check_room(request, db, session)
-        added = await messages.add(db, chat, role="assistant", parent_id=earlier.parent_id, status="queued", model=chat.model)
+        added = await messages.add(db, chat, role="assistant", parent_id=earlier["parent_id"], status="queued", model=chat.model)
         generation_id = await messages.queue_answer(db, chat, added, again.request)
         claimed = await _claim(db, again.claim, generation_id)
     message = MessageRecord.model_validate(added).model_copy(update={"generation_id": generation_id})
@@ -71,14 +72,14 @@ async def go_on(request: Request) -> Response:
     session, chat_id, again = session_id(request), request.path_params["chat_id"], await body.read(request, Again)
     async with request.state["database"].writing(session) as db:
         chat = await chats.get(db, session, chat_id, lock=True)
-        earlier = await messages.get(db, session, chat_id, request.path_params["message_id"])
+        earlier = await messages.get(await driver(db), session, chat_id, request.path_params["message_id"])
         await _check_room(request, db, session)
         generation_id = await messages.reopen(db, chat, earlier)
         if generation_id is None:
             raise Conflict("This answer is not finished, or was not written by the model.")
         claimed = await _claim(db, again.claim, generation_id)
-        message = await messages.get(db, session, chat_id, earlier.id)
-    return body.answer(Answering(message=MessageRecord.model_validate(message), claimed=claimed))
+        message = await messages.get(await driver(db), session, chat_id, earlier["id"])
+    return body.answer(Answering(message=MessageRecord.model_validate(dict(message)), claimed=claimed))
 
 
 async def delete(request: Request) -> Response:
@@ -100,28 +101,31 @@ async def _check_room(request: Request, db: AsyncSession, session: UUID) -> None
 async def _claim(db: AsyncSession, claim: Claim | None, generation_id: UUID) -> Claimed | None:
     if claim is None:
         return None
-    for row in await log.claim(db, claim.owner, claim.slots, claim.lease, only=generation_id):
-        return Claimed.model_validate(row)
+    for row in await log.claim(await driver(db), claim.owner, claim.slots, claim.lease, only=generation_id):
+        return Claimed.model_validate(dict(row))
     return None
 
 
 async def show(request: Request) -> Response:
     """A message; of an answer that is being written, its text so far and its place in the log."""
     session = session_id(request)
-    async with request.state["database"].session(session) as db:
-        found = await messages.get(db, session, request.path_params["chat_id"], request.path_params["message_id"])
-    return body.answer(MessageRecord.model_validate(found))
+    async with request.state["database"].raw_session(session) as raw:
+        found = await messages.get(raw, session, request.path_params["chat_id"], request.path_params["message_id"])
+    return body.answer(MessageRecord.model_validate(dict(found)))
 
 
 async def prompt(request: Request) -> Response:
     """What the model is asked for this answer."""
     session, chat_id = session_id(request), request.path_params["chat_id"]
-    async with request.state["database"].session(session) as db:
-        chat = await chats.get(db, session, chat_id)
-        answer = await messages.get(db, session, chat_id, request.path_params["message_id"])
-        branch = await messages.branch(db, session, chat_id, answer.parent_id)
-    asked = [PromptMessage.model_validate(message) for message in branch if message.content]
-    return body.answer(Prompt(system_prompt=chat.system_prompt, messages=asked))
+    async with request.state["database"].raw_session(session) as raw:
+        answer = await messages.get(raw, session, chat_id, request.path_params["message_id"])
+        system_prompt = await chats.system_prompt(raw, session, chat_id)
+        return body.answer(await _prompt(raw, system_prompt, session, chat_id, answer["parent_id"]))
+
+
+async def _prompt(raw: Any, system_prompt: str, session: UUID, chat_id: UUID, tip_id: UUID) -> Prompt:
+    asked = await messages.prompt(raw, session, chat_id, tip_id)
+    return Prompt(system_prompt=system_prompt, messages=[PromptMessage.model_validate(dict(message)) for message in asked])
 
 
 async def stop(request: Request) -> Response:

@@ -238,6 +238,7 @@ class Turn(BaseModel):
     assistant: MessageRecord
     created: Annotated[bool, Field(description="false if this very turn was there before")]
     claimed: Claimed | None = None
+    prompt: "Annotated[Prompt | None, Field(description='of a claimed answer, so that its writer need not ask')]" = None
 
 
 class PromptMessage(Record):
@@ -282,6 +283,11 @@ class Finish(BaseModel):
     finish_reason: Annotated[Text, Field(max_length=100)] | None = None
     usage: dict[str, Any] | None = None
     timings: dict[str, Any] | None = None
+
+
+class Finished(BaseModel):
+    done: bool
+    waiting: Annotated[bool, Field(description="another answer waits for a slot, perhaps for this one's")] = False
 
 
 class Done(BaseModel):

@@ -24,10 +24,11 @@ async def create(request: Request) -> Response:
 async def find(request: Request) -> Response:
     """The session that this token opens."""
     token_hash = bytes.fromhex((await body.read(request, DeviceToken)).token_hash)
-    async with request.state["database"].device(token_hash) as db:
-        session_id = await sessions.of_device(db, token_hash)
+    async with request.state["database"].raw_device(token_hash) as raw:
+        session_id, is_stale = await sessions.of_device(raw, token_hash)
     if session_id is None:
         raise NotFound
-    async with request.state["database"].session(session_id) as db:
-        await sessions.seen(db, session_id, token_hash)
+    if is_stale:
+        async with request.state["database"].session(session_id) as db:
+            await sessions.seen(db, session_id, token_hash)
     return body.answer(SessionId(session_id=session_id))

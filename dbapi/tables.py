@@ -130,7 +130,7 @@ class Message(Base):
             name="messages_parent",
             ondelete="CASCADE",
         ),
-        Index("messages_by_parent", "session_id", "chat_id", "parent_id"),
+        Index("messages_by_parent", "parent_id", "chat_id", "session_id"),
     )
 
 

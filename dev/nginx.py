@@ -28,6 +28,8 @@ def command(folder: Path) -> list[str | Path]:
 def write_public(folder: Path, settings: Settings, web: Sequence[str]) -> None:
     """The public door in front of these web servers, "host:port" each."""
     host = f"[{settings.bind}]" if ":" in settings.bind else settings.bind
+    listen, key = f"{host}:{settings.tls_port} ssl default_server", settings.tls_key
+    tls = f'listen {listen}; http2 on; ssl_certificate "{settings.tls_certificate}"; ssl_certificate_key "{key}";'
     values = {
         "NGINX_LISTEN": f"{host}:{settings.port}",
         "NGINX_LOCAL_RESOLVERS": "127.0.0.1",  # must be there, is never asked: all servers are addresses
@@ -36,6 +38,10 @@ def write_public(folder: Path, settings: Settings, web: Sequence[str]) -> None:
         "BODY_LIMIT": str(settings.body_bytes * 5 // 4),  # web refuses earlier, and more kindly
         "STREAM_LIMIT": _limits(streams=settings.streams_per_address, devices=settings.streams_per_session),
         "REQUEST_LIMIT": _limits(requests=REQUESTS_PER_STREAM * settings.streams_per_address) + _writes(settings.writes_per_address),
+        "TLS": tls if settings.tls_certificate else "",
+        "TLS_ON": "yes" if settings.tls_certificate else "no",
+        "ACME_FOLDER": str(settings.data_dir / "acme"),
+        "TRUSTED_PROXIES": " ".join(f"set_real_ip_from {network};" for network in settings.trusted_proxies.split()),
     }
     _write(folder, PUBLIC, values)
 

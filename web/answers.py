@@ -11,6 +11,7 @@ import os
 import secrets
 import socket
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -21,7 +22,7 @@ from kit.logs import event
 from web import context
 from web.dbapi import Dbapi
 from web.errors import Failure, ModelFailure, NotFound, Unavailable
-from web.llama import TOO_LONG, Gone, Llama, Loading, Piece, Rejected, TooLong, Unreachable
+from web.llama import TOO_LONG, Gone, Llama, Loading, Piece, Pieces, Rejected, TooLong, Unreachable
 from web.log import ANEW, CONTENT, REASONING, Entry, Fenced, Log
 from web.settings import Settings
 
@@ -39,10 +40,15 @@ class Answers:
     def __init__(self, settings: Settings, dbapi: Dbapi, llama: Llama, log: Log) -> None:
         self._settings, self._dbapi, self._llama, self._log = settings, dbapi, llama, log
         self.owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        self.ended: Counter[str] = Counter()  # by their final status
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._releases: set[asyncio.Task[None]] = set()
         self._leaving = False
         self._wake = asyncio.Event()
+
+    @property
+    def running(self) -> int:
+        return len(self._tasks)
 
     def claim(self) -> dict[str, Any] | None:
         """What a turn needs to be claimed as soon as it is made; None if this process takes no more."""
@@ -50,8 +56,8 @@ class Answers:
             return None
         return {"owner": self.owner, "slots": self._llama.slots, "lease": self._settings.lease_seconds}
 
-    def begin(self, claimed: dict[str, Any]) -> None:
-        """Writes a claimed answer from now on."""
+    def begin(self, claimed: dict[str, Any], prompt: dict[str, Any] | None = None) -> None:
+        """Writes a claimed answer from now on; without the prompt it is asked for."""
         if asleep := self._tasks.get(claimed["id"]):
             asleep.cancel()  # this process has slept through its own lease
         if self._leaving:  # it was claimed while we were told to go
@@ -59,7 +65,7 @@ class Answers:
             self._releases.add(release)
             release.add_done_callback(self._releases.discard)
             return
-        task = asyncio.create_task(self._write(claimed), name=f"answer {claimed['id']}")
+        task = asyncio.create_task(self._write(claimed, prompt), name=f"answer {claimed['id']}")
         self._tasks[claimed["id"]] = task
         task.add_done_callback(lambda done: self._ended(claimed["id"], done))
 
@@ -109,17 +115,18 @@ class Answers:
             del self._tasks[generation_id]
         if not task.cancelled() and task.exception():
             logger.error("writing an answer failed", exc_info=task.exception())
-        self.look_for_work()
+            self.look_for_work()
 
-    async def _write(self, claimed: dict[str, Any]) -> None:
+    async def _write(self, claimed: dict[str, Any], prompt: dict[str, Any] | None) -> None:
         entry = self._log.open(claimed["id"], claimed["fence"], claimed["last_seq"])
-        answer = Answer(claimed, entry)
+        answer = Answer(claimed, prompt, entry)
         try:
             if claimed["stop_requested"]:
                 entry.stop_requested.set()
             await self._until_stopped(answer)
             await self._finish(answer)
         except Fenced:
+            self.look_for_work()  # its slot may be free
             if entry.deleted:  # nobody will go on with it
                 await self._llama.forget(answer.key)
         except asyncio.CancelledError:
@@ -162,7 +169,7 @@ class Answers:
         if claimed["last_seq"]:
             await self._recall(answer)
         ids = [UUID(claimed[name]) for name in ("session_id", "chat_id", "message_id")]
-        prompt = await self._patiently(lambda: self._dbapi.prompt(*ids))
+        prompt = answer.prompt if answer.prompt is not None else await self._patiently(lambda: self._dbapi.prompt(*ids))
         resume, scale = bool(claimed["previous_key"]), 1.0
         lost_at: float | None = None
         while True:
@@ -201,11 +208,11 @@ class Answers:
             else:
                 answer.note(kind, text)
 
-    def _resumed(self, answer: "Answer") -> AbstractAsyncContextManager[AsyncIterator[Piece]]:
+    def _resumed(self, answer: "Answer") -> AbstractAsyncContextManager[Pieces]:
         return self._llama.resume(answer.key, answer.offset)
 
     @contextlib.asynccontextmanager
-    async def _asked(self, answer: "Answer", request: dict[str, Any]) -> AsyncIterator[AsyncIterator[Piece]]:
+    async def _asked(self, answer: "Answer", request: dict[str, Any]) -> AsyncIterator[Pieces]:
         """Asks anew: under the key that the claim has noted, or under a new one that is noted first."""
         if not self._llama.learned:
             raise Unreachable
@@ -240,22 +247,29 @@ class Answers:
         answer.estimated_tokens = sum(context.estimate(message["content"]) for message in messages)
         return {**request, "messages": messages}
 
-    async def _copy(self, source: AbstractAsyncContextManager[AsyncIterator[Piece]], answer: "Answer") -> None:
+    async def _copy(self, source: AbstractAsyncContextManager[Pieces], answer: "Answer") -> None:
         """Pieces into the log, until the model is done. Raises a ModelError, or ModelFailure if it falls silent."""
         async with _first_word(self._settings.first_token_seconds, source) as pieces:
-            while True:
-                limit = self._settings.token_seconds if answer.spoke else self._settings.first_token_seconds
-                try:
-                    async with asyncio.timeout(limit or None):
-                        piece = await anext(pieces)
-                except StopAsyncIteration:
-                    return
-                except TimeoutError:
-                    raise ModelFailure(_silence(answer.spoke)) from None
-                answer.heard_at = time.monotonic()
-                self._take(answer, piece)
-                if piece.done or answer.is_cut_off:
-                    return
+            try:
+                async with asyncio.timeout(None) as patience:
+                    self._wait_again(patience, answer, time.monotonic())
+                    async for batch in pieces:
+                        answer.heard_at = time.monotonic()
+                        for piece in batch:
+                            self._take(answer, piece)
+                            if piece.done or answer.is_cut_off:
+                                return
+                        self._wait_again(patience, answer, answer.heard_at)
+            except TimeoutError:
+                raise ModelFailure(_silence(answer.spoke)) from None
+
+    def _wait_again(self, patience: asyncio.Timeout, answer: "Answer", now: float) -> None:
+        """For as long as the model may be silent, and a tenth of it more: so most tokens need not set the timer anew."""
+        seconds = self._settings.token_seconds if answer.spoke else self._settings.first_token_seconds
+        if seconds and not seconds <= (patience.when() or 0.0) - now <= 1.1 * seconds:
+            patience.reschedule(now + 1.1 * seconds)
+        elif not seconds and patience.when():
+            patience.reschedule(None)
 
     def _take(self, answer: "Answer", piece: Piece) -> None:
         if reasoning := answer.fitting(piece.reasoning, self._settings.answer_bytes):
@@ -278,7 +292,10 @@ class Answers:
         while True:
             await entry.settled()
             end = {"id": entry.id, "fence": entry.fence, "last_seq": entry.last_seq, **answer.end()}
-            if await self._patiently(partial(self._dbapi.finish, end)):
+            done, waiting = await self._patiently(partial(self._dbapi.finish, end))
+            if waiting:
+                self.look_for_work()
+            if done:
                 break
             state = (await self._patiently(lambda: self._dbapi.read([(entry.id, entry.last_seq)])))["states"]
             if state and state[0]["fence"] != entry.fence:
@@ -286,6 +303,7 @@ class Answers:
             if not state or state[0]["status"] != "streaming":
                 break
             await asyncio.sleep(RETRY_SECONDS)
+        self.ended[answer.status] += 1
         event(logger, "answer", generation=entry.id, status=answer.status, seconds=round(time.monotonic() - answer.began_at, 3))
         if answer.asked or answer.claimed["previous_key"]:
             await self._llama.forget(answer.key)
@@ -304,8 +322,8 @@ class Answers:
 class Answer:
     """One answer while it is written: what was said, and where in the model server's stream we are."""
 
-    def __init__(self, claimed: dict[str, Any], entry: Entry) -> None:
-        self.claimed, self.entry = claimed, entry
+    def __init__(self, claimed: dict[str, Any], prompt: dict[str, Any] | None, entry: Entry) -> None:
+        self.claimed, self.prompt, self.entry = claimed, prompt, entry
         self.key, self.offset = str(claimed["upstream_key"]), int(claimed["upstream_offset"])
         self.asked = self.spoke = self.is_cut_off = False
         self.status, self.error = "complete", None
@@ -329,7 +347,7 @@ class Answer:
     def note(self, kind: int, text: str) -> None:
         if kind == CONTENT:
             self._parts.append(text)
-        self._bytes += len(text.encode())
+        self._bytes += _size(text)
         self.spoke = True
         self.first_word_at = self.first_word_at or time.monotonic()
 
@@ -345,7 +363,7 @@ class Answer:
 
     def fitting(self, text: str, most: int) -> str:
         """As much of the text as an answer of at most so many bytes has room for; 0 is no limit."""
-        if not most or self._bytes + len(text.encode()) <= most:
+        if not most or self._bytes + _size(text) <= most:
             return text
         self.is_cut_off, self.finish_reason = True, "length"
         return text.encode()[: most - self._bytes].decode(errors="ignore")
@@ -366,8 +384,12 @@ class Answer:
         }
 
 
+def _size(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
+
+
 @contextlib.asynccontextmanager
-async def _first_word(seconds: float, source: AbstractAsyncContextManager[AsyncIterator[Piece]]) -> AsyncIterator[AsyncIterator[Piece]]:
+async def _first_word(seconds: float, source: AbstractAsyncContextManager[Pieces]) -> AsyncIterator[Pieces]:
     """The source, opened; a server that is busy sends no headers, so opening counts towards the first word."""
     async with contextlib.AsyncExitStack() as stack:
         try:

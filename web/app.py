@@ -19,7 +19,7 @@ from starlette.types import ASGIApp
 
 from kit import drain, ids
 from kit.logs import event
-from web import chats, devices, installing, messages, streams, tuning
+from web import chats, devices, installing, messages, metrics, streams, tuning
 from web.answers import Answers
 from web.dbapi import Dbapi
 from web.errors import Failure, NotFound, Unavailable
@@ -52,7 +52,6 @@ class State(TypedDict):
     answers: Answers
     watch: Watch
     open_streams: OpenStreams
-    draining: asyncio.Event
 
 
 async def healthz(request: Request) -> Response:
@@ -84,6 +83,7 @@ routes = [
     Route("/", chats.home),
     Route("/healthz", healthz),
     Route("/readyz", readyz),
+    Route("/metrics", metrics.show),
     Route("/manifest.webmanifest", installing.manifest),
     Route("/sw.js", installing.service_worker),
     Route("/offline", installing.offline),
@@ -141,7 +141,7 @@ def create_app(settings: Settings) -> ASGIApp:
             hearing = partial(hear, dbapi, watch, log, answers, settings.lease_seconds, signing_out)
             works = partial(llama.run, watch.all_changed), log.run, watch.run, answers.run, hearing
             tasks = [asyncio.create_task(keep_running(work)) for work in works]
-            leaving = asyncio.create_task(leave(draining, answers))
+            leaving = asyncio.create_task(leave(draining, watch, answers))
             yield {
                 "settings": settings,
                 "pages": pages,
@@ -151,7 +151,6 @@ def create_app(settings: Settings) -> ASGIApp:
                 "answers": answers,
                 "watch": watch,
                 "open_streams": open_streams,
-                "draining": draining,
             }
             draining.set()
             await leaving
@@ -190,13 +189,16 @@ async def hear(dbapi: Dbapi, watch: Watch, log: Log, answers: Answers, lease: fl
         with contextlib.suppress(Unavailable):
             async for told in dbapi.events(answers.owner, lease):
                 changed = told.get("log", {})
-                watch.changed(changed)
+                # Of what this process appends itself, it hears from the append's own reply
+                watch.changed(
+                    {generation_id: what for generation_id, what in changed.items() if ":" in what or not log.writes(generation_id)}
+                )
                 for generation_id, what in changed.items():
                     if what.endswith(":stop"):
                         log.ask_to_stop(generation_id)
                 if told.get("lost"):
                     watch.all_changed()
-                if told.get("lost") or told.get("work") or any(":" in what for what in changed.values()):
+                if told.get("lost") or told.get("work"):
                     answers.look_for_work()
                 if told.get("signed_out") or told.get("lost"):
                     await signed_out(None if told.get("lost") else told["signed_out"])
@@ -209,9 +211,10 @@ async def sign_out(sessions: Sessions, open_streams: OpenStreams, devices: list[
     open_streams.sign_out(devices or await sessions.signed_out(open_streams.devices))
 
 
-async def leave(draining: asyncio.Event, answers: Answers) -> None:
+async def leave(draining: asyncio.Event, watch: Watch, answers: Answers) -> None:
     """As soon as the process is asked to end, not when its last stream has: others can go on with the answers."""
     await draining.wait()
+    watch.leave()
     await answers.hand_over()
 
 

@@ -12,6 +12,7 @@ import httpx
 import orjson
 
 from web.errors import NotFound, Refused, TooMany, Unavailable
+from web.wire import Wire
 
 CALL_SECONDS = 3.0
 PROMPT_SECONDS = 1.0  # a refusal that took longer would take as long again
@@ -26,7 +27,7 @@ class Dbapi:
             base_url=url,
             headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
             timeout=httpx.Timeout(CALL_SECONDS, connect=1.0),
-            limits=httpx.Limits(max_connections=200, max_keepalive_connections=50),
+            transport=Wire(most=200, idle=50),
         )
 
     # Sessions
@@ -123,8 +124,10 @@ class Dbapi:
         result = await self._call("POST", "/generations/append", json={"lease": lease, "entries": entries})
         return set(result["ok"]), set(result["stop"])
 
-    async def finish(self, end: dict[str, Any]) -> bool:
-        return bool((await self._call("POST", "/generations/finish", json=end))["done"])
+    async def finish(self, end: dict[str, Any]) -> tuple[bool, bool]:
+        """Whether it was this call that finished it, and whether another answer waits for a slot."""
+        finished = await self._call("POST", "/generations/finish", json=end)
+        return finished["done"], finished["waiting"]
 
     async def rename(self, generation_id: str, fence: int, key: str) -> bool:
         new = {"id": generation_id, "fence": fence, "upstream_key": key}

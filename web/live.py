@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any, NamedTuple
 
 from web import blocks
@@ -35,8 +35,9 @@ class Live:
         self.id, self.message = generation_id, message
         self.text = self.reasoning = ""
         self.fence = 0
-        self.loaded = asyncio.Event()
+        self.is_loaded = False  # the log was read
         self.viewers = 0
+        self.left = False  # this process ends
         self.status = str(message["status"])
         self.queue_place: int | None = None
         self.notice = self.remark = ""  # why there is no text yet; what else happened
@@ -64,7 +65,7 @@ class Live:
 
     def extend(self, seq: int, fence: int, kind: int, text: str) -> bool:
         """The next chunk; False if it is not the next one. A pruned log begins later than with 1."""
-        if len(self._marks) == 1 and seq > 1 and not self.loaded.is_set():
+        if len(self._marks) == 1 and seq > 1 and not self.is_loaded:
             self._marks += [(-1, 0, 0)] * (seq - 1)
         if seq != len(self._marks):
             return False
@@ -106,11 +107,28 @@ class Live:
 
     # Watching
 
-    async def next(self, seen: Frame | None) -> Frame:
-        """The newest frame, as soon as it is another than `seen`, and not an earlier one: the text may be ahead of its frame."""
-        while self.frame == seen or (seen and seen.epoch == self.frame.epoch and seen.seq > self.frame.seq):
+    async def frames(self, seen: Frame | None) -> AsyncIterator[Frame]:
+        """From now on the newest frame, whenever it is another than the one before, and not an earlier one: the text may be
+        ahead of its frame. Ends with the answer, or when this process does."""
+        while not self.left and (seen is None or seen.status not in FINAL):
+            if self.frame is seen or self.frame == seen or (seen and seen.epoch == self.frame.epoch and seen.seq > self.frame.seq):
+                await self._stepped.wait()
+            else:
+                seen = self.frame
+                yield seen
+
+    async def loaded(self) -> None:
+        """Waits until the log was read, or this process ends."""
+        while not (self.is_loaded or self.left):
             await self._stepped.wait()
-        return self.frame
+
+    def set_loaded(self) -> None:
+        self.is_loaded = True
+        self._wake()
+
+    def leave(self) -> None:
+        self.left = True
+        self._wake()
 
     def rendered(self, key: Any, render: Callable[[], bytes]) -> bytes:
         """Made once for all viewers who go the same step."""
@@ -136,8 +154,11 @@ class Live:
         if frame != self.frame:
             self.frame, self._stepped_at = frame, time.monotonic()
             self._rendered.clear()
-            stepped, self._stepped = self._stepped, asyncio.Event()
-            stepped.set()
+            self._wake()
+
+    def _wake(self) -> None:
+        stepped, self._stepped = self._stepped, asyncio.Event()
+        stepped.set()
 
     def _frame(self, place: blocks.Place) -> Frame:
         fence = self._marks[-1][0]

@@ -15,10 +15,12 @@ import httpx
 import orjson
 
 from kit.text import clean
+from web.wire import Wire
 
 CONNECT_SECONDS = 2.0
 ASK_SECONDS = 3.0
 READY_CHECK_SECONDS, DOUBT_CHECK_SECONDS = 5.0, 0.5
+MOST_CONNECTIONS = 10_000  # how many answers there are at once is not decided here
 MOST_NUMBERS = 50
 LONGEST_EVENT = 1_000_000  # bytes; a model server that sends more without an event's end is broken
 
@@ -38,6 +40,9 @@ class Piece(NamedTuple):
     usage: dict[str, Any] | None = None
     timings: dict[str, Any] | None = None
     done: bool = False
+
+
+Pieces = AsyncIterator[list[Piece]]  # those that came at once, together
 
 
 class ModelError(Exception):
@@ -79,7 +84,7 @@ class Llama:
         self._http = httpx.AsyncClient(
             headers={"Authorization": f"Bearer {key}"} if key else {},
             timeout=httpx.Timeout(None, connect=CONNECT_SECONDS, pool=None),  # the caller watches the stream itself
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
+            transport=Wire(most=MOST_CONNECTIONS, idle=20),
         )
         self.slots = slots
         self.keeps_streams = self.continues = False  # learned: can a stream be resumed, can a text be continued
@@ -139,7 +144,7 @@ class Llama:
         self.learned = True
 
     @asynccontextmanager
-    async def ask(self, request: dict[str, Any], key: str) -> AsyncIterator[AsyncIterator[Piece]]:
+    async def ask(self, request: dict[str, Any], key: str) -> AsyncIterator[Pieces]:
         """Asks for an answer. Raises a ModelError, also while reading."""
         body = orjson.dumps({**request, "stream": True, "stream_options": {"include_usage": True}})
         headers = {"Content-Type": "application/json", "Accept": "text/event-stream", "X-Conversation-Id": key}
@@ -147,7 +152,7 @@ class Llama:
             yield _pieces(response, 0)
 
     @asynccontextmanager
-    async def resume(self, key: str, offset: int) -> AsyncIterator[AsyncIterator[Piece]]:
+    async def resume(self, key: str, offset: int) -> AsyncIterator[Pieces]:
         """The stream of an earlier `ask`, from this byte on. Raises Gone if it is not kept, or another ModelError."""
         async with self._stream("GET", "/v1/stream", params={"conv_id": key, "from": str(offset)}) as response:
             yield _pieces(response, offset)
@@ -215,37 +220,50 @@ def _error(body: bytes) -> dict[str, Any]:
     return error if isinstance(error, dict) else {}
 
 
-async def _pieces(response: httpx.Response, offset: int) -> AsyncIterator[Piece]:
+async def _pieces(response: httpx.Response, offset: int) -> Pieces:
     """Events of the byte stream, whole ones only. Ends after [DONE]; raises Unreachable if the stream ends before."""
     buffer, halves = b"", _SurrogateHalves()
-    async for data in response.aiter_raw():
-        buffer += data
+    assert isinstance(response.stream, httpx.AsyncByteStream)
+    async for data in response.stream:  # as `aiter_raw` gives it, without what that does for each piece
+        buffer, start = buffer + data, 0
+        pieces: list[Piece] = []
+        while (end := _event_end(buffer, start)) > 0:
+            try:
+                piece = _piece(buffer[start:end], offset + end, halves)
+            except Rejected:
+                if pieces:
+                    yield pieces  # what came before is good
+                raise
+            start = end
+            if piece:
+                pieces.append(piece)
+                if piece.done:
+                    break
+        if pieces:
+            yield pieces
+            if pieces[-1].done:
+                return
+        buffer, offset = buffer[start:], offset + start
         if len(buffer) > LONGEST_EVENT:
             raise Rejected("The model server sent something that is no answer.")
-        while (cut := _event_end(buffer)) > 0:
-            event, buffer = buffer[:cut], buffer[cut:]
-            offset += cut
-            piece = _piece(event, offset, halves)
-            if piece:
-                yield piece
-                if piece.done:
-                    return
     raise Unreachable("the stream ended early")
 
 
-def _event_end(buffer: bytes) -> int:
-    """Length of the first whole event with its blank line, else 0. llama.cpp ends lines with LF, others may use CRLF."""
-    lf, crlf = buffer.find(b"\n\n"), buffer.find(b"\r\n\r\n")
-    if crlf >= 0 and (lf < 0 or crlf < lf):
-        return crlf + 4
-    return lf + 2 if lf >= 0 else 0
+def _event_end(buffer: bytes, start: int) -> int:
+    """Where the event ends that starts here, with its blank line; 0 if it is not all there. llama.cpp ends lines with LF,
+    others may use CRLF."""
+    lf = buffer.find(b"\n\n", start)
+    crlf = buffer.find(b"\r\n\r\n", start, lf if lf >= 0 else len(buffer))
+    return crlf + 4 if crlf >= 0 else lf + 2 if lf >= 0 else 0
 
 
 def _piece(event: bytes, offset: int, halves: "_SurrogateHalves") -> Piece | None:
-    lines = [line[5:].strip() for line in event.splitlines() if line.startswith(b"data:")]
-    if not lines:
+    if event.startswith(b"data: {") and event.find(b"\n") == len(event) - 2:  # one line, as nearly all are
+        data = event[6:-2]
+    elif lines := [line[5:].strip() for line in event.splitlines() if line.startswith(b"data:")]:
+        data = b"\n".join(lines)
+    else:
         return None  # a comment: the server's ping
-    data = b"\n".join(lines)
     if data == b"[DONE]":
         return Piece(offset, content=halves.rest(), done=True)
     try:

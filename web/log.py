@@ -119,6 +119,11 @@ class Log:
         entry.add(kind, text, offset)
         self._wake.set()
 
+    def writes(self, generation_id: str) -> bool:
+        """Whether this process writes the answer, as far as it knows."""
+        entry = self._entries.get(generation_id)
+        return entry is not None and not entry.fenced.is_set()
+
     def held(self) -> list[tuple[str, int]]:
         return [(entry.id, entry.fence) for entry in self._entries.values() if not entry.fenced.is_set()]
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import uuid
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,22 @@ from web.markdown import render
 
 HERE = Path(__file__).parent
 VERSION_CHARACTERS = 10
+KEPT_ANSWERS, KEPT_CHARACTERS = 256, 16_000  # as HTML, so that a chat opens without rendering all of it anew
 
 
 class Pages:
     def __init__(self) -> None:
         self._versions: dict[str, str] = {}
         self._environment = Environment(
-            loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+            loader=FileSystemLoader(HERE / "templates"),
+            autoescape=True,
+            auto_reload=False,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
         )
-        self._environment.globals.update(static=self.static, new_id=lambda: str(uuid.uuid4()), rendered=rendered)
+        self._environment.globals.update(static=self.static, new_id=lambda: str(uuid.uuid4()))
+        self._globals = dict(self._environment.globals)
 
     def static(self, name: str) -> str:
         """The address of a static file, which changes with its content and so may be cached for ever."""
@@ -30,7 +38,9 @@ class Pages:
         return f"/static/{name}?v={self._versions[name]}"
 
     def html(self, template: str, **values: Any) -> str:
-        return self._environment.get_template(template).render(values)
+        """What `Template.render` does, in half the time: it merges the globals in anew for every call."""
+        found = self._environment.get_template(template)
+        return "".join(found.root_render_func(found.new_context(self._globals | values, shared=True)))
 
     def answer(self, request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         return HTMLResponse(self.html(template, **values), status)
@@ -43,7 +53,11 @@ def prefix(message_id: str) -> str:
 
 def rendered(message: dict[str, Any]) -> str:
     """A finished message's content, as HTML that is safe: the renderer ends with a sanitiser."""
-    return render(message["content"], prefix(message["id"]))
+    make = _kept if len(message["content"]) <= KEPT_CHARACTERS else render
+    return make(message["content"], prefix(message["id"]))
+
+
+_kept = lru_cache(KEPT_ANSWERS)(render)
 
 
 def is_htmx(request: Request) -> bool:

@@ -4,7 +4,10 @@ Server-sent events for htmx, a page that grows for browsers without JavaScript, 
 whether anybody does, and how often, makes no difference to the answer.
 """
 
-from typing import Any
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from time import monotonic
 
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from sse_starlette.sse import AppStatus
@@ -14,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from web.errors import NotFound, TooMany
 from web.guard import FRAMED
-from web.viewer import Viewer, ping
+from web.viewer import PING, Viewer
 
 SEND_SECONDS = 30.0  # a client that takes nothing for so long is gone
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Vary": "Accept, Cookie"}
@@ -56,7 +59,7 @@ async def _viewer(request: Request) -> Viewer:
     cursor = request.headers.get("last-event-id") or request.query_params.get("after", "")
     watched = request.state["watch"].open(session, chat_id, message)
     context = request.state["llama"].context
-    return Viewer(request.state["pages"], request.state["draining"], watched, chat_id, message, cursor, context)
+    return Viewer(request.state["pages"], watched, chat_id, message, cursor, context)
 
 
 class HeadersOnly:
@@ -74,7 +77,61 @@ class Growing(HeadersOnly, StreamingResponse):
 
 
 class Events(HeadersOnly, EventSourceResponse):
-    """Server-sent events, with a ping that a page can hear: comments never reach its script."""
+    """Server-sent events, with a ping that a page can hear: comments never reach its script.
 
-    def __init__(self, content: Any, ping_seconds: int) -> None:
-        super().__init__(content, sep="\n", headers=HEADERS, ping=ping_seconds, ping_message_factory=ping, send_timeout=SEND_SECONDS)
+    EventSourceResponse has four tasks and a deadline for every event; here one task sends, one waits for the client to leave,
+    and a timer looks after both.
+    """
+
+    def __init__(self, events: AsyncGenerator[bytes], ping_seconds: int) -> None:
+        super().__init__(events, headers=HEADERS, ping=ping_seconds)
+        self._events = events
+        self._sending_since: float | None = None
+        self._send: Send
+        self._timer: asyncio.TimerHandle
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "HEAD":
+            await super().__call__(scope, receive, send)
+            return
+        self._send = send
+        tasks = asyncio.ensure_future(self._send_all()), asyncio.ensure_future(_gone(receive))
+        self._look_again(tasks[0])
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._timer.cancel()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        if not tasks[0].cancelled():
+            tasks[0].result()
+
+    async def _send_all(self) -> None:
+        await self._send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        async with aclosing(self._events) as events:
+            async for event in events:
+                await self._send_event(event)
+        await self._send({"type": "http.response.body", "body": b""})
+
+    async def _send_event(self, event: bytes) -> None:
+        self._sending_since = monotonic()
+        await self._send({"type": "http.response.body", "body": event, "more_body": True})
+        self._sending_since = None
+
+    def _look_again(self, sending: asyncio.Future[None]) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self.ping_interval, self._look, sending)
+
+    def _look(self, sending: asyncio.Future[None]) -> None:
+        """A ping now and then; and an end for who takes nothing."""
+        if self._sending_since is None:
+            self._pinging = asyncio.ensure_future(self._send_event(PING))
+        elif monotonic() - self._sending_since > SEND_SECONDS:
+            sending.cancel()
+        self._look_again(sending)
+
+
+async def _gone(receive: Receive) -> None:
+    """Waits until the client has left."""
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -6,7 +6,7 @@ stopped, and all viewers who go the same step get the same bytes, made once.
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any
@@ -21,6 +21,7 @@ from web.pages import Pages, prefix
 
 CURSOR = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})", re.ASCII)
 COMEBACK_MILLISECONDS = 100
+PING = ServerSentEvent(event="ping", data="", sep="\n").encode()
 PAGE_STEP_SECONDS = 0.2  # the growing page repeats the open block at every step, and keeps them all
 
 
@@ -28,29 +29,28 @@ class Viewer:
     def __init__(
         self,
         pages: Pages,
-        draining: asyncio.Event,
         watched: AbstractAsyncContextManager[Live],
         chat_id: UUID,
         message: dict[str, Any],
         cursor: str,
         context: int | None,
     ) -> None:
-        self._pages, self._draining, self._watched = pages, draining, watched
+        self._pages, self._watched = pages, watched
         self._chat_id, self._message, self._context = chat_id, message, context
         self._prefix = prefix(message["id"])
         self._cursor = CURSOR.fullmatch(cursor)
         self._finished = message["status"] in FINAL
 
-    async def events(self) -> AsyncIterator[bytes]:
+    async def events(self) -> AsyncGenerator[bytes]:
         """Ends with `done` when the answer has, with `moved` when this process leaves."""
         if self._finished:
             yield self._closing_event(self._message, self._whole(self._message))
             return
         async with self._watched as live:
-            yield ping().encode()  # the first byte, however long the first word takes
-            await self._loaded(live)
+            yield PING  # the first byte, however long the first word takes
+            await live.loaded()
             seen = live.at(int(self._cursor[1]), int(self._cursor[2])) if self._cursor else None
-            async for frame in self._frames(live, seen):
+            async for frame in live.frames(seen):
                 yield live.rendered((seen, frame), partial(self._event, live, seen, frame))
                 if frame.status in FINAL:
                     return
@@ -64,9 +64,9 @@ class Viewer:
             yield self._page_end(self._message, self._whole(self._message), voids=False)
             return
         async with self._watched as live:
-            await self._loaded(live)
+            await live.loaded()
             seen: Frame | None = None
-            async for frame in self._frames(live, None):
+            async for frame in live.frames(None):
                 voids = seen is not None and seen.epoch != frame.epoch
                 if frame.status in FINAL:
                     end = self._end(live, seen)
@@ -85,39 +85,12 @@ class Viewer:
             return
         sent = ""
         async with self._watched as live:
-            await self._loaded(live)
-            async for _ in self._frames(live, None):
+            await live.loaded()
+            async for _ in live.frames(None):
                 if not live.text.startswith(sent):
                     return
                 yield live.text[len(sent) :]
                 sent = live.text
-
-    async def _loaded(self, live: Live) -> None:
-        """Waits until the log was read, or this process ends."""
-        waits = [asyncio.ensure_future(event.wait()) for event in (live.loaded, self._draining)]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-
-    async def _frames(self, live: Live, seen: Frame | None) -> AsyncIterator[Frame]:
-        """Every frame from now on, until the answer or this process ends."""
-        leaving = asyncio.ensure_future(self._draining.wait())
-        try:
-            while (seen is None or seen.status not in FINAL) and not self._draining.is_set():
-                coming = asyncio.ensure_future(live.next(seen))
-                try:
-                    await asyncio.wait((coming, leaving), return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    if not coming.done():
-                        coming.cancel()
-                if not coming.done():
-                    return
-                seen = coming.result()
-                yield seen
-        finally:
-            leaving.cancel()
 
     # What a step looks like
 
@@ -173,10 +146,6 @@ class Viewer:
 
     def _page_end(self, message: dict[str, Any], end: dict[str, Any], voids: bool) -> str:
         return self._pages.html("messages/frame_end.html", message=message, chat_id=self._chat_id, content=end["html"], void=voids)
-
-
-def ping() -> ServerSentEvent:
-    return ServerSentEvent(event="ping", data="", sep="\n")
 
 
 def _progress(frame: Frame) -> str:

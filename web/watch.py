@@ -29,6 +29,11 @@ class Watch:
         self._lives: dict[str, Live] = {}
         self._dirty: set[str] = set()
         self._wake = asyncio.Event()
+        self._leaving = False
+
+    @property
+    def viewers(self) -> int:
+        return sum(live.viewers for live in self._lives.values())
 
     @contextlib.asynccontextmanager
     async def open(self, session: UUID, chat_id: UUID, message: dict[str, Any]) -> AsyncIterator[Live]:
@@ -39,6 +44,8 @@ class Watch:
             live = self._lives[generation_id] = Live(generation_id, message | {"session": session, "chat_id": chat_id})
             self._look_at(generation_id)
         live.viewers += 1
+        if self._leaving:
+            live.leave()
         try:
             yield live
         finally:
@@ -46,10 +53,16 @@ class Watch:
             if not live.viewers and self._lives.get(generation_id) is live:
                 del self._lives[generation_id]
 
+    def leave(self) -> None:
+        """This process ends: whoever watches shall go on elsewhere."""
+        self._leaving = True
+        for live in self._lives.values():
+            live.leave()
+
     def appended(self, generation_id: str, chunk: Chunk) -> None:
         """This process has written a chunk."""
         live = self._lives.get(generation_id)
-        if live and live.loaded.is_set():
+        if live and live.is_loaded:
             if chunk.fence != live.fence and live.last_seq:
                 self._look_at(generation_id)  # somebody else wrote before: see whether it is still there
             elif not live.extend(chunk.seq, chunk.fence, chunk.kind, chunk.text) or live.status == "queued":
@@ -103,7 +116,7 @@ class Watch:
     async def _bring_up_to_date(self, live: Live, state: dict[str, Any] | None, chunks: list[tuple[int, int, int, str]]) -> None:
         if state is None:  # deleted while it was watched
             live.finish(live.message | {"status": "stopped", "content": live.text, "reasoning": live.reasoning})
-            live.loaded.set()
+            live.set_loaded()
             return
         if live.last_seq and state["fence"] != live.fence and state["status"] not in FINAL:
             whole = await self._dbapi.read([(live.id, 0)])
@@ -118,4 +131,4 @@ class Watch:
                 live.finish(message | await self._dbapi.message(message["session"], message["chat_id"], UUID(message["id"])))
         else:
             live.set_state(state["status"], state["place"], "" if live.text or live.reasoning else self._notice())
-        live.loaded.set()
+        live.set_loaded()

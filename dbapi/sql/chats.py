@@ -27,6 +27,16 @@ async def get(db: AsyncSession, session_id: UUID, chat_id: UUID, lock: bool = Fa
     return chat
 
 
+async def system_prompt(raw: Any, session_id: UUID, chat_id: UUID) -> str:
+    """Raises NotFound."""
+    found = await raw.fetchval(
+        "SELECT system_prompt FROM chats WHERE session_id = $1 AND id = $2 AND deleted_at IS NULL", session_id, chat_id
+    )
+    if found is None:
+        raise NotFound
+    return str(found)
+
+
 async def latest(db: AsyncSession, session_id: UUID, username: str) -> Chat:
     """The chat of this name that was written in last. Raises NotFound."""
     of_name = select(Chat).where(Chat.session_id == session_id, Chat.username == username, Chat.deleted_at.is_(None))

@@ -5,66 +5,66 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+_CLAIM = "SELECT * FROM log_claim($1, $2, $3, $4)"
+_APPEND = "SELECT * FROM log_append($1, $2, $3, $4, $5, $6, $7)"
+_FINISH = "SELECT log_finish($1, $2, $3, $4, $5, $6, $7, $8)"
+_RENAME = "SELECT log_rename($1, $2, $3)"
+_RELEASE = "SELECT log_release($1, $2)"
+_EXPIRE = "SELECT log_expire($1, $2, $3)"
+_READ = "SELECT * FROM log_read($1, $2)"
+_STATE = "SELECT * FROM log_state($1)"
+_NEXT = "SELECT * FROM log_next()"
+_PRUNE = "SELECT log_prune($1, $2)"
 
-_CLAIM = text("SELECT * FROM log_claim(:owner, :slots, :lease, :only)")
-_APPEND = text(
-    "SELECT * FROM log_append(CAST(:ids AS uuid[]), CAST(:fences AS int[]), CAST(:seqs AS int[]), CAST(:kinds AS smallint[]),"
-    " CAST(:texts AS text[]), CAST(:offsets AS bigint[]), :lease)"
-)
-_FINISH = text("SELECT log_finish(:id, :fence, :last_seq, :status, :error, :finish_reason, CAST(:usage AS jsonb), CAST(:timings AS jsonb))")
-_RENAME = text("SELECT log_rename(:id, :fence, :key)")
-_RELEASE = text("SELECT log_release(CAST(:ids AS uuid[]), CAST(:fences AS int[]))")
-_EXPIRE = text("SELECT log_expire(:owner, :lease, :silence)")
-_READ = text("SELECT * FROM log_read(CAST(:ids AS uuid[]), CAST(:seqs AS int[]))")
-_STATE = text("SELECT * FROM log_state(CAST(:ids AS uuid[]))")
-_NEXT = text("SELECT * FROM log_next()")
-_PRUNE = text("SELECT log_prune(:age, :most)")
+# Here a log is a connection of asyncpg, as `Database.log` gives it; without SQLAlchemy above it, an append costs half.
 
 
-async def claim(db: AsyncConnection | AsyncSession, owner: str, slots: int, lease: float, only: UUID | None = None) -> Sequence[Row[Any]]:
-    values = {"owner": owner, "slots": slots, "lease": timedelta(seconds=lease), "only": only}
-    return (await db.execute(_CLAIM, values)).all()
+async def claim(log: Any, owner: str, slots: int, lease: float, only: UUID | None = None) -> Sequence[Any]:
+    return list(await log.fetch(_CLAIM, owner, slots, timedelta(seconds=lease), only))
 
 
-async def append(log: AsyncConnection, entries: Sequence[tuple[Any, ...]], lease: float) -> Sequence[Row[Any]]:
+async def append(log: Any, entries: Sequence[tuple[Any, ...]], lease: float) -> Sequence[Any]:
     """Rows (id, stop_requested) of those that were accepted."""
-    columns = zip(*entries, strict=True)
-    values = dict(zip(("ids", "fences", "seqs", "kinds", "texts", "offsets"), map(list, columns), strict=True))
-    return (await log.execute(_APPEND, {**values, "lease": timedelta(seconds=lease)})).all()
+    return list(await log.fetch(_APPEND, *zip(*entries, strict=True), timedelta(seconds=lease)))
 
 
-async def finish(log: AsyncConnection, **values: Any) -> bool:
-    return bool((await log.execute(_FINISH, values)).scalar_one())
+async def finish(
+    log: Any,
+    id: UUID,  # noqa: A002
+    fence: int,
+    last_seq: int,
+    status: str,
+    error: str | None,
+    finish_reason: str | None,
+    usage: dict[str, Any] | None,
+    timings: dict[str, Any] | None,
+) -> bool:
+    return bool(await log.fetchval(_FINISH, id, fence, last_seq, status, error, finish_reason, usage, timings))
 
 
-async def rename(log: AsyncConnection, generation_id: UUID, fence: int, key: str) -> bool:
-    return bool((await log.execute(_RENAME, {"id": generation_id, "fence": fence, "key": key})).scalar_one())
+async def rename(log: Any, generation_id: UUID, fence: int, key: str) -> bool:
+    return bool(await log.fetchval(_RENAME, generation_id, fence, key))
 
 
-async def release(log: AsyncConnection, entries: Sequence[tuple[UUID, int]]) -> int:
-    values = {"ids": [entry[0] for entry in entries], "fences": [entry[1] for entry in entries]}
-    return int((await log.execute(_RELEASE, values)).scalar_one())
+async def release(log: Any, entries: Sequence[tuple[UUID, int]]) -> int:
+    ids, fences = zip(*entries, strict=True) if entries else ((), ())
+    return int(await log.fetchval(_RELEASE, ids, fences))
 
 
-async def expire(log: AsyncConnection, owner: str, lease: float, silence: float) -> int:
+async def expire(log: Any, owner: str, lease: float, silence: float) -> int:
     """Ends the leases of a process that has gone without a word."""
-    values = {"owner": owner, "lease": timedelta(seconds=lease), "silence": timedelta(seconds=silence)}
-    return int((await log.execute(_EXPIRE, values)).scalar_one())
+    return int(await log.fetchval(_EXPIRE, owner, timedelta(seconds=lease), timedelta(seconds=silence)))
 
 
-async def read(log: AsyncConnection, places: Sequence[tuple[UUID, int]]) -> tuple[Sequence[Row[Any]], Sequence[Row[Any]]]:
+async def read(log: Any, places: Sequence[tuple[UUID, int]]) -> tuple[Sequence[Any], Sequence[Any]]:
     """States, then chunks: what a state says is there is among the chunks, which may run ahead of it."""
     ids = [place[0] for place in places]
-    states = (await log.execute(_STATE, {"ids": ids})).all()
-    chunks = (await log.execute(_READ, {"ids": ids, "seqs": [place[1] for place in places]})).all()
-    return states, chunks
+    return list(await log.fetch(_STATE, ids)), list(await log.fetch(_READ, ids, [place[1] for place in places]))
 
 
-async def next_work(log: AsyncConnection) -> Row[Any]:
-    return (await log.execute(_NEXT)).one()
+async def next_work(log: Any) -> Any:
+    return await log.fetchrow(_NEXT)
 
 
-async def prune(log: AsyncConnection, age: timedelta, most: int) -> int:
-    return int((await log.execute(_PRUNE, {"age": age, "most": most})).scalar_one())
+async def prune(log: Any, age: timedelta, most: int) -> int:
+    return int(await log.fetchval(_PRUNE, age, most))

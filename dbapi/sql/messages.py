@@ -1,14 +1,16 @@
 """The tree of a chat's messages, and the branch that is shown."""
 
 import hashlib
+import json
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, select, text, update
+from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from dbapi.database import driver
 from dbapi.errors import NotFound
 from dbapi.tables import Chat, Generation, Message
 
@@ -16,44 +18,61 @@ TITLE_CODE_POINTS = 60
 
 # From a message up to the root, oldest first. What is still being written is read from the log, with its place there
 # in the same snapshot, so that a viewer can go on from exactly here.
-_BRANCH = """
+# Each message is looked up by its id, and its siblings by their parent's. No index serves IS NOT DISTINCT FROM, and
+# OFFSET 0 keeps a lookup from becoming another join: left to itself, the planner may read the whole chat once per message.
+BRANCH = """
 WITH RECURSIVE branch AS (
-  SELECT m.*, 1 AS height FROM messages m WHERE m.session_id = :session_id AND m.chat_id = :chat_id AND m.id = :tip_id
+  SELECT m.*, 1 AS height FROM messages m
+   WHERE m.session_id IS NOT DISTINCT FROM $1 AND m.chat_id IS NOT DISTINCT FROM $2 AND m.id = $3
   UNION ALL
-  SELECT m.*, branch.height + 1 FROM branch
-    JOIN messages m ON m.session_id = :session_id AND m.chat_id = :chat_id AND m.id = branch.parent_id
-   WHERE branch.height < :most
+  SELECT parent.*, branch.height + 1 FROM branch CROSS JOIN LATERAL (
+    SELECT m.* FROM messages m
+     WHERE m.session_id IS NOT DISTINCT FROM $1 AND m.chat_id IS NOT DISTINCT FROM $2 AND m.id = branch.parent_id OFFSET 0
+  ) parent WHERE branch.height < $4
 )
 SELECT b.id, b.parent_id, b.role, b.status, b.error, b.model, b.usage, b.timings, b.created_at,
-       CASE WHEN log.live THEN coalesce(log.content, '') ELSE b.content END AS content,
-       CASE WHEN log.live THEN coalesce(log.reasoning, '') ELSE b.reasoning END AS reasoning,
-       log.generation_id, coalesce(log.last_seq, 0) AS last_seq, coalesce(log.fence, 0) AS fence, log.finish_reason,
-       ARRAY(SELECT s.id FROM messages s
-              WHERE s.session_id = :session_id AND s.chat_id = :chat_id AND s.parent_id IS NOT DISTINCT FROM b.parent_id
-                AND s.role = b.role ORDER BY s.position) AS siblings
-  FROM branch b LEFT JOIN LATERAL (
-    SELECT g.id AS generation_id, g.last_seq, g.finish_reason, g.status IN ('queued', 'streaming') AS live,
-           max(c.fence) FILTER (WHERE c.seq = g.last_seq) AS fence,
+       CASE WHEN g.live THEN coalesce(log.content, '') ELSE b.content END AS content,
+       CASE WHEN g.live THEN coalesce(log.reasoning, '') ELSE b.reasoning END AS reasoning,
+       g.id AS generation_id, coalesce(g.last_seq, 0) AS last_seq, coalesce(log.fence, 0) AS fence, g.finish_reason,
+       CASE WHEN b.parent_id IS NULL THEN
+         ARRAY(SELECT s.id FROM messages s WHERE s.session_id = $1 AND s.chat_id = $2 AND s.parent_id IS NULL
+                  AND s.role = b.role ORDER BY s.position)
+       ELSE
+         ARRAY(SELECT s.id FROM messages s
+                WHERE s.session_id IS NOT DISTINCT FROM $1 AND s.chat_id IS NOT DISTINCT FROM $2
+                  AND s.parent_id = b.parent_id AND s.role = b.role ORDER BY s.position)
+       END AS siblings
+  FROM branch b
+  LEFT JOIN LATERAL (
+    SELECT *, status IN ('queued', 'streaming') AS live FROM generations
+     WHERE session_id IS NOT DISTINCT FROM $1 AND message_id = b.id OFFSET 0
+  ) g ON b.role = 'assistant'
+  LEFT JOIN LATERAL (
+    SELECT max(c.fence) FILTER (WHERE c.seq = g.last_seq) AS fence,
            string_agg(c.text, '' ORDER BY c.seq) FILTER (WHERE c.kind = 0) AS content,
            string_agg(c.text, '' ORDER BY c.seq) FILTER (WHERE c.kind = 1) AS reasoning
-      FROM generations g LEFT JOIN generation_chunks c ON c.generation_id = g.id AND g.status IN ('queued', 'streaming')
+      FROM generation_chunks c
+     WHERE c.generation_id = g.id
        AND c.seq > (SELECT coalesce(max(v.seq), 0) - 1 FROM generation_chunks v WHERE v.generation_id = g.id AND v.kind = 2)
-     WHERE g.session_id = :session_id AND g.message_id = b.id GROUP BY g.id
-  ) log ON b.role = 'assistant'
+  ) log ON g.live
  ORDER BY b.height DESC
 """
 
 
-async def branch(db: AsyncSession, session_id: UUID, chat_id: UUID, tip_id: UUID | None, most: int = 1_000_000) -> Sequence[Row[Any]]:
-    values = {"session_id": session_id, "chat_id": chat_id, "tip_id": tip_id, "most": most}
-    return (await db.execute(text(_BRANCH), values)).all()
+async def branch(raw: Any, session_id: UUID, chat_id: UUID, tip_id: UUID | None, most: int = 1_000_000) -> Sequence[Any]:
+    return list(await raw.fetch(BRANCH, session_id, chat_id, tip_id, most))
 
 
-async def get(db: AsyncSession, session_id: UUID, chat_id: UUID, message_id: UUID) -> Row[Any]:
+async def get(raw: Any, session_id: UUID, chat_id: UUID, message_id: UUID) -> Any:
     """One message as in `branch`. Raises NotFound."""
-    for message in await branch(db, session_id, chat_id, message_id, most=1):
+    for message in await branch(raw, session_id, chat_id, message_id, most=1):
         return message
     raise NotFound
+
+
+async def prompt(raw: Any, session_id: UUID, chat_id: UUID, tip_id: UUID) -> Sequence[Any]:
+    """What the model is told of a branch: role and content, oldest first."""
+    return [message for message in await branch(raw, session_id, chat_id, tip_id) if message["content"]]
 
 
 async def add(db: AsyncSession, chat: Chat, **values: Any) -> Message:
@@ -69,6 +88,38 @@ async def add(db: AsyncSession, chat: Chat, **values: Any) -> Message:
     )
     chat.tip_id = message.id
     return message
+
+
+async def add_turn(
+    raw: Any, chat: Chat, content: str, parent_id: UUID | None, key: bytes | None, request: dict[str, Any]
+) -> tuple[Any, Any, UUID]:
+    """As `add` twice and `queue_answer`, in one statement, since every answer begins with it: what is asked, the empty answer,
+    and the id of its generation. The chat must be locked."""
+    own = chat.session_id, chat.id, parent_id, content, key, chat.model, title_of(content), json.dumps(_frozen(chat, request))
+    asked, answered = await raw.fetch(_TURN, *own)
+    return asked, answered, answered["generation_id"]
+
+
+# Columns by their names: a connection keeps the statement prepared, while a migration may add more of them.
+_TURN = """
+WITH asked AS (
+  INSERT INTO messages (session_id, chat_id, parent_id, role, content, turn_key) VALUES ($1, $2, $3, 'user', $4, $5) RETURNING *
+), answered AS (
+  INSERT INTO messages (session_id, chat_id, parent_id, role, status, model)
+  SELECT session_id, chat_id, id, 'assistant', 'queued', $6 FROM asked RETURNING *
+), queued AS (
+  INSERT INTO generations (session_id, chat_id, message_id, request)
+  SELECT session_id, chat_id, id, $8::text::jsonb FROM answered RETURNING id
+), shown AS (
+  UPDATE chats SET tip_id = answered.id, updated_at = clock_timestamp(), title = coalesce(title, $7)
+    FROM answered WHERE chats.session_id = $1 AND chats.id = $2
+)
+SELECT id, parent_id, role, content, reasoning, status, error, model, usage, timings, created_at, position, NULL::uuid AS generation_id
+  FROM asked
+ UNION ALL
+SELECT id, parent_id, role, content, reasoning, status, error, model, usage, timings, created_at, position, (SELECT id FROM queued)
+  FROM answered ORDER BY position
+"""
 
 
 async def check_parent(db: AsyncSession, chat: Chat, parent_id: UUID) -> None:
@@ -137,29 +188,32 @@ UPDATE messages f SET parent_id = :parent_id FROM messages a
 """
 
 
-async def reopen(db: AsyncSession, chat: Chat, message: Row[Any]) -> UUID | None:
+async def reopen(db: AsyncSession, chat: Chat, message: Any) -> UUID | None:
     """Queues a finished answer to be gone on with; None if it is not finished."""
-    values = {"id": message.id, "content": message.content, "reasoning": message.reasoning}
+    values = {"id": message["id"], "content": message["content"], "reasoning": message["reasoning"]}
     generation_id = await db.scalar(text("SELECT log_reopen(:id, :content, :reasoning)"), values)
     if generation_id is not None:
-        own = update(Message).where(Message.session_id == chat.session_id, Message.chat_id == chat.id, Message.id == message.id)
+        own = update(Message).where(Message.session_id == chat.session_id, Message.chat_id == chat.id, Message.id == message["id"])
         await db.execute(own.values(status="queued", error=None))
     return None if generation_id is None else UUID(str(generation_id))
 
 
 async def queue_answer(db: AsyncSession, chat: Chat, answer: Message, request: dict[str, Any]) -> UUID:
     """The parameters are frozen here; the prompt is the branch, and read when the answer begins."""
-    frozen = {**chat.parameters, **({"model": chat.model} if chat.model else {}), **request}
-    values = {"session_id": chat.session_id, "chat_id": chat.id, "message_id": answer.id, "request": frozen}
+    values = {"session_id": chat.session_id, "chat_id": chat.id, "message_id": answer.id, "request": _frozen(chat, request)}
     return (await db.scalars(insert(Generation).values(values).returning(Generation.id))).one()
+
+
+def _frozen(chat: Chat, request: dict[str, Any]) -> dict[str, Any]:
+    return {**chat.parameters, **({"model": chat.model} if chat.model else {}), **request}
 
 
 async def stop(db: AsyncSession, session_id: UUID, chat_id: UUID, message_id: UUID) -> str:
     """Asks a running answer to stop and ends a queued one. Returns its status now. Raises NotFound."""
     row = (await db.execute(text(_STOP), {"session_id": session_id, "chat_id": chat_id, "message_id": message_id})).one_or_none()
     if row is None:
-        message = await get(db, session_id, chat_id, message_id)
-        return str(message.status)
+        message = await get(await driver(db), session_id, chat_id, message_id)
+        return str(message["status"])
     if row.status == "stopped":
         await db.execute(text(_STOP_MESSAGE), {"session_id": session_id, "message_id": message_id})
     await db.execute(text("SELECT pg_notify('runnel_log', :payload)"), {"payload": f"{row.id}:{row.last_seq}:stop"})

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import delete, func, select, text, update
@@ -70,8 +71,16 @@ async def void_link(db: AsyncSession, session_id: UUID) -> None:
     await db.execute(delete(Link).where(Link.session_id == session_id))
 
 
-async def of_device(db: AsyncSession, token_hash: bytes) -> UUID | None:
-    return await db.scalar(select(Device.session_id).where(Device.token_hash == token_hash, Device.revoked_at.is_(None)))
+async def of_device(raw: Any, token_hash: bytes) -> tuple[UUID | None, bool]:
+    """The session, and whether it is a day or more since it was seen with this device."""
+    found = await raw.fetchrow(_OF_DEVICE, token_hash)
+    return (found["session_id"], found["is_stale"]) if found else (None, False)
+
+
+_OF_DEVICE = """
+SELECT session_id, last_seen_at < clock_timestamp() - interval '1 day' AS is_stale
+  FROM devices WHERE token_hash = $1 AND revoked_at IS NULL
+"""
 
 
 async def seen(db: AsyncSession, session_id: UUID, token_hash: bytes) -> None:

@@ -1,0 +1,95 @@
+"""What is measured: the model server itself, nginx alone in front of it, and Runnel with some web processes."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dev import nginx, ports, probe, process
+
+ROOT = Path(__file__).parent.parent
+START_SECONDS = 120.0
+NO_LIMITS = {"STREAMS_PER_ADDRESS": "0", "BODY_BYTES": "0", "MAX_TOKENS": "100000"}
+
+taken: set[int] = set()
+
+
+@dataclass
+class System:
+    name: str
+    url: str
+    runnel: bool = False
+    pids: dict[str, int] = field(default_factory=dict)
+    data_dir: Path = Path()  # of Runnel
+
+
+@contextlib.asynccontextmanager
+async def model_server() -> AsyncIterator[System]:
+    url = _address()
+    async with _child([sys.executable, "-m", "bench.model", url.rpartition(":")[2]], ROOT, f"{url}/health") as pid:
+        yield System("direct", url, pids={"model": pid})
+
+
+@contextlib.asynccontextmanager
+async def nginx_alone(model: str) -> AsyncIterator[System]:
+    url = _address()
+    with temporary() as folder:
+        values = {"FOLDER": str(folder), "MODEL": model.removeprefix("http://"), "LISTEN": url.removeprefix("http://")}
+        text = Path(__file__).with_name("nginx.conf.template").read_text()
+        for name, value in values.items():
+            text = text.replace(f"${{{name}}}", value)
+        (folder / "nginx.conf").write_text(text)
+        async with _child(nginx.command(folder), folder, f"{url}/health") as pid:
+            yield System("nginx alone", url, pids={"nginx": pid})
+
+
+@contextlib.asynccontextmanager
+async def runnel(replicas: int, data_dir: Path | None = None, **environ: str) -> AsyncIterator[System]:
+    """As `make dev` starts it; without a folder of its own it keeps nothing."""
+    url = _address()
+    with contextlib.nullcontext(data_dir) if data_dir else temporary() as folder:
+        ours = {"PORT": url.rpartition(":")[2], "DATA_DIR": str(folder), "WEB_REPLICAS": str(replicas), "PUBLIC_URL": ""}
+        async with _child([sys.executable, "-m", "dev"], ROOT, "", ours | NO_LIMITS | environ):
+            yield System(f"Runnel, {replicas} web", url, True, pids(folder), folder)
+
+
+def pids(data_dir: Path) -> dict[str, int]:
+    """The services of a `make dev`, by name."""
+    return {file.stem: int(file.read_text()) for file in sorted((data_dir / "run").glob("*.pid"))}
+
+
+@contextlib.asynccontextmanager
+async def _child(command: Sequence[str | Path], cwd: Path, ready_url: str, environ: dict[str, str] | None = None) -> AsyncIterator[int]:
+    """Until the block ends. Ready when it answers, or, without an address, when it says so."""
+    with temporary() as folder:
+        log = folder / "log"
+        child = await process.start(command, log, os.environ | (environ or {}), cwd)
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                while not (b"\nready: " in log.read_bytes() if not ready_url else (await probe.get(ready_url)).status):
+                    if child.returncode is not None:
+                        raise SystemExit(f"{command[2]} can't start:\n{log.read_text()[-2000:]}")
+                    await asyncio.sleep(0.02)
+            yield child.pid
+        finally:
+            await process.stop(child, signal.SIGTERM, 30)
+
+
+@contextlib.contextmanager
+def temporary() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="runnel-bench-"))
+    folder.chmod(0o755)  # PostgreSQL's account must get through
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _address() -> str:
+    return f"http://127.0.0.1:{ports.free(None, taken)}"

@@ -1,0 +1,200 @@
+"""HTTP/1.1 under httpx: asyncio's own connections, read by llhttp (httptools), which uvicorn uses as well.
+
+It does what this service needs between machines of one house: no proxies, no HTTP/2, request bodies as bytes.
+"""
+
+import asyncio
+import ssl
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator
+from typing import cast
+
+import httptools
+import httpx
+
+MOST_UNREAD = 256 * 1024  # bytes of a body that may wait for their reader, before the sender has to wait
+OPEN_SECONDS = 10.0
+
+
+class Wire(httpx.AsyncBaseTransport):
+    """Connections that are used again. `most` at the same time, to all servers together; `idle` are kept open to each."""
+
+    def __init__(self, most: int, idle: int) -> None:
+        self._room = asyncio.Semaphore(most)
+        self._most_idle = idle
+        self._idle: defaultdict[tuple[str, str, int], deque[_Connection]] = defaultdict(deque)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        seconds = request.extensions.get("timeout", {})
+        url = request.url
+        place = (url.scheme, url.host, url.port or (443 if url.scheme == "https" else 80))
+        await self._room.acquire()
+        connection: _Connection | None = None
+        try:
+            connection = self._take_idle(place) or await _open(place, seconds.get("connect"))
+            await connection.ask(request, seconds.get("read"))
+        except BaseException:
+            if connection:
+                connection.close()
+            self._room.release()
+            raise
+        body = _Body(self, place, connection, seconds.get("read"))
+        return httpx.Response(connection.status, headers=connection.headers, stream=body)
+
+    def give_back(self, place: tuple[str, str, int], connection: "_Connection") -> None:
+        self._room.release()
+        if connection.is_reusable and len(self._idle[place]) < self._most_idle:
+            self._idle[place].append(connection)
+        else:
+            connection.close()
+
+    async def aclose(self) -> None:
+        for idle in self._idle.values():
+            while idle:
+                idle.pop().close()
+
+    def _take_idle(self, place: tuple[str, str, int]) -> "_Connection | None":
+        """The one used last: it is the least likely to be closed by the other side any moment."""
+        idle = self._idle[place]
+        while idle:
+            connection = idle.pop()
+            if connection.is_reusable:
+                return connection
+        return None
+
+
+class _Body(httpx.AsyncByteStream):
+    def __init__(self, wire: Wire, place: tuple[str, str, int], connection: "_Connection", seconds: float | None) -> None:
+        self._wire, self._place, self._seconds = wire, place, seconds
+        self._connection: _Connection | None = connection
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while self._connection and (data := await self._connection.read(self._seconds)):
+            yield data
+
+    async def aclose(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection:
+            self._wire.give_back(self._place, connection)
+
+
+async def _open(place: tuple[str, str, int], seconds: float | None) -> "_Connection":
+    scheme, host, port = place
+    try:
+        async with asyncio.timeout(seconds or OPEN_SECONDS):
+            secure = ssl.create_default_context() if scheme == "https" else None
+            _, connection = await asyncio.get_running_loop().create_connection(_Connection, host, port, ssl=secure)
+    except TimeoutError as error:
+        raise httpx.ConnectTimeout("the connection took too long") from error
+    except OSError as error:
+        raise httpx.ConnectError(str(error)) from error
+    return connection
+
+
+class _Connection(asyncio.Protocol):
+    """One request at a time; its answer's head, then its body as it comes."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport
+        self._parser: httptools.HttpResponseParser
+        self._data: list[bytes] = []
+        self._unread = 0
+        self._has_head = self._is_whole = self._keeps_alive = True
+        self._broken: httpx.TransportError | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    @property
+    def is_reusable(self) -> bool:
+        return self._is_whole and self._keeps_alive and not self._broken
+
+    async def ask(self, request: httpx.Request, seconds: float | None) -> None:
+        """Sends the request and waits for the head of its answer."""
+        self._parser = httptools.HttpResponseParser(self)
+        self.headers, self._has_head, self._is_whole = [], False, False
+        head = [b"%b %b HTTP/1.1" % (request.method.encode(), request.url.raw_path)]
+        head += [b"%b: %b" % header for header in request.headers.raw]
+        self._transport.write(b"\r\n".join(head) + b"\r\n\r\n" + await request.aread())
+        while not self._has_head:
+            await self._news(seconds)
+
+    async def read(self, seconds: float | None) -> bytes:
+        """What has come of the body since; nothing at its end."""
+        while not self._data:
+            if self._is_whole:
+                return b""
+            await self._news(seconds)
+        data = self._data[0] if len(self._data) == 1 else b"".join(self._data)
+        self._data.clear()
+        if self._unread > MOST_UNREAD:
+            self._transport.resume_reading()
+        self._unread = 0
+        return data
+
+    def close(self) -> None:
+        self._transport.abort()
+
+    async def _news(self, seconds: float | None) -> None:
+        if self._broken:
+            raise self._broken
+        self._waiter = asyncio.get_running_loop().create_future()
+        if seconds is None:
+            await self._waiter
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await self._waiter
+        except TimeoutError as error:
+            raise httpx.ReadTimeout("nothing came for too long") from error
+
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter and not waiter.done():
+            waiter.set_result(None)
+
+    # What asyncio tells
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_whole:  # nobody has asked
+            return self.close()
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            self._broken = httpx.RemoteProtocolError(str(error))
+            self.close()
+        if self._unread > MOST_UNREAD:
+            self._transport.pause_reading()
+        return self._wake()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._has_head and error is None and not self._is_whole and not self._tells_its_end():
+            self._is_whole = True
+        self._broken = self._broken or httpx.ReadError("the connection was lost")
+        self._wake()
+
+    def _tells_its_end(self) -> bool:
+        return any(name.lower() in (b"content-length", b"transfer-encoding") for name, _ in self.headers)
+
+    # What the parser tells
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        self.status = self._parser.get_status_code()
+        if self.status >= 200:
+            self._has_head, self._keeps_alive = True, self._parser.should_keep_alive()  # only here does the parser know
+        else:
+            self.headers = []
+
+    def on_body(self, data: bytes) -> None:
+        self._data.append(data)
+        self._unread += len(data)
+
+    def on_message_complete(self) -> None:
+        self._is_whole = self._has_head
