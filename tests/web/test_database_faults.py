@@ -55,7 +55,7 @@ async def test_when_no_connection_is_free_it_is_told_in_time_and_goes_by(visitor
     alive = await visitor.http.get("/healthz")
 
     assert {answer.status_code for answer in answers} == {503}
-    assert took < TOLD_SECONDS, "those who waited for a connection have not waited for the lock as well"
+    assert took < 2 * TOLD_SECONDS, "a form asks at most twice: whose it is, and for what it changes"
     assert alive.status_code == 200
 
     async def works() -> bool:

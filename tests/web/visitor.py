@@ -205,7 +205,7 @@ class Model:
     async def requests(self, content: Any) -> list[Any]:
         """The bodies of all requests for an answer to this message."""
         seen = (await self.http.get("/__seen")).json()["requests"]
-        bodies = [request["body"] for request in seen if request["path"] == "/v1/chat/completions"]
+        bodies = [request["body"] for request in seen if request["path"] == "/v1/chat/completions" and "body" in request]
         return [
             body
             for body in bodies
