@@ -4,7 +4,7 @@ PYTHON_COMMAND ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: help dev test check chaos bench model up down format requirements
+.PHONY: help dev doctor test check chaos bench model backup restore up down sbom format requirements licences audit
 
 help: ## what there is (this)
 	@echo "Runnel: make ..."
@@ -16,16 +16,20 @@ help: ## what there is (this)
 dev: .venv/dev.stamp ## run everything on this machine, until Ctrl-C; no Docker, no root
 	@exec $(BIN)/python -m dev
 
+doctor: .venv/dev.stamp ## say what is wrong with the Runnel that runs here, and what to do about it
+	@$(BIN)/python -m dev.doctor
+
 test: .venv/test.stamp ## all tests, with a real PostgreSQL, nginx, llama.cpp and, where there is one, a browser
 	$(BIN)/python -m pytest
 
 chaos: .venv/test.stamp ## the long fault runs: 50 kills where `make test` does 3
 	CHAOS_ROUNDS=50 $(BIN)/python -m pytest -m chaos
 
-check: .venv/test.stamp ## format, lint, strict types, nginx -t, migrations without drift
+check: .venv/test.stamp ## format, lint, strict types, Dockerfiles, nginx -t, migrations without drift
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy .
+	$(BIN)/hadolint */Dockerfile deploy/*/Dockerfile
 	$(BIN)/python -m dev.check
 
 bench: .venv/test.stamp ## benchmarks, with a table as result
@@ -37,12 +41,25 @@ model: .venv/dev.stamp ## list the models there are, and download one: make mode
 # A model that `make model` has got is used there as well, if neither .env nor the environment names another folder.
 OWN_MODELS = $(if $(or $(MODELS),$(shell grep -s ^MODELS= .env)),,$(if $(wildcard .data/models/*.gguf),MODELS=./.data/models))
 
+backup: .venv/dev.stamp ## back up the database of make dev, and try whether the file can be restored; containers: docs/backups.md
+	@exec $(BIN)/python -m dev.backup
+
+restore: .venv/dev.stamp ## bring a backup back: make restore BACKUP=FILE (REPLACE=yes to replace what is there)
+	@exec $(BIN)/python -m dev.backup restore $(BACKUP)
+
 up: ## run everything in containers
 	$(OWN_MODELS) docker compose up --build --detach --wait
 	@docker compose port proxy 8080 | sed 's|^|ready: http://|'
 
 down: ## stop the containers; the data stays
 	docker compose down
+
+sbom: .venv/sbom.stamp ## what our images are made of: CycloneDX files below .data/sbom
+	@mkdir -p .data/sbom
+	@for each in web dbapi model; do \
+		$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --output-file .data/sbom/$$each.cdx.json requirements/$$each.txt \
+			&& echo .data/sbom/$$each.cdx.json || exit 1; \
+	done
 
 format: .venv/test.stamp ## put the code into shape
 	$(BIN)/ruff format .
@@ -55,7 +72,14 @@ PIP_COMPILE ?= pip-compile --quiet --generate-hashes --strip-extras --no-annotat
 requirements: .venv/test.stamp ## pin what requirements/*.in ask for
 	$(BIN)/python -m pip install --quiet pip-tools
 	$(BIN)/$(PIP_COMPILE) --output-file requirements/test.txt requirements/test.in
-	for each in web dbapi dev; do $(BIN)/$(PIP_COMPILE) --constraint requirements/test.txt --output-file requirements/$$each.txt requirements/$$each.in; done
+	for each in web dbapi dev sbom; do $(BIN)/$(PIP_COMPILE) --constraint requirements/test.txt --output-file requirements/$$each.txt requirements/$$each.in; done
+
+licences: .venv/test.stamp ## list what everything is licensed under, in docs/licences.md
+	$(BIN)/python -m dev.licences
+
+audit: .venv/test.stamp ## ask the Python Packaging Advisory Database about every pinned package
+	$(BIN)/python -m pip install --quiet pip-audit
+	$(BIN)/pip-audit --require-hashes --disable-pip --requirement requirements/test.txt
 
 # What is installed is remembered by a file, so that a second run installs nothing.
 .venv/bin/python:
@@ -73,4 +97,8 @@ requirements: .venv/test.stamp ## pin what requirements/*.in ask for
 .venv/test.stamp: requirements/test.txt .venv/dev.stamp
 	@echo "installing what the tests need into .venv ..."
 	@$(PIP) --requirement requirements/test.txt
+	@touch $@
+
+.venv/sbom.stamp: requirements/sbom.txt | .venv/bin/python
+	@$(PIP) --requirement requirements/sbom.txt
 	@touch $@

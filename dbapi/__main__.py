@@ -1,10 +1,12 @@
-"""`python -m dbapi`: serves the database API."""
+"""`python -m dbapi`: serves the database API. `python -m dbapi check`: says what is wrong here."""
 
+import asyncio
 import signal
 import sys
 
 import uvicorn
 
+from dbapi import check
 from dbapi.app import create_app
 from dbapi.settings import Settings
 from kit import logs
@@ -14,6 +16,8 @@ SHUTDOWN_SECONDS = 8
 
 
 def main() -> None:
+    if sys.argv[1:] == ["check"]:
+        sys.exit(asyncio.run(check.main()))
     settings = read_or_exit(Settings, "dbapi")
     logs.configure()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it again when it has stopped gracefully: that is success

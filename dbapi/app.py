@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from dbapi import chats, docs, errors, events, generations, messages, sessions
+from dbapi import chats, devices, docs, errors, events, generations, messages, sessions
 from dbapi.access import ServiceCredential
 from dbapi.database import Database
 from dbapi.events import Listener, Undertaker
@@ -34,6 +34,7 @@ class State(TypedDict):
     undertaker: Undertaker
     draining: asyncio.Event
     message_code_points: int
+    answers_per_session: int
 
 
 async def healthz(request: Request) -> Response:
@@ -53,6 +54,11 @@ routes = [
     # Sessions, and the devices that open them
     Route("/sessions", sessions.create, methods=["POST"]),
     Route("/sessions/find", sessions.find, methods=["POST"]),
+    Route("/devices", devices.index),
+    Route("/devices", devices.create, methods=["POST"]),
+    Route("/devices", devices.delete_all, methods=["DELETE"]),
+    Route("/devices/{device_id:id}", devices.delete, methods=["DELETE"]),
+    Route("/links", devices.create_link, methods=["POST"]),
     # Chats
     Route("/chats", chats.create, methods=["POST"]),
     Route("/chats", chats.index),
@@ -85,7 +91,8 @@ routes = [
 def create_app(settings: Settings) -> Starlette:
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[State]:
-        database, listener = Database(settings.dbapi_database_url, settings.dbapi_pool_size), Listener(settings.dbapi_database_url)
+        database = Database(settings.dbapi_database_url, settings.dbapi_pool_size, settings.writes_per_session)
+        listener = Listener(settings.dbapi_database_url)
         with drain.on_signal() as draining:
             tasks = [asyncio.create_task(listener.run()), asyncio.create_task(prune(database))]
             yield {
@@ -94,6 +101,7 @@ def create_app(settings: Settings) -> Starlette:
                 "undertaker": Undertaker(database),
                 "draining": draining,
                 "message_code_points": settings.message_code_points,
+                "answers_per_session": settings.answers_per_session,
             }
             for task in tasks:
                 task.cancel()

@@ -21,7 +21,7 @@ async def create(request: Request) -> Response:
     session, new = session_id(request), await body.read(request, NewChat)
     if any(message.role == "system" for message in new.messages[1:]):
         raise Invalid("Only the first message may be the system prompt.")
-    async with request.state["database"].session(session) as db:
+    async with request.state["database"].writing(session) as db:
         await sessions.ensure(db, session)
         prompts = [message.content for message in new.messages if message.role == "system"]
         chat = await chats.create(db, session, new.username, new.model, "".join(prompts))
@@ -64,7 +64,7 @@ async def change(request: Request) -> Response:
         values["parameters"] = {name: value for name, value in (values["parameters"] or {}).items() if value is not None}
     if values.get("system_prompt", "") is None:
         values["system_prompt"] = ""
-    async with request.state["database"].session(session) as db:
+    async with request.state["database"].writing(session) as db:
         chat = await chats.get(db, session, request.path_params["chat_id"], lock=True)
         await chats.change(db, chat, values)
     return body.answer(ChatRecord.model_validate(chat))
@@ -73,7 +73,7 @@ async def change(request: Request) -> Response:
 async def delete(request: Request) -> Response:
     """Deletes a chat; for an hour it can be restored."""
     session = session_id(request)
-    async with request.state["database"].session(session) as db:
+    async with request.state["database"].writing(session) as db:
         await chats.delete(db, session, request.path_params["chat_id"])
     return Response(status_code=204)
 
@@ -81,7 +81,7 @@ async def delete(request: Request) -> Response:
 async def restore(request: Request) -> Response:
     """Brings a deleted chat back."""
     session = session_id(request)
-    async with request.state["database"].session(session) as db:
+    async with request.state["database"].writing(session) as db:
         chat = await chats.restore(db, session, request.path_params["chat_id"])
     return body.answer(ChatRecord.model_validate(chat))
 
@@ -89,7 +89,7 @@ async def restore(request: Request) -> Response:
 async def show_branch(request: Request) -> Response:
     """Makes the branch through this message the one that is shown."""
     session, wanted = session_id(request), await body.read(request, Tip)
-    async with request.state["database"].session(session) as db:
+    async with request.state["database"].writing(session) as db:
         chat = await chats.get(db, session, request.path_params["chat_id"], lock=True)
         await chats.change(db, chat, {"tip_id": await messages.newest_leaf(db, chat, wanted.message_id)})
     return body.answer(ChatRecord.model_validate(chat))

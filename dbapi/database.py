@@ -12,7 +12,7 @@ from sqlalchemy.event import listen
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
-from dbapi.errors import NotReady
+from dbapi.errors import NotReady, TooMany
 
 CONNECT_SECONDS = 3.0
 POOL_WAIT_SECONDS = 2.5
@@ -25,9 +25,10 @@ SERVER_SETTINGS = {"application_name": "runnel-dbapi", **LIMITS}
 # All that is asked over these connections finds its rows by their keys, in memory. While a table is young PostgreSQL knows
 # little of it, and would read all of it for every look at the log.
 BY_KEYS = {"enable_seqscan": "off", "random_page_cost": "1.1", "jit": "off"}
-REVISION = "0002"  # the oldest schema this code can work with
+REVISION = "0003"  # the oldest schema this code can work with
 
 SET_SESSION = text("SELECT set_config('app.session_id', :session_id, true)")
+BEGIN_WRITE = text("SELECT begin_write(:session_id, :most)")
 SET_TOKEN = text("SELECT set_config('app.token_hash', :token_hash, true)")
 
 
@@ -37,8 +38,8 @@ async def connect(url: str) -> Any:
 
 
 class Database:
-    def __init__(self, url: str, pool_size: int) -> None:
-        self.url = url
+    def __init__(self, url: str, pool_size: int, writes_per_session: int = 0) -> None:
+        self.url, self._most_writes = url, writes_per_session
         self._engine = create_async_engine(
             "postgresql+asyncpg://",
             async_creator=lambda: connect(url),
@@ -59,8 +60,17 @@ class Database:
             yield db
 
     @asynccontextmanager
+    async def writing(self, session_id: UUID) -> AsyncIterator[AsyncSession]:
+        """As `session`, for what counts as a write of this session. Raises TooMany."""
+        async with AsyncSession(self._engine, expire_on_commit=False) as db, db.begin():
+            seconds = await db.scalar(BEGIN_WRITE, {"session_id": session_id, "most": self._most_writes})
+            if seconds is not None:
+                raise TooMany("You have sent a lot in the last minute.", seconds)
+            yield db
+
+    @asynccontextmanager
     async def device(self, token_hash: bytes) -> AsyncIterator[AsyncSession]:
-        """One transaction that sees the device with this token, and with it its session's id."""
+        """One transaction that sees the device or the link with this token, and with it its session's id."""
         async with AsyncSession(self._engine, expire_on_commit=False) as db, db.begin():
             await db.execute(SET_TOKEN, {"token_hash": token_hash.hex()})
             yield db

@@ -11,12 +11,17 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from dbapi import chats, generations, messages, schemas, sessions
+from dbapi import chats, devices, generations, messages, schemas, sessions
 
 # What each handler takes and gives; its docstring says the rest.
 SCHEMAS: dict[Any, tuple[type[BaseModel] | None, type[BaseModel] | None, int]] = {
-    sessions.create: (schemas.DeviceToken, schemas.SessionId, 201),
+    sessions.create: (schemas.NewDevice, schemas.SessionId, 201),
     sessions.find: (schemas.DeviceToken, schemas.SessionId, 200),
+    devices.index: (None, schemas.DeviceList, 200),
+    devices.create: (schemas.LinkedDevice, schemas.SessionId, 201),
+    devices.delete: (None, schemas.SignedOut, 200),
+    devices.delete_all: (None, schemas.SignedOut, 200),
+    devices.create_link: (schemas.NewLink, schemas.LinkMade, 201),
     chats.create: (schemas.NewChat, schemas.ChatWithMessages, 201),
     chats.index: (None, schemas.ChatList, 200),
     chats.show: (None, schemas.ChatWithMessages, 200),
@@ -41,8 +46,14 @@ SCHEMAS: dict[Any, tuple[type[BaseModel] | None, type[BaseModel] | None, int]] =
     generations.read: (schemas.Places, schemas.Log, 200),
 }
 REFUSALS = {"401": "No valid service credential, or no session", "400": "Malformed", "404": "Not there, or not this session's"}
+REFUSALS |= {"409": "Not in this state", "429": "Too many for now: Retry-After tells how long"}
 REFUSALS |= {"413": "Too large", "415": "Not JSON", "422": "Not valid: says what, and where", "503": "The database is not available"}
-SCOPED = ("/chats",)  # paths that need X-Session-ID
+OF_NOBODY = (devices.create,)  # the one that needs no X-Session-ID in spite of its path
+SCOPED = ("/chats", "/devices", "/links")  # paths that need X-Session-ID
+QUERIES = {
+    chats.show: ("last", {"type": "integer", "minimum": 1, "maximum": 9_999_999}),
+    devices.delete_all: ("keep", {"type": "string", "pattern": "^[0-9a-f]{64}$"}),
+}
 
 
 def routes(documented: list[Route]) -> list[Route]:
@@ -87,7 +98,9 @@ def _operation(route: Route, path: str) -> dict[str, Any]:
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"} if kind == "path" else uuid}
         for name, kind in re.findall(r"{(\w+):(\w+)}", route.path)
     ]
-    if path.startswith(SCOPED):
+    if query := QUERIES.get(route.endpoint):
+        parameters.append({"name": query[0], "in": "query", "required": False, "schema": query[1]})
+    if path.startswith(SCOPED) and route.endpoint not in OF_NOBODY:
         parameters.append({"name": "X-Session-ID", "in": "header", "required": True, "schema": uuid})
     operation: dict[str, Any] = {
         "operationId": f"{route.endpoint.__module__.removeprefix('dbapi.')}.{route.endpoint.__name__}",

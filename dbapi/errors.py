@@ -7,11 +7,13 @@ Refused             4xx: the caller's doing
 ├── Conflict        409
 ├── TooLarge        413
 ├── WrongType       415
-└── Invalid         422  with a list of what is wrong, and where
+├── Invalid         422  with a list of what is wrong, and where
+└── TooMany         429  with the seconds to wait
 NotReady            503  the database cannot be used, with the reason
 """
 
 import logging
+import math
 from typing import Any
 
 import asyncpg
@@ -62,6 +64,16 @@ class Invalid(Refused):
     status, detail = 422, "The request is not valid."
 
 
+class TooMany(Refused):
+    """The detail is a sentence for the person in front of the page."""
+
+    status = 429
+
+    def __init__(self, detail: str, seconds: float) -> None:
+        self.seconds = max(1, math.ceil(seconds))
+        super().__init__(f"{detail} Please wait {self.seconds} second{'s' if self.seconds > 1 else ''}, then send this again.")
+
+
 class NotReady(Exception):
     pass
 
@@ -71,7 +83,7 @@ async def refused(request: Request, error: Exception) -> Response:
     body: dict[str, Any] = {"detail": error.detail}
     if error.errors:
         body["errors"] = error.errors
-    return JSONResponse(body, error.status)
+    return JSONResponse(body, error.status, {"Retry-After": str(error.seconds)} if isinstance(error, TooMany) else None)
 
 
 async def invalid(request: Request, error: Exception) -> Response:

@@ -33,6 +33,7 @@ class Subscriber:
 
     def __init__(self) -> None:
         self.changed: dict[str, str] = {}
+        self.signed_out: list[str] = []
         self.work = self.lost = False
         self.woken = asyncio.Event()
 
@@ -40,6 +41,8 @@ class Subscriber:
         line: dict[str, Any] = {}
         if self.changed:
             line["log"], self.changed = self.changed, {}
+        if self.signed_out:
+            line["signed_out"], self.signed_out = self.signed_out, []
         for flag in ("work", "lost"):
             if getattr(self, flag):
                 line[flag] = True
@@ -67,6 +70,7 @@ class Listener:
             connection.add_termination_listener(lambda _: gone.set())
             await connection.add_listener("runnel_log", self._on_log)
             await connection.add_listener("runnel_work", self._on_work)
+            await connection.add_listener("runnel_devices", self._on_signed_out)
             self._tell(lost=True)
             while not gone.is_set():
                 # A connection that is half open says nothing: ask it.
@@ -86,6 +90,11 @@ class Listener:
     def _on_work(self, connection: Any, pid: int, channel: str, payload: str) -> None:
         self._tell(work=True)
 
+    def _on_signed_out(self, connection: Any, pid: int, channel: str, payload: str) -> None:
+        for subscriber in self._subscribers:
+            subscriber.signed_out.append(payload)
+            subscriber.woken.set()
+
     def _tell(self, work: bool = False, lost: bool = False) -> None:
         for subscriber in self._subscribers:
             subscriber.work |= work
@@ -93,7 +102,8 @@ class Listener:
             subscriber.woken.set()
 
     async def lines(self, draining: asyncio.Event, on_gone: Callable[[], None]) -> AsyncIterator[bytes]:
-        """NDJSON: `log` (id: "seq" or "seq:status"), `work` (something may be claimed), `lost` (look at everything); {} is a heartbeat."""
+        """NDJSON: `log` (id: "seq" or "seq:status"), `signed_out` (hashes of devices' tokens), `work` (something may be claimed),
+        `lost` (look at everything); {} is a heartbeat."""
         subscriber = Subscriber()
         subscriber.lost = True
         self._subscribers.add(subscriber)

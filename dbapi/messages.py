@@ -10,15 +10,17 @@ from starlette.responses import Response
 from dbapi import body
 from dbapi.access import session_id
 from dbapi.database import driver
-from dbapi.errors import Conflict
+from dbapi.errors import Conflict, TooMany
 from dbapi.schemas import Again, Answering, Claim, Claimed, MessageRecord, NewMessage, NewTurn, Prompt, PromptMessage, Stopped, Turn
-from dbapi.sql import chats, log, messages
+from dbapi.sql import chats, log, messages, sessions
+
+ANSWER_SECONDS = 5  # after which one of many answers may well have ended
 
 
 async def create(request: Request) -> Response:
     """Adds a message at the end of the shown branch; nothing answers it."""
     session, new = session_id(request), await body.read(request, NewMessage)
-    async with request.state["database"].session(session) as db:
+    async with request.state["database"].writing(session) as db:
         chat = await chats.get(db, session, request.path_params["chat_id"], lock=True)
         added = await messages.add(db, chat, role=new.role, content=new.content, parent_id=chat.tip_id)
     return body.answer(MessageRecord.model_validate(added), 201)
@@ -30,12 +32,13 @@ async def create_turn(request: Request) -> Response:
     The same `message_id` with the same content is the same turn, however often and wherever it is posted.
     """
     session, new = session_id(request), await body.read(request, NewTurn)
-    async with request.state["database"].session(session) as db:
+    async with request.state["database"].writing(session) as db:
         chat = await chats.get(db, session, request.path_params["chat_id"], lock=True)
         key = messages.turn_key(new.message_id, new.content) if new.message_id else None
         if key and (known := await messages.turn(db, chat, key)):
             user, assistant = map(MessageRecord.model_validate, known)
             return body.answer(Turn(user=user, assistant=assistant, created=False))
+        await _check_room(request, db, session)
         if new.parent_id:
             await messages.check_parent(db, chat, new.parent_id)
         parent_id = None if new.at_root else new.parent_id or chat.tip_id
@@ -51,11 +54,12 @@ async def create_turn(request: Request) -> Response:
 async def regenerate(request: Request) -> Response:
     """Another answer to the same message, beside the ones there are."""
     session, chat_id, again = session_id(request), request.path_params["chat_id"], await body.read(request, Again)
-    async with request.state["database"].session(session) as db:
+    async with request.state["database"].writing(session) as db:
         chat = await chats.get(db, session, chat_id, lock=True)
         earlier = await messages.get(await driver(db), session, chat_id, request.path_params["message_id"])
         if earlier["role"] != "assistant" or earlier["parent_id"] is None:
             raise Conflict("Only an answer can be given anew.")
+        await _check_room(request, db, session)
         added = await messages.add(db, chat, role="assistant", parent_id=earlier["parent_id"], status="queued", model=chat.model)
         generation_id = await messages.queue_answer(db, chat, added, again.request)
         claimed = await _claim(db, again.claim, generation_id)
@@ -66,9 +70,10 @@ async def regenerate(request: Request) -> Response:
 async def go_on(request: Request) -> Response:
     """More of an answer that was stopped, failed or cut off."""
     session, chat_id, again = session_id(request), request.path_params["chat_id"], await body.read(request, Again)
-    async with request.state["database"].session(session) as db:
+    async with request.state["database"].writing(session) as db:
         chat = await chats.get(db, session, chat_id, lock=True)
         earlier = await messages.get(await driver(db), session, chat_id, request.path_params["message_id"])
+        await _check_room(request, db, session)
         generation_id = await messages.reopen(db, chat, earlier)
         if generation_id is None:
             raise Conflict("This answer is not finished, or was not written by the model.")
@@ -80,10 +85,17 @@ async def go_on(request: Request) -> Response:
 async def delete(request: Request) -> Response:
     """Deletes a user's message and its answers; what followed moves up."""
     session = session_id(request)
-    async with request.state["database"].session(session) as db:
+    async with request.state["database"].writing(session) as db:
         chat = await chats.get(db, session, request.path_params["chat_id"], lock=True)
         await messages.delete_pair(db, chat, request.path_params["message_id"])
     return Response(status_code=204)
+
+
+async def _check_room(request: Request, db: AsyncSession, session: UUID) -> None:
+    """Raises TooMany when this session has as many answers running and waiting as it may."""
+    most = request.state["answers_per_session"]
+    if most and await sessions.unfinished_answers(db, session) >= most:
+        raise TooMany(f"{most} of your answers are being written or wait already.", ANSWER_SECONDS)
 
 
 async def _claim(db: AsyncSession, claim: Claim | None, generation_id: UUID) -> Claimed | None:

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 
 from kit.text import clean, is_blank
 
@@ -45,8 +45,46 @@ class Record(BaseModel):
 # Sessions and devices
 
 
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of a token, in hexadecimal")]
+DeviceName = Annotated[Text, Field(max_length=100, description="what its owner may know it by")]
+
+
 class DeviceToken(BaseModel):
-    token_hash: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the device's token, in hexadecimal")]
+    token_hash: Sha256
+
+
+class NewDevice(DeviceToken):
+    name: DeviceName = ""
+
+
+class LinkedDevice(NewDevice):
+    """A device that joins a session by a link's token."""
+
+    link_hash: Sha256
+
+
+class NewLink(BaseModel):
+    token_hash: Sha256
+
+
+class LinkMade(BaseModel):
+    seconds: Annotated[int, Field(description="how long the link can be used")]
+
+
+class DeviceRecord(Record):
+    id: UUID
+    name: str
+    token_hash: Annotated[str, BeforeValidator(lambda value: value.hex() if isinstance(value, bytes) else value)]
+    created_at: datetime
+    last_seen_at: datetime
+
+
+class DeviceList(BaseModel):
+    devices: list[DeviceRecord]
+
+
+class SignedOut(BaseModel):
+    signed_out: int
 
 
 class SessionId(BaseModel):

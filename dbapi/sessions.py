@@ -1,4 +1,4 @@
-"""Sessions, and the devices that open them."""
+"""Sessions, and whose a request is."""
 
 from uuid import uuid4
 
@@ -7,17 +7,17 @@ from starlette.responses import Response
 
 from dbapi import body
 from dbapi.errors import NotFound
-from dbapi.schemas import DeviceToken, SessionId
+from dbapi.schemas import DeviceToken, NewDevice, SessionId
 from dbapi.sql import sessions
 
 
 async def create(request: Request) -> Response:
     """A new session, opened by this token."""
-    device = await body.read(request, DeviceToken)
+    device = await body.read(request, NewDevice)
     session_id = uuid4()
     async with request.state["database"].session(session_id) as db:
         await sessions.ensure(db, session_id)
-        await sessions.add_device(db, session_id, bytes.fromhex(device.token_hash))
+        await sessions.add_device(db, session_id, bytes.fromhex(device.token_hash), device.name)
     return body.answer(SessionId(session_id=session_id), 201)
 
 

@@ -12,5 +12,8 @@ class Settings:
     dbapi_host: str = "127.0.0.1"
     dbapi_port: int = 8001
     dbapi_pool_size: int = 10  # connections to PostgreSQL, besides the listening one
-    message_code_points: int = 32_000  # 0 is no limit
+    # Limits; 0 is none
+    message_code_points: int = 32_000
+    writes_per_session: int = 60  # a minute
+    answers_per_session: int = 16  # that run or wait
     environment: str = "production"  # or development: shows /docs and /openapi.json

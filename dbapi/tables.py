@@ -37,6 +37,8 @@ class Session(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True, server_default=NEW_ID)
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     last_seen_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    writes: Mapped[int] = mapped_column(server_default="0")
+    writes_since: Mapped[datetime] = mapped_column(server_default="-infinity")
 
 
 class Device(Base):
@@ -49,8 +51,22 @@ class Device(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     last_seen_at: Mapped[datetime] = mapped_column(server_default=NOW)
     revoked_at: Mapped[datetime | None]
+    id: Mapped[UUID] = mapped_column(server_default=NEW_ID)
+    name: Mapped[str] = mapped_column(CheckConstraint("char_length(name) <= 100"), server_default="")
 
-    __table_args__ = (Index("devices_by_session", "session_id"),)
+    __table_args__ = (UniqueConstraint("session_id", "id", name="devices_of_session"),)
+
+
+class Link(Base):
+    """What opens a session on one more device, once."""
+
+    __tablename__ = "links"
+
+    token_hash: Mapped[bytes] = mapped_column(CheckConstraint("octet_length(token_hash) = 32"), primary_key=True)
+    session_id: Mapped[UUID] = mapped_column(ForeignKey("sessions.id", ondelete="CASCADE"))
+    expires_at: Mapped[datetime]
+
+    __table_args__ = (UniqueConstraint("session_id", name="links_of_session"),)
 
 
 class Chat(Base):
@@ -114,7 +130,7 @@ class Message(Base):
             name="messages_parent",
             ondelete="CASCADE",
         ),
-        Index("messages_by_parent", "session_id", "chat_id", "parent_id"),
+        Index("messages_by_parent", "parent_id", "chat_id", "session_id"),
     )
 
 

@@ -23,6 +23,8 @@ def main() -> int:
         with run.locked():
             run.end_leftovers()
             ports.refuse_taken(given.bind, given.port)
+            if given.tls_certificate:
+                ports.refuse_taken(given.bind, given.tls_port)
             asyncio.run(Supervisor(House(given, run)).run())
     except (SettingsError, StartError, ModelError) as error:
         return fail(error)

@@ -24,7 +24,7 @@ def check_nginx() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name, replicas, limit in (("one", 1, "0"), ("three", 3, "100")):
             web = [f"127.0.0.1:{20000 + number}" for number in range(replicas)]
-            nginx.write_public(Path(folder, name), settings.read({"STREAMS_PER_ADDRESS": limit}), web)
+            nginx.write_public(Path(folder, name), settings.read({"STREAMS_PER_ADDRESS": limit, "WRITES_PER_ADDRESS": limit}), web)
         nginx.write_inner(Path(folder, "inner"), "127.0.0.1:20100", ["127.0.0.1:20101", "127.0.0.1:20102"])
         for name in ("one", "three", "inner"):
             _expect_success("nginx -t", [*nginx.command(Path(folder, name)), "-t", "-q"], {})

@@ -33,7 +33,7 @@ class House:
         self.dbapi_keys = os.environ.get("DBAPI_KEYS") or keys.get("dbapi_keys")
         self.llama_key = settings.llama_api_key if settings.llama_url else settings.llama_api_key or keys.get("llama_api_key")
         self.model = None if settings.llama_url else llama.model.find()
-        self._taken: set[int] = {settings.port}
+        self._taken: set[int] = {settings.port, settings.tls_port}
 
         self.cluster = None if settings.database_url else Cluster(settings.data_dir, keys, self._port("postgres"))
         self.owner_url = self.cluster.owner_url if self.cluster else settings.database_url

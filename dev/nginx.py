@@ -13,6 +13,7 @@ from dev.settings import Settings
 from dev.terminal import StartError
 
 PUBLIC = Path(__file__).parent.parent / "proxy" / "nginx.conf.template"
+REQUESTS_PER_STREAM = 2  # of one address: an open page may ask for so much besides its stream
 INNER = Path(__file__).with_name("inner-nginx.conf.template")
 
 
@@ -27,14 +28,20 @@ def command(folder: Path) -> list[str | Path]:
 def write_public(folder: Path, settings: Settings, web: Sequence[str]) -> None:
     """The public door in front of these web servers, "host:port" each."""
     host = f"[{settings.bind}]" if ":" in settings.bind else settings.bind
-    limit = settings.streams_per_address
+    listen, key = f"{host}:{settings.tls_port} ssl default_server", settings.tls_key
+    tls = f'listen {listen}; http2 on; ssl_certificate "{settings.tls_certificate}"; ssl_certificate_key "{key}";'
     values = {
         "NGINX_LISTEN": f"{host}:{settings.port}",
         "NGINX_LOCAL_RESOLVERS": "127.0.0.1",  # must be there, is never asked: all servers are addresses
         "WEB_SERVERS": _servers(web),
         "PUBLIC_URL": settings.public_url,
         "BODY_LIMIT": str(settings.body_bytes * 5 // 4),  # web refuses earlier, and more kindly
-        "STREAM_LIMIT": f"limit_conn streams {limit};" if limit else "",
+        "STREAM_LIMIT": _limits(streams=settings.streams_per_address, devices=settings.streams_per_session),
+        "REQUEST_LIMIT": _limits(requests=REQUESTS_PER_STREAM * settings.streams_per_address) + _writes(settings.writes_per_address),
+        "TLS": tls if settings.tls_certificate else "",
+        "TLS_ON": "yes" if settings.tls_certificate else "no",
+        "ACME_FOLDER": str(settings.data_dir / "acme"),
+        "TRUSTED_PROXIES": " ".join(f"set_real_ip_from {network};" for network in settings.trusted_proxies.split()),
     }
     _write(folder, PUBLIC, values)
 
@@ -54,6 +61,16 @@ def _write(folder: Path, template: Path, values: Mapping[str, str]) -> None:
 
 def _servers(addresses: Sequence[str]) -> str:
     return " ".join(f"server {address} max_fails=0;" for address in addresses)
+
+
+def _limits(**zones: int) -> str:
+    return " ".join(f"limit_conn {zone} {most};" for zone, most in zones.items() if most)
+
+
+def _writes(a_minute: int) -> str:
+    """A minute's worth may come at once."""
+    zone = f"limit_req_zone $writer zone=writes:2m rate={a_minute}r/m;"
+    return f" {zone} limit_req zone=writes burst={a_minute} nodelay;" if a_minute else ""
 
 
 def _program() -> Path:

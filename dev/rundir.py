@@ -41,6 +41,15 @@ class RunDir:
             yield
             lock.truncate(0)
 
+    @property
+    def is_locked(self) -> bool:
+        """Whether a `make dev` runs here."""
+        try:
+            with self.locked():
+                return False
+        except StartError:
+            return True
+
     def write_pid(self, service: str, pid: int) -> None:
         write_private(self.path / f"{service}.pid", f"{pid}\n")
 

@@ -11,7 +11,9 @@ from typing import Any, TypeVar, get_type_hints
 
 SECRET_LENGTH = 32  # characters at least; 32 random bytes are 43 of them in base64
 
-T = TypeVar("T")
+PLACEHOLDERS = ("changeme", "change-me", "change_me", "example", "placeholder", "default", "password", "insecure", "your-", "your_")
+
+Settings = TypeVar("Settings")
 
 
 class SettingsError(Exception):
@@ -23,7 +25,7 @@ def secret() -> Any:
     return dataclasses.field(metadata={"secret": True}, repr=False)
 
 
-def read(cls: type[T], environ: Mapping[str, str] = os.environ) -> T:
+def read(cls: type[Settings], environ: Mapping[str, str] = os.environ) -> Settings:
     """An instance of `cls`, a dataclass. Raises SettingsError for what is missing, malformed or weak."""
     values: dict[str, Any] = {}
     hints = get_type_hints(cls)
@@ -40,7 +42,7 @@ def read(cls: type[T], environ: Mapping[str, str] = os.environ) -> T:
     return cls(**values)
 
 
-def read_or_exit(cls: type[T], service: str) -> T:
+def read_or_exit(cls: type[Settings], service: str) -> Settings:
     try:
         return read(cls)
     except SettingsError as error:
@@ -71,3 +73,7 @@ def _convert(name: str, text: str, kind: Any) -> Any:
 def _check_keys(name: str, keys: tuple[str, ...]) -> None:
     if not keys or any(len(key) < SECRET_LENGTH or len(set(key)) < 8 for key in keys):
         raise SettingsError(f"{name}: every key needs at least {SECRET_LENGTH} random characters, e.g. from `openssl rand -base64 32`")
+    if any(word in key.lower() for key in keys for word in PLACEHOLDERS):
+        raise SettingsError(f"{name} still has the words of an example in it: make a random one, e.g. with `openssl rand -base64 32`")
+    if len(set(keys)) < len(keys):
+        raise SettingsError(f"{name} names the same key twice")

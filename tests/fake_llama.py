@@ -49,6 +49,7 @@ class Settings:
     loading_seconds: float = 0  # 503 from now on for so long
     down: bool = False  # every connection is reset; what ran or could be replayed is gone, as after a restart
     api_key: str = ""
+    models: tuple[str, ...] = (MODEL,)
     n_ctx: int = 32768  # tokens of one slot
     ring_bytes: int = 4 << 20  # what can be replayed of one stream
     ping_seconds: float = 30  # of silence, then a comment
@@ -220,7 +221,8 @@ class FakeLlama:
 
     async def models(self, request: Request) -> Response:
         meta = {"n_ctx": self.settings.n_ctx, "n_ctx_train": self.settings.n_ctx}
-        return JSONResponse({"object": "list", "data": [{"id": MODEL, "object": "model", "owned_by": "llamacpp", "meta": meta}]})
+        data = [{"id": model, "object": "model", "owned_by": "llamacpp", "meta": meta} for model in self.settings.models]
+        return JSONResponse({"object": "list", "data": data})
 
     async def complete(self, request: Request) -> Response:
         body = await noted_json(request)

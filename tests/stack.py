@@ -26,6 +26,8 @@ LOGIN, PASSWORD = "runnel_app", "password-of-the-tests"
 PUBLIC_URL = "http://chat.test:8080"
 BASE_ENVIRON = {"PATH": os.environ.get("PATH", os.defpath), "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 
+NO_LIMITS = {"WRITES_PER_SESSION": "0", "ANSWERS_PER_SESSION": "0", "STREAMS_PER_SESSION": "0"}  # of these, tests of their own tell
+
 taken_ports: set[int] = set()
 
 
@@ -55,6 +57,18 @@ class Cluster:
         try:
             await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} OWNER {postgres.OWNER}")
             await connection.execute(f"ALTER DATABASE {name} SET synchronous_commit = on")  # as it is outside of tests
+        finally:
+            await connection.close()
+        return name
+
+    async def without_row_security(self) -> str:
+        """A database where every session's rows are open to whoever forgets to ask for one's own."""
+        name = await self.new_database()
+        connection = await asyncpg.connect(self.owner_url(name))
+        try:
+            for table in await connection.fetch("SELECT relname FROM pg_class WHERE relrowsecurity"):
+                await connection.execute(f"ALTER TABLE {table['relname']} DISABLE ROW LEVEL SECURITY")
+            assert not await connection.fetchval("SELECT count(*) FROM pg_class WHERE relrowsecurity")
         finally:
             await connection.close()
         return name
@@ -101,15 +115,15 @@ async def succeed(module: str, *arguments: str, **environ: str) -> None:
 class Service:
     """`python -m dbapi` or `python -m web`: started, killed and started again on the same port."""
 
-    def __init__(self, name: str, log: Path, environ: dict[str, str]) -> None:
-        self.name, self.log = name, log
+    def __init__(self, name: str, log: Path, environ: dict[str, str], module: str = "") -> None:
+        self.name, self.log, self._module = name, log, module or name
         self.port = ports.free(None, taken_ports)
         self.url = f"http://127.0.0.1:{self.port}"
         self.environ = BASE_ENVIRON | {f"{name.upper()}_PORT": str(self.port)} | environ
         self.process: asyncio.subprocess.Process
 
     async def start(self, *, wait: bool = True) -> "Service":
-        self.process = await process.start([sys.executable, "-m", self.name], self.log, self.environ, ROOT)
+        self.process = await process.start([sys.executable, "-m", self._module], self.log, self.environ, ROOT)
         if wait:
             await until(self.is_ready, self.say_why)
         return self
@@ -152,10 +166,12 @@ class Service:
 class House:
     """A database with its dbapi, a model server that follows scripts, and as many web processes as a test asks for."""
 
-    def __init__(self, cluster: Cluster, database: str, llama: str, folder: Path) -> None:
-        self.cluster, self.database, self.llama, self._folder = cluster, database, llama, folder
+    def __init__(
+        self, cluster: Cluster, database: str, llama: str, folder: Path, limits: dict[str, str] = NO_LIMITS, dbapi: str = "dbapi"
+    ) -> None:
+        self.cluster, self.database, self.llama, self._folder, self._limits = cluster, database, llama, folder, limits
         self.services: list[Service] = []
-        self.dbapi = self._service("dbapi", DBAPI_DATABASE_URL=cluster.runtime_url(database), DBAPI_KEYS=DBAPI_KEY)
+        self.dbapi = self._service("dbapi", dbapi, DBAPI_DATABASE_URL=cluster.runtime_url(database), DBAPI_KEYS=DBAPI_KEY, **limits)
 
     async def web(self, **environ: str) -> Service:
         """One more web process, with these variables besides the usual ones."""
@@ -165,11 +181,12 @@ class House:
             "LLAMA_URL": self.llama,
             "DBAPI_URL": self.dbapi.url,
             "DBAPI_KEYS": DBAPI_KEY,
+            **self._limits,
         }
-        return await self._service("web", **(usual | environ)).start()
+        return await self._service("web", "web", **(usual | environ)).start()
 
-    def _service(self, name: str, **environ: str) -> Service:
-        self.services.append(Service(name, self._folder / f"{name}-{len(self.services)}.log", environ))
+    def _service(self, name: str, module: str, **environ: str) -> Service:
+        self.services.append(Service(name, self._folder / f"{name}-{len(self.services)}.log", environ, module))
         return self.services[-1]
 
     async def leave(self, service: Service) -> None:
@@ -179,9 +196,12 @@ class House:
 
 
 @contextlib.asynccontextmanager
-async def running_house(cluster: Cluster, folder: Path, **llama: Any) -> AsyncIterator[House]:
+async def running_house(
+    cluster: Cluster, folder: Path, limits: dict[str, str] = NO_LIMITS, database: str = "", dbapi: str = "dbapi", **llama: Any
+) -> AsyncIterator[House]:
+    """`dbapi` is the module to run as it."""
     with running_llama(**{"delay_ms": 1} | llama) as url:
-        house = House(cluster, await cluster.new_database(), url, folder)
+        house = House(cluster, database or await cluster.new_database(), url, folder, limits, dbapi)
         try:
             await house.dbapi.start()
             yield house

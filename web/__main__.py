@@ -1,5 +1,6 @@
-"""`python -m web`: serves the pages and writes the answers."""
+"""`python -m web`: serves the pages and writes the answers. `python -m web check`: says what is wrong here."""
 
+import asyncio
 import signal
 import sys
 
@@ -7,6 +8,7 @@ import uvicorn
 
 from kit import logs
 from kit.settings import read_or_exit
+from web import check
 from web.app import create_app
 from web.settings import Settings
 
@@ -14,6 +16,8 @@ SHUTDOWN_SECONDS = 8
 
 
 def main() -> None:
+    if sys.argv[1:] == ["check"]:
+        sys.exit(asyncio.run(check.main()))
     settings = read_or_exit(Settings, "web")
     logs.configure()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it again when it has stopped gracefully: that is success

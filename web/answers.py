@@ -11,6 +11,7 @@ import os
 import secrets
 import socket
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -39,10 +40,15 @@ class Answers:
     def __init__(self, settings: Settings, dbapi: Dbapi, llama: Llama, log: Log) -> None:
         self._settings, self._dbapi, self._llama, self._log = settings, dbapi, llama, log
         self.owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        self.ended: Counter[str] = Counter()  # by their final status
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._releases: set[asyncio.Task[None]] = set()
         self._leaving = False
         self._wake = asyncio.Event()
+
+    @property
+    def running(self) -> int:
+        return len(self._tasks)
 
     def claim(self) -> dict[str, Any] | None:
         """What a turn needs to be claimed as soon as it is made; None if this process takes no more."""
@@ -284,7 +290,7 @@ class Answers:
         """
         entry = answer.entry
         while True:
-            await entry.settled()
+            await self._log.settle(entry)
             end = {"id": entry.id, "fence": entry.fence, "last_seq": entry.last_seq, **answer.end()}
             done, waiting = await self._patiently(partial(self._dbapi.finish, end))
             if waiting:
@@ -297,6 +303,7 @@ class Answers:
             if not state or state[0]["status"] != "streaming":
                 break
             await asyncio.sleep(RETRY_SECONDS)
+        self.ended[answer.status] += 1
         event(logger, "answer", generation=entry.id, status=answer.status, seconds=round(time.monotonic() - answer.began_at, 3))
         if answer.asked or answer.claimed["previous_key"]:
             await self._llama.forget(answer.key)

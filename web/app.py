@@ -12,26 +12,28 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from kit import drain, ids
 from kit.logs import event
-from web import chats, installing, messages, streams, tuning
+from web import chats, devices, installing, messages, metrics, streams, tuning
 from web.answers import Answers
 from web.dbapi import Dbapi
 from web.errors import Failure, NotFound, Unavailable
 from web.guard import AllowedHosts, SameOrigin, SecurityHeaders
 from web.llama import Llama
 from web.log import Log
+from web.open_streams import OpenStreams
 from web.pages import Pages, is_htmx
 from web.sessions import Sessions
 from web.settings import Settings
 from web.watch import Watch
 
 EVENTS_RETRY_SECONDS, WORK_RETRY_SECONDS = 0.25, 1.0
+DRIP_SECONDS = 0.5
 NOTICES = {
     "ready": "",
     "loading": "The model is still loading. The answer starts as soon as it is ready.",
@@ -49,10 +51,20 @@ class State(TypedDict):
     llama: Llama
     answers: Answers
     watch: Watch
+    open_streams: OpenStreams
 
 
 async def healthz(request: Request) -> Response:
-    return JSONResponse({"status": "alive"})
+    """As a stream it comes in two pieces, so that one can tell whether something on the way holds it back: see web/check.py."""
+    if "text/event-stream" not in request.headers.get("accept", ""):
+        return JSONResponse({"status": "alive"})
+
+    async def pieces() -> AsyncIterator[str]:
+        yield "data: alive\n\n"
+        await asyncio.sleep(DRIP_SECONDS)
+        yield "data: still\n\n"
+
+    return StreamingResponse(pieces(), media_type="text/event-stream", headers=streams.HEADERS)
 
 
 async def readyz(request: Request) -> Response:
@@ -71,6 +83,7 @@ routes = [
     Route("/", chats.home),
     Route("/healthz", healthz),
     Route("/readyz", readyz),
+    Route("/metrics", metrics.show),
     Route("/manifest.webmanifest", installing.manifest),
     Route("/sw.js", installing.service_worker),
     Route("/offline", installing.offline),
@@ -86,6 +99,13 @@ routes = [
     Route("/chats/{chat_id:id}/restore", chats.restore, methods=["POST"]),
     Route("/chats/{chat_id:id}/settings", tuning.show),
     Route("/chats/{chat_id:id}/settings", tuning.change, methods=["POST"]),
+    # Devices, and the link that lets one more in
+    Route("/devices", devices.index),
+    Route("/devices/link", devices.create_link, methods=["POST"]),
+    Route("/devices/sign-out", devices.sign_out_all, methods=["POST"]),
+    Route("/devices/{device_id:id}/sign-out", devices.sign_out, methods=["POST"]),
+    Route("/join", devices.show_link),
+    Route("/join", devices.join, methods=["POST"]),
     # Messages, and the answer to the last of them
     Route("/chats/{chat_id:id}/messages", messages.create, methods=["POST"]),
     Route("/chats/{chat_id:id}/messages/{message_id:id}/stream", streams.show),
@@ -115,19 +135,22 @@ def create_app(settings: Settings) -> ASGIApp:
         watch = Watch(dbapi, lambda: NOTICES[llama.state])
         log = Log(dbapi, settings.lease_seconds, settings.renew_seconds, settings.flush_seconds, watch.appended)
         answers = Answers(settings, dbapi, llama, log)
+        sessions, open_streams = Sessions(settings, dbapi), OpenStreams(settings.streams_per_session)
         with drain.on_signal() as draining:
-            hearing = partial(hear, dbapi, watch, log, answers, settings.lease_seconds)
+            signing_out = partial(sign_out, sessions, open_streams)
+            hearing = partial(hear, dbapi, watch, log, answers, settings.lease_seconds, signing_out)
             works = partial(llama.run, watch.all_changed), log.run, watch.run, answers.run, hearing
             tasks = [asyncio.create_task(keep_running(work)) for work in works]
             leaving = asyncio.create_task(leave(draining, watch, answers))
             yield {
                 "settings": settings,
                 "pages": pages,
-                "sessions": Sessions(settings, dbapi),
+                "sessions": sessions,
                 "dbapi": dbapi,
                 "llama": llama,
                 "answers": answers,
                 "watch": watch,
+                "open_streams": open_streams,
             }
             draining.set()
             await leaving
@@ -160,8 +183,8 @@ async def keep_running(work: Callable[[], Awaitable[None]]) -> None:
             await asyncio.sleep(WORK_RETRY_SECONDS)
 
 
-async def hear(dbapi: Dbapi, watch: Watch, log: Log, answers: Answers, lease: float) -> None:
-    """What dbapi tells of the log, passed on to who wants to know."""
+async def hear(dbapi: Dbapi, watch: Watch, log: Log, answers: Answers, lease: float, signed_out: Callable[..., Awaitable[None]]) -> None:
+    """What dbapi tells of the log and of devices, passed on to who wants to know."""
     while True:
         with contextlib.suppress(Unavailable):
             async for told in dbapi.events(answers.owner, lease):
@@ -177,7 +200,15 @@ async def hear(dbapi: Dbapi, watch: Watch, log: Log, answers: Answers, lease: fl
                     watch.all_changed()
                 if told.get("lost") or told.get("work"):
                     answers.look_for_work()
+                if told.get("signed_out") or told.get("lost"):
+                    await signed_out(None if told.get("lost") else told["signed_out"])
         await asyncio.sleep(EVENTS_RETRY_SECONDS)
+
+
+async def sign_out(sessions: Sessions, open_streams: OpenStreams, devices: list[str] | None) -> None:
+    """Ends the streams of these devices; without a list, of all that are found signed out: something may not have been heard."""
+    sessions.forget(devices)
+    open_streams.sign_out(devices or await sessions.signed_out(open_streams.devices))
 
 
 async def leave(draining: asyncio.Event, watch: Watch, answers: Answers) -> None:
@@ -191,7 +222,9 @@ async def failed(request: Request, error: Exception) -> Response:
     assert isinstance(error, Failure)
     if isinstance(error, Unavailable):
         event(logger, "unavailable", logging.WARNING, reason=error.reason)
-    return sentence(request, error.status, error.sentence)
+    response = sentence(request, error.status, error.sentence, retry=error.seconds > 0)
+    response.headers.update(error.headers)
+    return response
 
 
 async def refused(request: Request, error: Exception) -> Response:
@@ -203,11 +236,16 @@ async def refused(request: Request, error: Exception) -> Response:
 
 
 async def broken(request: Request, error: Exception) -> Response:
-    return sentence(request, 500, Failure.sentence)
+    response = sentence(request, 500, Failure.sentence)
+    response.headers["Connection"] = "close"  # uvicorn does so, and nginx must know before it sends the next request this way
+    return response
 
 
-def sentence(request: Request, status: int, text: str) -> Response:
-    """An error where it is expected: a notice for htmx, a page for browsers, a line for others."""
+def sentence(request: Request, status: int, text: str, retry: bool = False) -> Response:
+    """An error where it is expected: a notice for htmx, a page for browsers, a line for others.
+
+    With `retry` the page holds what was sent, to be sent again.
+    """
     pages: Pages = request.state["pages"]
     accept = request.headers.get("accept", "")
     if "text/event-stream" in accept:  # never HTML: htmx would read it as events
@@ -215,9 +253,8 @@ def sentence(request: Request, status: int, text: str) -> Response:
     elif is_htmx(request):
         response = HTMLResponse(pages.html("errors/_notice.html", sentence=text), status)
     elif "text/html" in accept:
-        response = HTMLResponse(pages.html("errors/page.html", sentence=text, status=status), status)
+        form = request.scope.get("form", {}) if retry and request.method == "POST" else None
+        response = HTMLResponse(pages.html("errors/page.html", sentence=text, status=status, form=form), status)
     else:
         response = PlainTextResponse(f"{text}\n", status)
-    if status == 503:
-        response.headers["Retry-After"] = "3"
     return response

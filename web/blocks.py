@@ -107,9 +107,9 @@ def end(text: str, before: Place, prefix: str = "") -> End:
 
 def _tail(text: str, at: Place, prefix: str) -> str:
     if at.fence:
-        opened = render(text[at.boundary : at.fence.inside], prefix, colours=False)
+        opened = render(text[at.boundary : at.fence.inside], prefix, finished=False)
         return opened.removesuffix(CLOSED_CODE) + escape(text[at.fence.inside : _shown(text, at)]) + CLOSED_CODE
-    return render(mend(text[at.boundary : at.length]), prefix, colours=False)
+    return render(mend(text[at.boundary : at.length]), prefix, finished=False)
 
 
 def _shown(text: str, at: Place) -> int:

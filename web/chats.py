@@ -13,9 +13,9 @@ from kit.ids import IdConvertor
 from kit.text import is_blank
 from web import blocks, forms
 from web.context import first_remembered
-from web.errors import NotFound, Refused, Unavailable
+from web.errors import NotFound, Refused, TooMany, Unavailable
 from web.live import FINAL
-from web.pages import is_htmx, prefix
+from web.pages import is_htmx, prefix, rendered
 
 NAME_CODE_POINTS, TITLE_CODE_POINTS = 100, 200
 PAGE_MESSAGES, MOST_MESSAGES = 60, 2000
@@ -43,8 +43,10 @@ async def create(request: Request) -> Response:
         session, new_token = await request.state["sessions"].begin(request)
         chat = None if form.get("new") == "1" or new_token else await _latest(request, session, username)
         chat = chat or await _begin(request, session, username, form.get("model"))
-    except Unavailable as error:
-        return _home(request, [], error.sentence, username, 503)
+    except (TooMany, Unavailable) as error:
+        refused = _home(request, [], error.sentence, username, error.status)
+        refused.headers.update(error.headers)
+        return refused
     response = RedirectResponse(f"/chats/{chat['id']}", 303)
     if new_token:
         request.state["sessions"].set(response, new_token)
@@ -100,6 +102,7 @@ async def page(request: Request, draft: str = "", notice: str = "", status: int 
     messages = chat["messages"][-shown:]
     for message in messages:
         prepare(message)
+        await asyncio.sleep(0)  # other people's streams go on meanwhile
     longest = chat["parameters"].get("max_tokens") or request.state["settings"].max_tokens
     values = {
         "chat": chat | {"messages": messages},
@@ -118,9 +121,11 @@ async def page(request: Request, draft: str = "", notice: str = "", status: int 
 def prepare(message: dict[str, Any]) -> None:
     """Adds what the template of a message needs besides its record."""
     message["is_live"] = message["status"] not in FINAL
-    message["snapshot"] = None
+    message["snapshot"] = message["html"] = None
     if message["is_live"]:
         message["snapshot"] = blocks.snapshot(message["content"], prefix(message["id"]))
+    elif message["role"] == "assistant":
+        message["html"] = rendered(message)
 
 
 async def show_json(request: Request) -> Response:
@@ -146,7 +151,8 @@ async def show_text(request: Request) -> Response:
 
 
 def _home(request: Request, chats: list[Any], notice: str = "", username: str = "", status: int = 200, deleted: str = "") -> Response:
-    values = {"chats": chats, "notice": notice, "username": username, "deleted": deleted}
+    models = request.state["llama"].models
+    values = {"chats": chats, "models": models, "notice": notice, "username": username, "deleted": deleted}
     return request.state["pages"].answer(request, "chats/home.html", status, **values)  # type: ignore[no-any-return]
 
 
@@ -172,7 +178,7 @@ async def _begin(request: Request, session: UUID, username: str, model: str | No
     messages = [{"role": "system", "content": settings.system_prompt}, {"role": "assistant", "content": settings.opening_message}]
     if model and len(model) > 200:
         raise Refused(422, "There is no such model.")
-    first = [message for message in messages if message["content"]]
+    first = [message for message in messages if not is_blank(message["content"])]
     return await request.state["dbapi"].create_chat(session, username, model or None, first)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 from urllib.parse import quote
@@ -10,10 +11,11 @@ from uuid import UUID
 import httpx
 import orjson
 
-from web.errors import NotFound, Refused, Unavailable
+from web.errors import NotFound, Refused, TooMany, Unavailable
 from web.wire import Wire
 
 CALL_SECONDS = 3.0
+PROMPT_SECONDS = 1.0  # a refusal that took longer would take as long again
 EVENTS_SILENCE_SECONDS = 12.0  # it sends a heartbeat every 5
 
 logger = logging.getLogger("web.dbapi")
@@ -30,8 +32,8 @@ class Dbapi:
 
     # Sessions
 
-    async def create_session(self, token_hash: str) -> UUID:
-        return UUID((await self._call("POST", "/sessions", json={"token_hash": token_hash}))["session_id"])
+    async def create_session(self, token_hash: str, device: str) -> UUID:
+        return UUID((await self._call("POST", "/sessions", json={"token_hash": token_hash, "name": device}))["session_id"])
 
     async def find_session(self, token_hash: str) -> UUID | None:
         try:
@@ -39,6 +41,25 @@ class Dbapi:
         except NotFound:
             return None
         return UUID(found["session_id"])
+
+    async def devices(self, session: UUID) -> list[Any]:
+        return list((await self._call("GET", "/devices", session, again=True))["devices"])
+
+    async def sign_out(self, session: UUID, device_id: UUID) -> None:
+        await self._call("DELETE", f"/devices/{device_id}", session)
+
+    async def sign_out_all(self, session: UUID, keep: str = "") -> None:
+        """All devices of this session, or all but the one with this hash."""
+        await self._call("DELETE", "/devices" + (f"?keep={keep}" if keep else ""), session, again=True)
+
+    async def create_link(self, session: UUID, token_hash: str) -> int:
+        """Seconds for which it lets one more device in."""
+        return int((await self._call("POST", "/links", session, json={"token_hash": token_hash}))["seconds"])
+
+    async def use_link(self, link_hash: str, token_hash: str, device: str) -> UUID:
+        """The session that the link has opened to a new device. Raises NotFound for a link that was used or is too old."""
+        joining = {"link_hash": link_hash, "token_hash": token_hash, "name": device}
+        return UUID((await self._call("POST", "/devices", json=joining))["session_id"])
 
     # Chats
 
@@ -142,6 +163,7 @@ class Dbapi:
         """With `again`, one more try if the answer was lost: only for what may happen twice."""
         headers = {"X-Session-ID": str(session)} if session else {}
         content = None if json is None else orjson.dumps(json)
+        began = time.monotonic()
         for attempt in (1, 2):
             try:
                 async with asyncio.timeout(CALL_SECONDS):
@@ -150,7 +172,7 @@ class Dbapi:
                 if again and attempt == 1 and not isinstance(error, TimeoutError | httpx.TimeoutException):
                     continue
                 raise Unavailable from error
-            if response.status_code == 503 and again and attempt == 1:
+            if response.status_code == 503 and again and attempt == 1 and time.monotonic() - began < PROMPT_SECONDS:
                 continue
             return self._result(response)
         raise AssertionError("the second attempt ends the loop")
@@ -167,6 +189,8 @@ class Dbapi:
         if response.status_code in (401, 403) or response.status_code >= 500:
             logger.error("dbapi answers %s: %s", response.status_code, detail)
             raise Unavailable(detail)
+        if response.status_code == 429:
+            raise TooMany(detail, int(response.headers["retry-after"]))
         raise Refused(response.status_code, detail)
 
 

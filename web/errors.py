@@ -3,6 +3,7 @@
 Failure               a status and a sentence for the person in front of the page
 ├── NotFound          404  not there, or not yours: nobody can tell which
 ├── Refused           4xx  what was sent cannot be accepted; it is kept in the form
+│   └── TooMany       429  not now, with the seconds to wait
 └── Unavailable       503  the database service or the model server cannot be reached
 ModelFailure          in an answer, after its stream began: told in the answer's own place
 """
@@ -10,11 +11,17 @@ ModelFailure          in an answer, after its stream began: told in the answer's
 
 class Failure(Exception):
     status = 500
+    seconds = 0
     sentence = "Something went wrong here. Please try again."
 
     def __init__(self, sentence: str | None = None) -> None:
         super().__init__(sentence or self.sentence)
         self.sentence = sentence or self.sentence
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """When to come back, if that may help."""
+        return {"Retry-After": str(self.seconds)} if self.seconds else {}
 
 
 class NotFound(Failure):
@@ -28,10 +35,17 @@ class Refused(Failure):
         self.status = status
 
 
+class TooMany(Refused):
+    def __init__(self, sentence: str, seconds: int) -> None:
+        super().__init__(429, sentence)
+        self.seconds = seconds
+
+
 class Unavailable(Failure):
     """The sentence shown is fixed: the reason goes to the log, not to the visitor."""
 
     status = 503
+    seconds = 3
     sentence = "The database is not available at the moment. Nothing you wrote is lost: please send it again in a few seconds."
 
     def __init__(self, reason: str = "") -> None:

@@ -27,4 +27,6 @@ async def read(request: Request) -> dict[str, str]:
         fields = parse_qsl(body.decode(errors="replace"), keep_blank_values=True, errors="replace", max_num_fields=MOST_FIELDS)
     except ValueError as error:
         raise Refused(400, "This form has too many fields.") from error
-    return {name: clean(value.replace("\r\n", "\n")) for name, value in reversed(fields)}
+    form = {name: clean(value.replace("\r\n", "\n")) for name, value in reversed(fields)}
+    request.scope["form"] = form  # for the page that says "not now": it holds what was typed
+    return form

@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOCAL = {"localhost", "127.0.0.1"}
 SAFE_METHODS = {"GET", "HEAD"}
-HEALTH = {"/healthz", "/readyz"}  # asked by address, not by name
+HEALTH = {"/healthz", "/readyz", "/metrics"}  # asked by address, not by name
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; "

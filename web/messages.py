@@ -1,6 +1,8 @@
 """Messages: sending one, which starts its answer, and stopping that answer."""
 
+import re
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from starlette.requests import Request
@@ -30,7 +32,7 @@ async def create(request: Request) -> Response:
         request.state["answers"].look_for_work()
     chat_id = request.path_params["chat_id"]
     if not is_htmx(request):
-        return _to_message(chat_id, turn["assistant"]["id"])
+        return _to_message(request, turn["assistant"]["id"])
     if not turn["created"]:  # it is on the page already, or should be: show the page as it is
         return Response(status_code=204, headers={"HX-Refresh": "true"})
     chats.prepare(turn["user"])
@@ -58,14 +60,14 @@ async def show_version(request: Request) -> Response:
     """Makes the branch through this message the one that is shown."""
     session, chat_id, message_id = await _message(request)
     await request.state["dbapi"].show_branch(session, chat_id, message_id)
-    return _to_message(chat_id, message_id)
+    return _to_message(request, message_id)
 
 
 async def delete(request: Request) -> Response:
     """Deletes a message of the user with its answers."""
     session, chat_id, message_id = await _message(request)
     await request.state["dbapi"].delete_message(session, chat_id, message_id)
-    return RedirectResponse(f"/chats/{chat_id}", 303)
+    return RedirectResponse(f"/chats/{chat_id}{_as_far_back(request)}", 303)
 
 
 async def stop(request: Request) -> Response:
@@ -73,7 +75,7 @@ async def stop(request: Request) -> Response:
     session, chat_id, message_id = await _message(request)
     status = await request.state["dbapi"].stop(session, chat_id, message_id)
     if not is_htmx(request):
-        return _to_message(chat_id, message_id)
+        return _to_message(request, message_id)
     if status not in FINAL:  # its stream will tell
         return Response(status_code=204)
     message = await request.state["dbapi"].message(session, chat_id, message_id)
@@ -93,11 +95,21 @@ def _answering(request: Request, answering: Any) -> Response:
         request.state["answers"].begin(answering["claimed"])
     else:
         request.state["answers"].look_for_work()
-    return _to_message(request.path_params["chat_id"], answering["message"]["id"])
+    return _to_message(request, answering["message"]["id"])
 
 
-def _to_message(chat_id: UUID, message_id: UUID | str) -> Response:
-    return RedirectResponse(f"/chats/{chat_id}#message-{message_id}", 303)
+def _to_message(request: Request, message_id: UUID | str) -> Response:
+    return RedirectResponse(f"/chats/{request.path_params['chat_id']}{_as_far_back(request)}#message-{message_id}", 303)
+
+
+def _as_far_back(request: Request) -> str:
+    """A query that shows as many messages as the page this came from, so that what was acted on is still there."""
+    there = request.headers.get("hx-current-url") or request.headers.get("referer", "")
+    found = _LAST.search(urlsplit(there).query)
+    return f"?{found[1]}" if found else ""
+
+
+_LAST = re.compile(r"(?:^|&)(last=[0-9]{1,6})(?:&|$)")
 
 
 async def _turn(request: Request, session: UUID, form: dict[str, str], content: str) -> Any:
@@ -130,9 +142,8 @@ def _id(text: str | None) -> str | None:
 async def _refused(request: Request, content: str, error: Failure) -> Response:
     """The sentence, and what was typed still in its place: htmx leaves it there, without htmx the page comes with it."""
     pages = request.state["pages"]
-    headers = {"Retry-After": "3"} if isinstance(error, Unavailable) else {}
     if is_htmx(request):
-        return HTMLResponse(pages.html("errors/_notice.html", sentence=error.sentence), error.status, headers)
+        return HTMLResponse(pages.html("errors/_notice.html", sentence=error.sentence), error.status, error.headers)
     try:
         if isinstance(error, Unavailable):
             raise error  # the page would need the database as well
@@ -140,5 +151,5 @@ async def _refused(request: Request, content: str, error: Failure) -> Response:
     except Failure:
         html = pages.html("errors/resend.html", sentence=error.sentence, content=content, chat_id=request.path_params["chat_id"])
         response = HTMLResponse(html, error.status)
-    response.headers.update(headers)
+    response.headers.update(error.headers)
     return response

@@ -2,6 +2,7 @@
 
 import hashlib
 import uuid
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from web.markdown import render
 
 HERE = Path(__file__).parent
 VERSION_CHARACTERS = 10
+KEPT_ANSWERS, KEPT_CHARACTERS = 256, 16_000  # as HTML, so that a chat opens without rendering all of it anew
 
 
 class Pages:
@@ -26,7 +28,7 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.globals.update(static=self.static, new_id=lambda: str(uuid.uuid4()), rendered=rendered)
+        self._environment.globals.update(static=self.static, new_id=lambda: str(uuid.uuid4()))
         self._globals = dict(self._environment.globals)
 
     def static(self, name: str) -> str:
@@ -51,7 +53,11 @@ def prefix(message_id: str) -> str:
 
 def rendered(message: dict[str, Any]) -> str:
     """A finished message's content, as HTML that is safe: the renderer ends with a sanitiser."""
-    return render(message["content"], prefix(message["id"]))
+    make = _kept if len(message["content"]) <= KEPT_CHARACTERS else render
+    return make(message["content"], prefix(message["id"]))
+
+
+_kept = lru_cache(KEPT_ANSWERS)(render)
 
 
 def is_htmx(request: Request) -> bool:

@@ -3,9 +3,11 @@
 A session begins with the first thing a visitor writes. Who only looks leaves no trace.
 """
 
+import asyncio
 import hashlib
 import secrets
 import time
+from collections.abc import Iterable
 from uuid import UUID
 
 from itsdangerous import BadData, TimestampSigner
@@ -37,7 +39,7 @@ class Sessions:
         token = self._token(request)
         if token is None:
             return None
-        return await self._lookup(_hash(token[0]))
+        return await self._lookup(hashed(token[0]))
 
     async def require(self, request: Request) -> UUID:
         """As find, but raises NotFound: without a session there is nothing to see."""
@@ -51,8 +53,24 @@ class Sessions:
         session = await self.find(request)
         if session is not None:
             return session, None
-        token = secrets.token_urlsafe(TOKEN_BYTES)
-        return await self._dbapi.create_session(_hash(token)), token
+        token = new_token()
+        return await self._dbapi.create_session(hashed(token), device_name(request)), token
+
+    def device(self, request: Request) -> str:
+        """The hash that the database knows this browser by; empty without a cookie of ours."""
+        token = self._token(request)
+        return hashed(token[0]) if token else ""
+
+    async def signed_out(self, devices: Iterable[str]) -> list[str]:
+        """Those of these devices that open no session any more. Raises Unavailable."""
+        asked = list(devices)
+        found = await asyncio.gather(*map(self._lookup, asked))
+        return [device for device, session in zip(asked, found, strict=True) if session is None]
+
+    def forget(self, devices: Iterable[str] | None) -> None:
+        """What was known of these devices, or of all, has to be asked anew."""
+        for device in list(self._known) if devices is None else devices:
+            self._known.pop(device, None)
 
     def renew(self, request: Request, response: Response) -> None:
         """Sends the cookie again when it is older than a day, or was signed with an older key."""
@@ -63,6 +81,11 @@ class Sessions:
     def set(self, response: Response, token: str) -> None:
         value = self._signer.sign(token).decode()
         response.set_cookie(self.cookie, value, max_age=self._max_age, path="/", secure=self._secure, httponly=True, samesite="lax")
+
+    def remove(self, response: Response) -> None:
+        """This browser is signed out: no cookie, and nothing kept (drafts of messages)."""
+        response.delete_cookie(self.cookie, path="/", secure=self._secure, httponly=True, samesite="lax")
+        response.headers["Clear-Site-Data"] = '"storage"'
 
     def _token(self, request: Request) -> tuple[str, float] | None:
         """The token and when it was signed; None for anything that is not ours, whatever it is."""
@@ -90,5 +113,24 @@ class Sessions:
         return session
 
 
-def _hash(token: str) -> str:
+def new_token() -> str:
+    return secrets.token_urlsafe(TOKEN_BYTES)
+
+
+def hashed(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
+
+
+# What a User-Agent says, told as people do. The order decides: every browser claims to be some of the others as well.
+BROWSERS = {"Edg": "Edge", "OPR/": "Opera", "SamsungBrowser": "Samsung Internet", "Firefox": "Firefox", "FxiOS": "Firefox"}
+BROWSERS |= {"CriOS": "Chrome", "Chrome": "Chrome", "Safari": "Safari", "curl": "curl"}
+SYSTEMS = {"iPhone": "an iPhone", "iPad": "an iPad", "Android": "Android", "CrOS": "ChromeOS", "Windows": "Windows"}
+SYSTEMS |= {"Mac OS X": "a Mac", "Linux": "Linux"}
+
+
+def device_name(request: Request) -> str:
+    """What the owner of this browser may know it by, from a fixed vocabulary."""
+    agent = request.headers.get("user-agent", "")
+    browser = next((name for sign, name in BROWSERS.items() if sign in agent), "A browser")
+    system = next((name for sign, name in SYSTEMS.items() if sign in agent), "")
+    return f"{browser} on {system}" if system else browser

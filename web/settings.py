@@ -31,6 +31,7 @@ class Settings:
     message_code_points: int = 32_000
     body_bytes: int = 400_000
     answer_bytes: int = 256_000
+    streams_per_session: int = 40  # open at the same time in each web process; nginx counts those of a device over all of them
     first_token_seconds: float = 120.0
     token_seconds: float = 30.0  # between two tokens
     unreachable_seconds: float = 30.0  # a model server that is restarted is back by then
@@ -46,6 +47,8 @@ class Settings:
             raise SettingsError(f"PUBLIC_URL is {self.public_url!r}, but has to be an address like https://chat.example.org")
         if set(self.secret_keys) & set(self.dbapi_keys):
             raise SettingsError("SECRET_KEYS and DBAPI_KEYS must not share a key: each has one purpose")
+        if self.llama_api_key in (*self.secret_keys, *self.dbapi_keys):
+            raise SettingsError("LLAMA_API_KEY is one of SECRET_KEYS or DBAPI_KEYS: each key has one purpose")
 
     @property
     def secure(self) -> bool:

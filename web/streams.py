@@ -9,13 +9,13 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from time import monotonic
 
-from sse_starlette import EventSourceResponse
+from sse_starlette import EventSourceResponse, ServerSentEvent
 from sse_starlette.sse import AppStatus
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from web.errors import NotFound
+from web.errors import NotFound, TooMany
 from web.guard import FRAMED
 from web.viewer import PING, Viewer
 
@@ -25,17 +25,28 @@ HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Vary": "Acce
 AppStatus.disable_automatic_graceful_drain()  # type: ignore[no-untyped-call]  # our streams end by themselves, with a farewell
 
 
-async def show(request: Request) -> Response:
+async def show(request: Request) -> ASGIApp:
     try:
         viewer = await _viewer(request)
-    except NotFound as error:
-        return PlainTextResponse(f"{error.sentence}\n", 404)  # never HTML: htmx would read it as events
-    accept = request.headers.get("accept", "")
+        response, farewell = _represented(request, viewer)
+        sessions = request.state["sessions"]
+        session, device = await sessions.require(request), sessions.device(request)
+        return request.state["open_streams"].open(session, device, response, farewell.encode())  # type: ignore[no-any-return]
+    except (NotFound, TooMany) as error:
+        return PlainTextResponse(f"{error.sentence}\n", error.status, error.headers)  # never HTML: htmx would read it as events
+
+
+def _represented(request: Request, viewer: Viewer) -> tuple[Response, str]:
+    """The stream as the client wants it, and its last words to a device that is signed out meanwhile."""
+    accept, pages = request.headers.get("accept", ""), request.state["pages"]
     if "text/event-stream" in accept:
-        return Events(viewer.events(), request.state["settings"].ping_seconds)
+        html = pages.html("messages/_signed_out.html", message_id=request.path_params["message_id"])
+        farewell = ServerSentEvent(data=html, sep="\n").encode().decode()
+        return Events(viewer.events(), request.state["settings"].ping_seconds), farewell
     if "text/html" in accept:
-        return Growing(viewer.page(), media_type="text/html", headers=HEADERS | FRAMED)
-    return Growing(viewer.text(), media_type="text/plain", headers=HEADERS)
+        growing = Growing(viewer.page(), media_type="text/html", headers=HEADERS | FRAMED)
+        return growing, pages.html("messages/frame_signed_out.html")
+    return Growing(viewer.text(), media_type="text/plain", headers=HEADERS), ""
 
 
 async def _viewer(request: Request) -> Viewer:

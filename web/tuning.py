@@ -49,15 +49,14 @@ async def show(request: Request) -> Response:
 async def change(request: Request) -> Response:
     session, chat_id = await request.state["sessions"].require(request), request.path_params["chat_id"]
     form = await forms.read(request)
-    if form.get("reset"):
-        values: dict[str, Any] = {"system_prompt": request.state["settings"].system_prompt, "parameters": {}, "model": ""}
-    else:
-        try:
-            values = _values(form)
-        except Refused as error:
-            chat = await request.state["dbapi"].chat(session, chat_id, last=1)
-            return _page(request, chat, form.get("system_prompt", ""), form, error)
-    await request.state["dbapi"].change_chat(session, chat_id, values)
+    as_new = {"system_prompt": request.state["settings"].system_prompt, "parameters": {}, "model": ""}
+    try:
+        await request.state["dbapi"].change_chat(session, chat_id, as_new if form.get("reset") else _values(form))
+    except Refused as error:
+        chat = await request.state["dbapi"].chat(session, chat_id, last=1)
+        page = _page(request, chat, form.get("system_prompt", ""), form, error)
+        page.headers.update(error.headers)
+        return page
     return RedirectResponse(f"/chats/{chat_id}", 303)
 
 

@@ -31,6 +31,10 @@ class Watch:
         self._wake = asyncio.Event()
         self._leaving = False
 
+    @property
+    def viewers(self) -> int:
+        return sum(live.viewers for live in self._lives.values())
+
     @contextlib.asynccontextmanager
     async def open(self, session: UUID, chat_id: UUID, message: dict[str, Any]) -> AsyncIterator[Live]:
         """The live answer of this message, for as long as somebody watches it."""

@@ -18,36 +18,49 @@ TITLE_CODE_POINTS = 60
 
 # From a message up to the root, oldest first. What is still being written is read from the log, with its place there
 # in the same snapshot, so that a viewer can go on from exactly here.
-_BRANCH = """
+# Each message is looked up by its id, and its siblings by their parent's. No index serves IS NOT DISTINCT FROM, and
+# OFFSET 0 keeps a lookup from becoming another join: left to itself, the planner may read the whole chat once per message.
+BRANCH = """
 WITH RECURSIVE branch AS (
-  SELECT m.*, 1 AS height FROM messages m WHERE m.session_id = $1 AND m.chat_id = $2 AND m.id = $3
+  SELECT m.*, 1 AS height FROM messages m
+   WHERE m.session_id IS NOT DISTINCT FROM $1 AND m.chat_id IS NOT DISTINCT FROM $2 AND m.id = $3
   UNION ALL
-  SELECT m.*, branch.height + 1 FROM branch
-    JOIN messages m ON m.session_id = $1 AND m.chat_id = $2 AND m.id = branch.parent_id
-   WHERE branch.height < $4
+  SELECT parent.*, branch.height + 1 FROM branch CROSS JOIN LATERAL (
+    SELECT m.* FROM messages m
+     WHERE m.session_id IS NOT DISTINCT FROM $1 AND m.chat_id IS NOT DISTINCT FROM $2 AND m.id = branch.parent_id OFFSET 0
+  ) parent WHERE branch.height < $4
 )
 SELECT b.id, b.parent_id, b.role, b.status, b.error, b.model, b.usage, b.timings, b.created_at,
-       CASE WHEN log.live THEN coalesce(log.content, '') ELSE b.content END AS content,
-       CASE WHEN log.live THEN coalesce(log.reasoning, '') ELSE b.reasoning END AS reasoning,
-       log.generation_id, coalesce(log.last_seq, 0) AS last_seq, coalesce(log.fence, 0) AS fence, log.finish_reason,
-       ARRAY(SELECT s.id FROM messages s
-              WHERE s.session_id = $1 AND s.chat_id = $2 AND s.parent_id IS NOT DISTINCT FROM b.parent_id
-                AND s.role = b.role ORDER BY s.position) AS siblings
-  FROM branch b LEFT JOIN LATERAL (
-    SELECT g.id AS generation_id, g.last_seq, g.finish_reason, g.status IN ('queued', 'streaming') AS live,
-           max(c.fence) FILTER (WHERE c.seq = g.last_seq) AS fence,
+       CASE WHEN g.live THEN coalesce(log.content, '') ELSE b.content END AS content,
+       CASE WHEN g.live THEN coalesce(log.reasoning, '') ELSE b.reasoning END AS reasoning,
+       g.id AS generation_id, coalesce(g.last_seq, 0) AS last_seq, coalesce(log.fence, 0) AS fence, g.finish_reason,
+       CASE WHEN b.parent_id IS NULL THEN
+         ARRAY(SELECT s.id FROM messages s WHERE s.session_id = $1 AND s.chat_id = $2 AND s.parent_id IS NULL
+                  AND s.role = b.role ORDER BY s.position)
+       ELSE
+         ARRAY(SELECT s.id FROM messages s
+                WHERE s.session_id IS NOT DISTINCT FROM $1 AND s.chat_id IS NOT DISTINCT FROM $2
+                  AND s.parent_id = b.parent_id AND s.role = b.role ORDER BY s.position)
+       END AS siblings
+  FROM branch b
+  LEFT JOIN LATERAL (
+    SELECT *, status IN ('queued', 'streaming') AS live FROM generations
+     WHERE session_id IS NOT DISTINCT FROM $1 AND message_id = b.id OFFSET 0
+  ) g ON b.role = 'assistant'
+  LEFT JOIN LATERAL (
+    SELECT max(c.fence) FILTER (WHERE c.seq = g.last_seq) AS fence,
            string_agg(c.text, '' ORDER BY c.seq) FILTER (WHERE c.kind = 0) AS content,
            string_agg(c.text, '' ORDER BY c.seq) FILTER (WHERE c.kind = 1) AS reasoning
-      FROM generations g LEFT JOIN generation_chunks c ON c.generation_id = g.id AND g.status IN ('queued', 'streaming')
+      FROM generation_chunks c
+     WHERE c.generation_id = g.id
        AND c.seq > (SELECT coalesce(max(v.seq), 0) - 1 FROM generation_chunks v WHERE v.generation_id = g.id AND v.kind = 2)
-     WHERE g.session_id = $1 AND g.message_id = b.id GROUP BY g.id
-  ) log ON b.role = 'assistant'
+  ) log ON g.live
  ORDER BY b.height DESC
 """
 
 
 async def branch(raw: Any, session_id: UUID, chat_id: UUID, tip_id: UUID | None, most: int = 1_000_000) -> Sequence[Any]:
-    return list(await raw.fetch(_BRANCH, session_id, chat_id, tip_id, most))
+    return list(await raw.fetch(BRANCH, session_id, chat_id, tip_id, most))
 
 
 async def get(raw: Any, session_id: UUID, chat_id: UUID, message_id: UUID) -> Any:

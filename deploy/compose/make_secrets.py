@@ -27,6 +27,7 @@ def main() -> None:
     give("llama", 10003, llama_api_key=key["llama_api_key"])
     give("migrate", 10004, database_url=owner, dbapi_database_url=app)
     give("owner", 10005, superuser_url=superuser, database_url=owner)
+    give("backup", 10006, database_url=owner)
 
 
 def kept(path: Path) -> str:

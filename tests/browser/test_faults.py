@@ -64,7 +64,7 @@ async def test_without_web_the_message_stays_in_its_field_too(runnel: Runnel, ad
     with runnel.without("web-1"), runnel.without("web-2"):
         await field.fill("And me?")
         await field.press("Enter")
-        await expect(ada.page.locator("#notice")).to_contain_text("Your message is still here")
+        await expect(ada.page.locator("#notice")).to_contain_text("still in your browser")
         await expect(field).to_have_value("And me?")
     await expect(ada.page).to_have_title(re.compile("Runnel"))
     await runnel.back("web-1")

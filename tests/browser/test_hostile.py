@@ -1,48 +1,16 @@
 """What a model writes does nothing in a browser but stand there."""
 
 import re
-from typing import Any
 
 import pytest
 from playwright.async_api import expect
 
 from tests.browser.documents import HOSTILE
+from tests.browser.elements import ELEMENTS, WATCH, not_allowed
 from tests.browser.visitor import CONTENT, Visitor
 
 pytestmark = pytest.mark.browser
 
-FOOTNOTE = r"message-[\w-]+fn.*"
-ALLOWED = {
-    "a": rf"href=((https?://(?![^/]*@)|mailto:).*|#{FOOTNOTE})|rel=noopener noreferrer nofollow|target=_blank|id={FOOTNOTE}",
-    "code": r"class=language-[a-z0-9+#-]+",
-    "input": r"type=checkbox|disabled=|checked=",
-    "li": rf"id={FOOTNOTE}",
-    "ol": r"start=\d+",
-    "pre": r"class=plain|tabindex=0",
-    "table": r"tabindex=0",
-    "span": r"class=tok-[a-z]",
-    "section": r"class=footnotes",
-    "sup": r"class=footnote-ref",
-    "td": r"align=(left|center|right)",
-    "th": r"align=(left|center|right)",
-}
-BARE = {"p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "em", "strong", "del", "ul", "blockquote", "thead", "tbody", "tr"}
-ALLOWED |= dict.fromkeys(BARE, "(?!)")
-# Every element of the last answer, and each of its attributes; but for the ones that are ours.
-ELEMENTS = """content => [...content.querySelectorAll('*:not(.tail, .void)')].map((element) =>
-  [element.localName, [...element.attributes].map((attribute) => `${attribute.name}=${attribute.value}`)])"""
-# Looks at every element that ever comes into the page, however short it stays.
-WATCH = """() => {
-  window.came = [];
-  const attributes = (element) => [...element.attributes].map((attribute) => `${attribute.name}=${attribute.value}`);
-  new MutationObserver((records) => {
-    for (const record of records) for (const node of record.addedNodes) {
-      if (node.nodeType !== 1 || !node.parentElement?.closest('.content')) continue;
-      for (const element of [node, ...node.querySelectorAll('*')])
-        if (!element.matches('.tail')) came.push([element.localName, attributes(element)]);
-    }
-  }).observe(document.getElementById('messages'), {subtree: true, childList: true});
-}"""
 WORDS = [
     "<script>",
     "onerror=",
@@ -55,14 +23,6 @@ WORDS = [
     "<iframe",
     "</article>",
 ]
-
-
-def not_allowed(elements: list[tuple[str, list[str]]]) -> list[Any]:
-    return [
-        (name, attributes)
-        for name, attributes in elements
-        if name not in ALLOWED or not all(re.fullmatch(ALLOWED[name], attribute, re.DOTALL) for attribute in attributes)
-    ]
 
 
 async def test_hostile_output_makes_no_request_and_no_element_of_its_own(ada: Visitor) -> None:

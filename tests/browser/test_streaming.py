@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,22 +12,6 @@ from tests.browser.visitor import ANSWER, CONTENT, Visitor
 from tests.stack import until
 
 pytestmark = pytest.mark.browser
-
-FOLDER = Path(__file__).parents[1] / "web" / "corpus"
-ODD = ["bidi", "byte-order-mark", "clobbering", "controls", "entities", "fence-unclosed", "fences-nested", "footnotes", "half-everything"]
-ODD += [
-    "html-in-containers",
-    "html-unclosed",
-    "htmx",
-    "line-ends",
-    "lists-lazy",
-    "mxss",
-    "references-in-quote",
-    "sse",
-    "table-ragged",
-    "unicode",
-]
-CORPUS = [(FOLDER / f"{name}.md").read_bytes().decode() for name in ODD]
 
 ONE_ORIGIN = 6  # connections that a browser opens to one host over HTTP/1.1
 
@@ -133,16 +116,6 @@ async def test_after_the_stream_the_page_is_what_a_reload_shows(ada: Visitor, te
 
     assert await ada.html() == live
     assert (await ada.stored())["content"] == text
-
-
-async def test_an_odd_document_too_is_after_the_stream_what_a_reload_shows(ada: Visitor) -> None:
-    await ada.page.evaluate(SEND_ALL, [json.dumps({"text": text, "delay_ms": 1}) for text in CORPUS])
-    live = await ada.page.locator("#messages").evaluate(CONTENTS)
-
-    await ada.page.goto(f"{ada.page.url}?last=500")
-
-    assert len(live) == 2 * len(CORPUS) + 1
-    assert await ada.page.locator("#messages").evaluate(CONTENTS) == live
 
 
 async def test_a_long_and_fast_answer_is_after_the_stream_what_a_reload_shows(ada: Visitor) -> None:
@@ -283,14 +256,4 @@ async def test_the_model_may_think_first_and_may_say_nothing(ada: Visitor) -> No
     await expect(ada.page.locator(f"{ANSWER} .outcome")).to_have_text("The model had nothing to say.")
 
 
-SEND_ALL = """async (messages) => {
-  const form = document.getElementById('composer'), articles = document.getElementsByTagName('article');
-  for (const message of messages) {
-    const before = articles.length;
-    form.elements.content.value = message;
-    form.requestSubmit();
-    while (articles.length === before || document.querySelector('article.live')) await new Promise((next) => setTimeout(next, 5));
-  }
-}"""
-CONTENTS = "messages => [...messages.querySelectorAll('.content')].map((content) => content.innerHTML)"
 PLACE = "[document.scrollingElement.scrollTop, document.scrollingElement.scrollHeight]"

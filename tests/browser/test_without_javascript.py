@@ -10,7 +10,7 @@ import pytest
 from playwright.async_api import Frame, Locator, expect
 
 from tests.browser.documents import HOSTILE, SAMPLE
-from tests.browser.test_hostile import ELEMENTS, not_allowed
+from tests.browser.elements import ELEMENTS, not_allowed
 from tests.browser.visitor import ANSWER, CONTENT, Visitor
 from tests.stack import until
 

@@ -8,6 +8,7 @@ import pytest
 
 from tests.chaos.house import SECONDS_OF_SILENCE, House
 from tests.chaos.model_server import ModelServer
+from tests.stack import NO_LIMITS
 from tests.system.person import Person, person
 from tests.system.running import running
 
@@ -26,7 +27,13 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
     await model.start()
     limit = str(SECONDS_OF_SILENCE)
     try:
-        limits = {"FIRST_TOKEN_SECONDS": limit, "TOKEN_SECONDS": limit, "MAX_TOKENS": "5000", "STREAMS_PER_ADDRESS": "0"}
+        limits = {
+            "FIRST_TOKEN_SECONDS": limit,
+            "TOKEN_SECONDS": limit,
+            "MAX_TOKENS": "5000",
+            "STREAMS_PER_ADDRESS": "0",
+            "WRITES_PER_ADDRESS": "0",
+        } | NO_LIMITS
         with running(WEB_REPLICAS="2", LLAMA_URL=model.url, PING_SECONDS="1", **limits) as runnel:
             yield House(runnel, model)
     finally:

@@ -1,6 +1,7 @@
 """What tests ask of dbapi again and again, in a line."""
 
 from typing import Any
+from uuid import uuid4
 
 from tests.dbapi.conftest import Api
 
@@ -18,6 +19,16 @@ async def new_turn(api: Api, chat: Any, content: str = "Why?", **more: Any) -> A
     created = await api.post(f"/chats/{chat['id']}/turns", json={"content": content} | more)
     assert created.is_success, created.text
     return created.json()
+
+
+async def new_device(api: Api) -> str:
+    """One more device of this session, let in by a link: its id."""
+    link, token = {"token_hash": uuid4().hex * 2}, {"token_hash": uuid4().hex * 2}
+    assert (await api.post("/links", json=link)).status_code == 201
+    joined = await api.post("/devices", json={"link_hash": link["token_hash"], "name": "a browser"} | token)
+    assert joined.status_code == 201, joined.text
+    (device,) = [each for each in (await api.get("/devices")).json()["devices"] if each["token_hash"] == token["token_hash"]]
+    return str(device["id"])
 
 
 async def queued(api: Api, chat: Any = None) -> Any:
@@ -69,5 +80,5 @@ async def message(api: Api, chat_id: str, message_id: str) -> Any:
 
 async def everything(owner: Any) -> dict[str, tuple[Any, ...]]:
     """Number and sum of all rows of all tables, to see that nothing has changed."""
-    tables = ["sessions", "devices", "chats", "messages", "generations", "generation_chunks"]
+    tables = ["sessions", "devices", "links", "chats", "messages", "generations", "generation_chunks"]
     return {table: tuple(await owner.fetchrow(f"SELECT count(*), sum(hashtextextended(t::text, 0)) FROM {table} t")) for table in tables}

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests import stack
-from tests.stack import DBAPI_KEY, Cluster, Service
+from tests.stack import DBAPI_KEY, NO_LIMITS, Cluster, Service
 
 Api = httpx.AsyncClient
 CREDENTIAL = {"Authorization": f"Bearer {DBAPI_KEY}"}
@@ -22,7 +22,7 @@ async def database(cluster: Cluster) -> str:
 
 @pytest.fixture(scope="session")
 async def service(cluster: Cluster, database: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
-    environ = {"DBAPI_DATABASE_URL": cluster.runtime_url(database), "DBAPI_KEYS": DBAPI_KEY}
+    environ = {"DBAPI_DATABASE_URL": cluster.runtime_url(database), "DBAPI_KEYS": DBAPI_KEY} | NO_LIMITS
     dbapi = await Service("dbapi", tmp_path_factory.mktemp("dbapi") / "log", environ).start()
     yield dbapi
     await dbapi.terminate()

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -9,9 +10,9 @@ import httpx
 import pytest
 
 from dbapi.app import routes
-from tests.dbapi.calls import everything, new_chat, new_turn
+from tests.dbapi.calls import everything, new_chat, new_device, new_turn
 from tests.dbapi.conftest import CREDENTIAL, Api
-from tests.stack import DBAPI_KEY, Service, client
+from tests.stack import DBAPI_KEY, Cluster, Service, client
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,11 @@ ENTRIES = {
     "GET /readyz": Entry("open"),
     "POST /sessions": Entry("service", {"token_hash": "ab" * 32}),
     "POST /sessions/find": Entry("service", {"token_hash": "ab" * 32}),
+    "GET /devices": Entry("list"),
+    "POST /devices": Entry("service", {"link_hash": "cd" * 32, "token_hash": "ab" * 32}),
+    "DELETE /devices": Entry("list"),
+    "DELETE /devices/{device_id}": Entry("own"),
+    "POST /links": Entry("new", {"token_hash": "ef" * 32}),
     "POST /chats": Entry("new", {"username": "Ada"}),
     "GET /chats": Entry("list"),
     "GET /chats/{chat_id}": Entry("own"),
@@ -65,7 +71,7 @@ OWN = [name for name, entry in ENTRIES.items() if entry.kind == "own"]
 
 async def call(http: httpx.AsyncClient, name: str, ids: dict[str, str] | None = None, headers: Any = None) -> httpx.Response:
     method, path = name.split(" ")
-    path = path.format_map({"chat_id": NOBODY, "message_id": NOBODY, "username": "Nobody"} | (ids or {}))
+    path = path.format_map({"chat_id": NOBODY, "message_id": NOBODY, "device_id": NOBODY, "username": "Nobody"} | (ids or {}))
     return await http.request(method, path, json=ENTRIES[name].body, headers=headers)
 
 
@@ -120,6 +126,22 @@ async def test_the_credential_is_checked_before_the_body_is_read(service: Servic
     assert status.startswith(b"HTTP/1.1 401")
 
 
+async def test_of_two_credentials_both_are_good_until_one_is_taken_away(cluster: Cluster, database: str, tmp_path: Path) -> None:
+    new = "new-key-of-the-tests-9876543210fedcba"
+
+    async def statuses(keys: str) -> list[int]:
+        environ = {"DBAPI_DATABASE_URL": cluster.runtime_url(database), "DBAPI_KEYS": keys}
+        dbapi = await Service("dbapi", tmp_path / "log", environ).start()
+        try:
+            async with client(dbapi.url, headers={"X-Session-ID": str(uuid4())}) as http:
+                answers = [await http.get("/chats", headers={"Authorization": f"Bearer {key}"}) for key in (DBAPI_KEY, new)]
+            return [answer.status_code for answer in answers]
+        finally:
+            await dbapi.terminate()
+
+    assert [await statuses(keys) for keys in (DBAPI_KEY, f"{new},{DBAPI_KEY}", new)] == [[200, 401], [200, 200], [401, 200]]
+
+
 @pytest.mark.parametrize(
     ("given", "status"),
     [
@@ -154,7 +176,7 @@ async def test_what_belongs_to_another_session_is_not_there(api: Api, other: Api
     username = f"Ada {uuid4()}"
     theirs, mine = await new_chat(other, username), await new_chat(api)
     answer = (await new_turn(other, theirs))["assistant"]
-    ids = {"chat_id": theirs["id"], "message_id": answer["id"], "username": username}
+    ids = {"chat_id": theirs["id"], "message_id": answer["id"], "username": username, "device_id": await new_device(other)}
     before = await everything(owner)
 
     foreign, unknown = await call(api, name, ids), await call(api, name)

@@ -1,10 +1,12 @@
 """The original endpoints: a chat, by id and by name, and a message added to it."""
 
+import json
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
+from dbapi.sql.messages import BRANCH
 from tests.dbapi.calls import everything, new_chat, new_turn
 from tests.dbapi.conftest import Api
 
@@ -170,3 +172,32 @@ def quoted(name: str) -> str:
     from urllib.parse import quote
 
     return quote(name, safe="")
+
+
+LONG = """
+WITH RECURSIVE many AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM many WHERE n < 1000),
+ids AS (SELECT n, gen_random_uuid() AS id FROM many),
+added AS (INSERT INTO messages (id, session_id, chat_id, parent_id, role, content)
+  SELECT ids.id, $1, $2, (SELECT before.id FROM ids before WHERE before.n = ids.n - 1), 'user', 'x' FROM ids)
+SELECT id FROM ids WHERE n = 1000
+"""
+
+
+async def test_a_message_of_a_long_chat_costs_no_more_than_one_of_a_short_chat(api: Api, owner: Any) -> None:
+    """Whatever statistics there are: each is looked up, and none is searched for among all others."""
+    chat = await new_chat(api)
+    of = UUID(api.headers["X-Session-ID"]), UUID(chat["id"])
+    tip = await owner.fetchval(LONG, *of)
+    statement = BRANCH
+    for number, value in enumerate((*of, tip), 1):
+        statement = statement.replace(f"${number}", f"'{value}'::uuid")
+
+    async def pages(most: int) -> int:
+        plan = await owner.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement.replace('$4', str(most))}")
+
+        return int(json.loads(plan)[0]["Plan"]["Shared Hit Blocks"])
+
+    await pages(1)
+    few, many = await pages(10), await pages(1000)
+    assert many < 1000 * 20
+    assert few < 10 * 20 + 100

@@ -13,7 +13,7 @@ from tests.dbapi.calls import append, new_chat, new_turn, running
 from tests.dbapi.conftest import Api
 from tests.stack import Cluster
 
-TABLES = ["sessions", "devices", "chats", "messages", "generations", "generation_chunks"]
+TABLES = ["sessions", "devices", "links", "chats", "messages", "generations", "generation_chunks"]
 SET_SESSION = "SELECT set_config('app.session_id', $1, true)"
 
 
@@ -35,6 +35,7 @@ async def session(api: Api, idle_log: None) -> str:
 @pytest.fixture
 async def filled(session: str, owner: Any) -> str:
     await owner.execute("INSERT INTO devices (token_hash, session_id) VALUES ($1, $2)", uuid4().bytes * 2, session)
+    await owner.execute("INSERT INTO links (token_hash, session_id, expires_at) VALUES ($1, $2, now())", uuid4().bytes * 2, session)
     return session
 
 
@@ -59,7 +60,7 @@ async def test_without_a_session_there_are_no_rows(runtime: Any, owner: Any, fil
         empty = await counts(runtime)
 
     assert before == after == empty == nothing
-    assert seen == {"sessions": 1, "devices": 1, "chats": 1, "messages": 3, "generations": 1, "generation_chunks": 1}
+    assert seen == {"sessions": 1, "devices": 1, "links": 1, "chats": 1, "messages": 3, "generations": 1, "generation_chunks": 1}
     assert all((await counts(owner)).values())
 
 
@@ -73,6 +74,20 @@ async def test_a_session_sees_its_own_rows_only(runtime: Any, owner: Any, other:
     assert all(rows for rows in seen.values())
     assert {str(row[0]) for rows in seen.values() for row in rows} == {filled}
     assert await owner.fetchval("SELECT count(DISTINCT session_id) > 1 FROM chats")
+
+
+async def test_a_links_token_shows_that_link_and_lets_it_be_used_up(runtime: Any, owner: Any, filled: str) -> None:
+    token_hash = await owner.fetchval("SELECT token_hash FROM links WHERE session_id = $1", filled)
+    assert await owner.fetchval("SELECT count(*) FROM links") >= 1
+
+    async with runtime.transaction():
+        await runtime.fetch("SELECT set_config('app.token_hash', $1, true)", token_hash.hex())
+        seen = {table: await runtime.fetchval(f"SELECT count(*) FROM {table}") for table in TABLES}
+        prolonged = await runtime.execute("UPDATE links SET expires_at = 'infinity'")
+        deleted = await runtime.execute("DELETE FROM links")
+
+    assert seen == dict.fromkeys(TABLES, 0) | {"links": 1}
+    assert (prolonged, deleted) == ("UPDATE 0", "DELETE 1")
 
 
 async def test_a_token_shows_its_device_and_nothing_else(runtime: Any, owner: Any, filled: str) -> None:
@@ -98,6 +113,8 @@ async def test_a_token_shows_its_device_and_nothing_else(runtime: Any, owner: An
         "UPDATE chats SET session_id = $1",
         "UPDATE messages SET session_id = $1",
         "UPDATE devices SET session_id = $1",
+        "UPDATE links SET session_id = $1",
+        "INSERT INTO links (token_hash, session_id, expires_at) VALUES (decode(repeat('ab', 32), 'hex'), $1, now())",
         "INSERT INTO messages (session_id, chat_id, role) SELECT $1, id, 'user' FROM chats",
         "INSERT INTO generations (session_id, chat_id, message_id) SELECT $1, chat_id, id FROM messages",
     ],
@@ -128,11 +145,13 @@ async def test_another_sessions_rows_are_neither_changed_nor_deleted(runtime: An
 
     async with runtime.transaction():
         await runtime.fetch(SET_SESSION, str(uuid4()))
-        statuses = [await runtime.execute(f"DELETE FROM {table}") for table in ("sessions", "devices", "chats", "messages", "generations")]
+        statuses = [
+            await runtime.execute(f"DELETE FROM {table}") for table in ("sessions", "devices", "links", "chats", "messages", "generations")
+        ]
         statuses.append(await runtime.execute("UPDATE messages SET content = 'changed'"))
         statuses.append(await runtime.execute("UPDATE generations SET stop_requested = true"))
 
-    assert statuses == ["DELETE 0"] * 5 + ["UPDATE 0"] * 2
+    assert statuses == ["DELETE 0"] * 6 + ["UPDATE 0"] * 2
     assert await counts(owner) == before
 
 

@@ -213,3 +213,134 @@ async def test_the_log_has_neither_queries_nor_cookies(tmp_path: Path) -> None:
     text = (tmp_path / "log").read_text()
     assert json.loads(text.splitlines()[-1])["path"] == "/search"
     assert "hidden" not in text
+
+
+async def answers(client: httpx.AsyncClient, requests: list[httpx.Request]) -> list[httpx.Response]:
+    """All open at once."""
+    opened = [await client.send(request, stream=True) for request in requests]
+    for answer in opened:
+        await answer.aclose()
+    return opened
+
+
+@pytest.mark.parametrize("prefix", ["runnel", "__Host-runnel"])
+async def test_open_streams_of_a_device_are_limited_wherever_it_is_and_however_its_cookie_was_signed(prefix: str) -> None:
+    def stream(cookie: str) -> httpx.Request:
+        return client.build_request("GET", STREAM, headers={"Cookie": cookie})
+
+    mine, other = "m" * 43, "o" * 43
+    cookies = [
+        f"{prefix}={mine}.2026.x",
+        f'x=1; {prefix}="{mine}.2027.y"',
+        f"{prefix}={other}.2026.x; {prefix}={mine}.2026.x",
+        f"{prefix}={other}.2026.x",
+        "x=1",
+        "",
+    ]
+    async with door(
+        Upstream(kind="text/event-stream", body=b"data: x\n\n"), Upstream(kind="text/event-stream"), STREAMS_PER_SESSION="2"
+    ) as client:
+        opened = await answers(client, [stream(cookie) for cookie in cookies])
+
+    assert [answer.status_code for answer in opened] == [200, 200, 429, 200, 200, 200]
+    assert opened[2].headers["retry-after"]
+    assert opened[2].headers["content-type"] == "text/plain; charset=utf-8"
+
+
+async def test_forms_of_one_address_are_limited_whatever_it_says_of_itself_and_pages_are_not() -> None:
+    async with door(Upstream(), WRITES_PER_ADDRESS="5") as client:
+        lies = [{"X-Forwarded-For": f"10.0.0.{number}", "Cookie": f"runnel={number}"} for number in range(12)]
+        sent = [await client.post("/chats", data={"username": "Ada"}, headers=lie) for lie in lies]
+        read = [await client.get("/") for _ in range(12)]
+
+    assert [answer.status_code for answer in sent[:5]] == [200] * 5
+    assert {answer.status_code for answer in sent[6:]} == {429}
+    assert sent[-1].headers["retry-after"]
+    assert "go back and send it again" in sent[-1].text
+    assert {answer.status_code for answer in read} == {200}
+
+
+async def test_requests_at_once_of_one_address_are_limited() -> None:
+    async with door(Upstream(kind="text/event-stream", body=b"x" * 100_000), STREAMS_PER_ADDRESS="1") as client:
+        opened = await answers(client, [client.build_request("GET", "/slow") for _ in range(3)])
+
+    assert [answer.status_code for answer in opened] == [200, 200, 429]
+
+
+@pytest.mark.parametrize(
+    ("host", "codes"),
+    [
+        ("chat.example", {200}),
+        ("CHAT.example:8443", {200}),
+        ("localhost", {200}),
+        ("127.0.0.1:8080", {200}),
+        ("evil.example", {421}),
+        ("chat.example.evil.example", {421}),
+        ("xchat.example", {421}),
+        ("chat-example", {421}),
+        ("10.0.0.1", {421}),
+        ("chat.example/x?", {400}),
+        ("chat.example@evil.example", {400, 421}),
+        ("", {400}),
+    ],
+)
+@pytest.mark.parametrize("path", ["/", STREAM, "/static/app.css"])
+async def test_only_our_own_names_are_answered_to(host: str, codes: set[int], path: str) -> None:
+    upstream = Upstream()
+    async with door(upstream, PUBLIC_URL="https://chat.example") as client:
+        answer = await client.get(path, headers={"Host": host})
+        health = await client.get("/healthz", headers={"Host": "10.0.0.1"})
+
+    assert answer.status_code in codes
+    assert (answer.status_code == 200) == (f"GET {path} HTTP/1.1" in upstream.asked)
+    assert "evil" not in answer.text + str(answer.headers) or answer.status_code == 200
+    assert health.status_code == 200
+
+
+async def raw(client: httpx.AsyncClient, request: bytes) -> bytes:
+    """What is answered to these very bytes, until nginx closes the connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", client.base_url.port)
+    writer.write(request)
+    try:
+        return await asyncio.wait_for(reader.read(), 5)
+    finally:
+        writer.close()
+
+
+HOST = b"Host: 127.0.0.1\r\nConnection: close\r\n"
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (b"TRACE / HTTP/1.1\r\n" + HOST + b"\r\n", b"405"),
+        (b"CONNECT 127.0.0.1:80 HTTP/1.1\r\n" + HOST + b"\r\n", b"405"),
+        (b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n" + HOST + b"\r\n", b"400"),
+        (b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", b"400"),
+        (b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", b"400"),
+        (b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", b"501"),
+        (b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n", b"400"),
+        (b"GET / HTTP/3.7\r\n" + HOST + b"\r\n", b"505"),
+        (b"get / HTTP/1.1\r\n" + HOST + b"\r\n", b"400"),
+        (b"GET /../../etc/passwd HTTP/1.1\r\n" + HOST + b"\r\n", b"400"),
+        (b"GET /%2e%2e/%2e%2e/etc/passwd HTTP/1.1\r\n" + HOST + b"\r\n", b"400"),
+        (b"GET /%00 HTTP/1.1\r\n" + HOST + b"\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\n" + HOST + b"Cookie: " + b"x" * 40_000 + b"\r\n\r\n", b"400"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc", b"400"),
+    ],
+)
+async def test_what_is_malformed_goes_no_further_and_is_told_so_on_a_page_of_ours(request_bytes: bytes, status: bytes) -> None:
+    upstream = Upstream()
+    async with door(upstream) as client:
+        answer = await raw(client, request_bytes)
+        after = await client.get("/")
+
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.split()[1] == status
+    assert b'<p id="notice" class="notice" role="alert">' in body
+    assert b"nginx/" not in answer
+    sent = {name.strip().lower(): text.strip() for name, _, text in (line.partition(":") for line in head.decode().splitlines()[1:])}
+    assert STRICT.items() <= sent.items()
+    assert upstream.asked == ["GET / HTTP/1.1"]
+    assert after.status_code == 200

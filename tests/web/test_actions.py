@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from tests.stack import Cluster, House, running_house
-from tests.web.dom import Node
+from tests.web.dom import Node, parse
 from tests.web.visitor import Model, Visitor, unique
 
 FINISHED, RUNNING, CUT = {"text": "Because."}, {"text": "one two three", "hang_after": 2}, {"text": "one two", "finish_reason": "length"}
@@ -133,6 +133,21 @@ async def test_an_answer_that_runs_can_be_left_for_another_version_and_goes_on(v
     await act(visitor, chat, running, "show")
 
     assert (await visitor.ended(chat, running))["content"] == "Because."
+
+
+async def test_what_is_done_far_back_in_a_chat_leads_back_there(visitor: Visitor) -> None:
+    chat = await visitor.begin()
+    first = await answered(visitor, chat)
+    there = {"Referer": f"{visitor.web.url}{chat}?last=120"}
+    forged = {"Referer": "https://elsewhere.example/?last=1%0d%0aX: y&last=9999999"}
+
+    for headers, expected in (
+        (there, f"{chat}?last=120#message-"),
+        ({"HX-Current-URL": there["Referer"]}, f"{chat}?last=120#message-"),
+        (forged, f"{chat}#message-"),
+    ):
+        answer = await visitor.http.post(f"{chat}/messages/{first['id']}/show", headers=headers)
+        assert answer.headers["location"].startswith(expected)
 
 
 # More, and less
@@ -309,6 +324,41 @@ async def test_settings_reach_the_model_and_can_be_taken_back(visitor: Visitor, 
     assert "temperature" not in second
     assert second["max_tokens"] == 512
     assert second["messages"][0]["content"].startswith("You are a helpful assistant.")
+
+
+@pytest.fixture(scope="session")
+async def choosy_house(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+    """Where there are several models."""
+    async with running_house(cluster, tmp_path_factory.mktemp("choosy"), models=("small", "large")) as house:
+        await house.web()
+        yield house
+
+
+async def test_one_of_several_models_is_chosen_for_a_chat_and_for_those_begun_from_it(choosy_house: House) -> None:
+    visitor, model = Visitor(choosy_house.services[-1]), Model(choosy_house.llama)
+    asked = [unique(name) for name in ("chosen", "after", "changed", "default")]
+    offered = parse((await visitor.http.get("/")).text).select("#model").text
+    chat = await visitor.begin(model="large")
+    await answered(visitor, chat, asked[0])
+    copied = parse((await visitor.http.get(chat)).text).select("#chats form")
+    later = await visitor.begin(**{field.attributes["name"]: field.attributes["value"] for field in copied.matching("input")})
+    await answered(visitor, later, asked[1])
+    await visitor.http.post(f"{chat}/settings", data={"model": "small"})
+    await answered(visitor, chat, asked[2])
+    await visitor.http.post(f"{chat}/settings", data={"reset": "1"})
+    await answered(visitor, chat, asked[3])
+
+    models = [(await model.requests(content))[0].get("model") for content in asked]
+    assert offered == "The server's defaultsmalllarge"
+    assert later != chat
+    assert models == ["large", "large", "small", None]
+    await model.http.aclose()
+
+
+async def test_where_there_is_one_model_nothing_is_to_be_chosen(visitor: Visitor) -> None:
+    chat = await visitor.begin()
+
+    assert "<select" not in (await visitor.http.get("/")).text + (await visitor.http.get(f"{chat}/settings")).text
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,11 @@
 """A viewer who follows an answer sees in the end what a reload shows, however the text was cut."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import comrak
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -153,6 +156,32 @@ def test_nothing_is_parsed_beyond_a_table_out_of_proportion(name: str) -> None:
     assert blocks.boundary(CORPUS[name] + "more\n\n" * 9) == CORPUS[name].index("|")
 
 
+@pytest.mark.parametrize("name", ["answer", "lists-mixed", "table-no-outer-pipes", "math", "quotes"])
+def test_what_is_parsed_of_an_answer_grows_with_its_length_only(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    parsed = 0
+
+    def counted(parse: Callable[..., str]) -> Callable[..., str]:
+        def count(text: str, *options: Any) -> str:
+            nonlocal parsed
+            parsed += len(text)
+            return parse(text, *options)
+
+        return count
+
+    for parse in ("markdown_to_html", "markdown_to_xml"):
+        monkeypatch.setattr(comrak, parse, counted(getattr(comrak, parse)))
+    per_character = []
+    for characters in (2_000, 8_000, 32_000):
+        text = f"{CORPUS[name]}\n\nAnd so on.\n\n" * (characters // len(CORPUS[name]))
+        viewer, parsed = Viewer(), 0
+        for beginning in beginnings(text, [3, 4, 5]):
+            viewer.see(beginning)
+        viewer.finish(text)
+        per_character.append(parsed / len(text))
+
+    assert per_character[-1] < 1.2 * per_character[0]
+
+
 def test_an_open_fence_grows_by_its_new_text_only() -> None:
     code = "if a < b:\n    pass\n" * 3000
     text = "Look:\n```py\n" + code
@@ -208,6 +237,20 @@ def test_a_closed_fence_is_frozen_at_once() -> None:
         ("a[0", "<p>a[0</p>"),
         ("note[^1", "<p>note</p>"),
         ("<https://e.example", None),
+        ("so $x", "<p>so</p>"),
+        ("so $x$", "<p>so <math><mi>x</mi></math></p>"),
+        ("so $x$, **b", "<p>so <math><mi>x</mi></math>, <strong>b</strong></p>"),
+        ("so $$", "<p>so</p>"),
+        ("so $$x * y$", "<p>so</p>"),
+        ("so $$x$$", '<p>so <span class="math" tabindex="0"><math display="block"><mi>x</mi></math></span></p>'),
+        ("so \\(x \\", "<p>so</p>"),
+        ("so \\[x_1 \\", "<p>so</p>"),
+        ("so \\[x\\]", '<p>so <span class="math" tabindex="0"><math display="block"><mi>x</mi></math></span></p>'),
+        ("**so $x", "<p><strong>so</strong></p>"),
+        ("for $5 or **m", "<p>for $5 or <strong>m</strong></p>"),
+        ("for $5 or $6", "<p>for $5 or $6</p>"),
+        ("a $ b", "<p>a $ b</p>"),
+        ("so $`x`$", "<p>so <math><mi>x</mi></math></p>"),
         ("- item\n- **b", "<ul>\n<li>item</li>\n<li><strong>b</strong></li>\n</ul>"),
         ("- **a\n- b", "<ul>\n<li>**a</li>\n<li>b</li>\n</ul>"),
         ("text\n-", "<p>text</p>"),
@@ -235,8 +278,8 @@ def test_what_is_half_typed_looks_finished(typed: str, shown: str | None) -> Non
         assert tail == f"{shown}\n"
 
 
-@given(texts.filter(lambda text: not re.search(r"\]\(|\[\^|\[x|```|~~~", text, re.IGNORECASE)))
-def test_mending_leaves_out_no_word_but_a_target_and_a_language(text: str) -> None:
+@given(texts.filter(lambda text: not re.search(r"\]\(|\[\^|\[x|```|~~~|\$|\\[(\[]", text, re.IGNORECASE)))
+def test_mending_leaves_out_no_word_but_a_target_a_language_and_a_formula(text: str) -> None:
     assert re.findall(r"[^\W\d_]+", mend(text)) == re.findall(r"[^\W\d_]+", text)
 
 

@@ -11,7 +11,7 @@ from tests.web.visitor import EVENTS, HTML, HTMX, TEXT, Visitor
 from web.app import routes
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
-PUBLIC = {"GET /", "GET /healthz", "GET /readyz", "GET /manifest.webmanifest", "GET /sw.js", "GET /offline"}
+PUBLIC = {"GET /", "GET /healthz", "GET /readyz", "GET /manifest.webmanifest", "GET /sw.js", "GET /offline", "GET /join"}
 OWN = {
     "POST /chats": {"username": "Ada"},
     "GET /chats/{chat_id}": None,
@@ -32,6 +32,13 @@ OWN = {
     "POST /chats/{chat_id}/messages/{message_id}/show": {},
     "POST /chats/{chat_id}/messages/{message_id}/delete": {},
 }
+OWN |= {  # of these, see tests/web/test_devices.py
+    "GET /devices": None,
+    "POST /devices/link": {},
+    "POST /devices/sign-out": {},
+    "POST /devices/{device_id}/sign-out": {},
+    "POST /join": {"code": "x"},
+}
 FOREIGN = [name for name in OWN if "{chat_id}" in name]
 
 
@@ -42,7 +49,7 @@ async def call(visitor: Visitor, name: str, chat: str = f"/chats/{NOBODY}", mess
 
 
 async def rows(owner: Any) -> dict[str, int]:
-    tables = ("sessions", "devices", "chats", "messages", "generations", "generation_chunks")
+    tables = ("sessions", "devices", "links", "chats", "messages", "generations", "generation_chunks")
     return {table: await owner.fetchval(f"SELECT count(*) FROM {table}") for table in tables}
 
 

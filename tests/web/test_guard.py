@@ -41,6 +41,10 @@ HEADERS = {
 UNSAFE = {  # every address that changes something, with a form that changes nothing where it gets that far
     "/chats": ({"username": ""}, 422),
     f"/chats/{NOBODY}/messages": ({"content": "Hi"}, 404),
+    "/devices/link": ({}, (404, 200)),  # without a session, and with one
+    "/devices/sign-out": ({"others": "1"}, (404, 303)),
+    f"/devices/{NOBODY}/sign-out": ({}, 404),
+    "/join": ({"code": "x"}, 404),
     f"/chats/{NOBODY}/title": ({"title": "x"}, 404),
     f"/chats/{NOBODY}/delete": ({}, 404),
     f"/chats/{NOBODY}/restore": ({}, 404),
@@ -83,20 +87,22 @@ def lines(name: str, value: Any) -> list[tuple[str, str]]:
 def test_every_address_that_changes_something_is_looked_at() -> None:
     unsafe = {route.path for route in routes if (route.methods or set()) - {"GET", "HEAD"}}
 
-    assert {path.replace(":id}", "}").format(chat_id=NOBODY, message_id=NOBODY) for path in unsafe} == UNSAFE.keys()
+    assert {path.replace(":id}", "}").format(chat_id=NOBODY, message_id=NOBODY, device_id=NOBODY) for path in unsafe} == UNSAFE.keys()
 
 
 @pytest.mark.parametrize("path", UNSAFE)
 async def test_only_our_own_pages_change_anything(web: Service, visitor: Visitor, owner: Any, path: str) -> None:
     await visitor.begin()
     (form, status), cookie = UNSAFE[path], f"runnel={visitor.http.cookies['runnel']}"
+    statuses = status if isinstance(status, tuple) else (status, status)
+    await visitor.http.post(path, data=form)  # what it changes, it changes once
     before, wrong = await rows(owner), []
 
     async with client(web.url, headers={"Accept": HTML}) as http:
         for site, origin, with_cookie in itertools.product(SITES, ORIGINS, (False, True)):
             headers = lines("Sec-Fetch-Site", site) + lines("Origin", origin) + lines("Cookie", cookie if with_cookie else None)
             answer = await http.post(path, data=form, headers=headers)
-            if answer.status_code != (status if allowed(site, origin, with_cookie) else 403):
+            if answer.status_code != (statuses[with_cookie] if allowed(site, origin, with_cookie) else 403):
                 wrong.append((site, origin, with_cookie, answer.status_code))
 
     assert wrong == []

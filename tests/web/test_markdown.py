@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from web.markdown import barrier, limits, render
+from web.markdown import barrier, formulas, limits, render
 from web.markdown.colours import BLOCK_CHARACTERS, LANGUAGES
 from web.markdown.rendering import plain
 
@@ -32,12 +32,33 @@ ALLOWED = {
     "pre": {"class": re.compile("plain"), "tabindex": re.compile("0")},
     "table": {"tabindex": re.compile("0")},
     "section": {"class": re.compile("footnotes")},
-    "span": {"class": re.compile("tok-[a-z]")},
+    "span": {"class": re.compile("tok-[a-z]|math"), "tabindex": re.compile("0")},
     "sup": {"class": re.compile("footnote-ref")},
     "td": {"align": re.compile("left|center|right")},
     "th": {"align": re.compile("left|center|right")},
 }
-BARE = {"p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "em", "strong", "del", "ul", "blockquote", "thead", "tbody", "tr"}
+LENGTH = re.compile(r"-?\d*(\.\d+)?(em)?")
+YES_OR_NO = re.compile("true|false")
+ALLOWED |= {
+    "math": {"display": re.compile("block")},
+    "menclose": {"notation": re.compile("box|(up|down)diagonalstrike|horizontalstrike")},
+    "mfrac": {"displaystyle": YES_OR_NO, "linethickness": LENGTH},
+    "mi": {"mathvariant": re.compile("normal")},
+    "mo": {
+        "form": re.compile("prefix|infix|postfix"),
+        **dict.fromkeys(["lspace", "rspace", "minsize", "maxsize"], LENGTH),
+        **dict.fromkeys(["movablelimits", "stretchy", "symmetric"], YES_OR_NO),
+    },
+    "mover": {"accent": YES_OR_NO},
+    "mrow": {"displaystyle": YES_OR_NO, "scriptlevel": LENGTH},
+    "mspace": {"width": LENGTH},
+    "mtable": {"displaystyle": YES_OR_NO, "scriptlevel": LENGTH},
+    "mtd": {"class": re.compile("[lr]")},
+    "munder": {"accentunder": YES_OR_NO},
+    "munderover": {"accent": YES_OR_NO, "accentunder": YES_OR_NO},
+}
+BARE = {"mn", "mtext", "msup", "msub", "msubsup", "msqrt", "mroot", "mmultiscripts", "mprescripts", "mtr", "mphantom", "mpadded"}
+BARE |= {"p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "em", "strong", "del", "ul", "blockquote", "thead", "tbody", "tr"}
 ALLOWED |= {tag: {} for tag in BARE}
 TAG = re.compile(r'</?[a-z][a-z0-9]*(?: [a-z-]+="[^"<>]*")*>')
 VOID = {"br", "hr", "input"}
@@ -132,7 +153,30 @@ def test_every_block_ends_with_one_newline(name: str) -> None:
 
 
 SYNTAX = ["\n", "\n\n", "    ", "  ", " ", "- ", "2) ", "> ", "# ", "`", "**", "_", "~~", "[", "]", "![", "|", "|-", "---", "=== "]
-SYNTAX += ["[a]: ", "[^1]: ", "[^1]", "[a]", "|a|b|\n|-|-|\n", "<div>", "<!--", "-->", "<b>", "&", "\r\n", "\r", "- [ ] ", '"t"', "'"]
+SYNTAX += [
+    "[a]: ",
+    "[^1]: ",
+    "[^1]",
+    "[a]",
+    "|a|b|\n|-|-|\n",
+    "<div>",
+    "$",
+    "$$",
+    "\\(",
+    "\\)",
+    "\\[",
+    "\\]",
+    "%",
+    "<!--",
+    "-->",
+    "<b>",
+    "&",
+    "\r\n",
+    "\r",
+    "- [ ] ",
+    '"t"',
+    "'",
+]
 
 
 @given(st.lists(st.sampled_from([*SYNTAX, *["WORD"] * 12]), max_size=60))
@@ -214,10 +258,67 @@ def test_a_model_that_repeats_itself_is_coloured_too(language: str) -> None:
 
 def test_colours_are_for_named_languages_of_some_size() -> None:
     assert "tok-k" in render("```python\nreturn 1\n```\n")
-    assert "tok-" not in render("```python\nreturn 1\n```\n", colours=False)
+    assert "tok-" not in render("```python\nreturn 1\n```\n", finished=False)
     assert "tok-" not in render("```\nreturn 1\n```\n")
     assert "tok-" not in render("```nonsense\nreturn 1\n```\n")
     assert "tok-" not in render("```python\n" + "return 1\n" * 5000 + "```\n")
+
+
+# Formulas
+
+
+@pytest.mark.parametrize("formula", ["$x<1$", "\\(x<1\\)", "$`x<1`$"])
+def test_a_formula_is_mathml(formula: str) -> None:
+    assert render(f"if {formula}, yes") == "<p>if <math><mi>x</mi><mo>&lt;</mo><mn>1</mn></math>, yes</p>\n"
+
+
+@pytest.mark.parametrize("formula", ["$$\nx<1\n$$", "\\[ x<1 \\]", "```math\nx<1\n```"])
+def test_a_formula_of_its_own_is_a_block(formula: str) -> None:
+    mathml = '<math display="block"><mi>x</mi><mo>&lt;</mo><mn>1</mn></math>'
+    assert render(formula) == f'<p><span class="math" tabindex="0">{mathml}</span></p>\n'
+
+
+def test_columns_keep_their_alignment_without_a_style() -> None:
+    html = render("$$\\begin{aligned} a &= b \\end{aligned}$$")
+
+    assert '<mtd class="r"><mi>a</mi></mtd><mtd class="l"><mo>=</mo><mi>b</mi></mtd>' in html
+    assert "style=" not in html.replace("displaystyle=", "")
+
+
+@pytest.mark.parametrize("prices", ["$5 to $6", "US$5,US$6", "$5-$10", "a $ b $", "`$a` and `$b`", "\\$x$"])
+def test_prices_and_variables_are_no_formulas(prices: str) -> None:
+    assert "math" not in page(prices).tags
+    assert page(prices).text.count("$") == prices.replace("\\$", "$").count("$")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        r"\nosuchcommand{x}",
+        r"\frac{1",
+        r"\href{javascript:alert(1)}{x}",
+        r"\newcommand{\a}{\a\a}\a",
+        "{" * (formulas.CHARACTERS - 1),
+        "x" * (formulas.CHARACTERS + 1),
+        r"\overset{a}{" * 150,
+        r"\sqrt{" * 60 + "x" + "}" * 60,
+        r"x^{" * 200 + "1" + "}" * 200,
+        r"\left(" * 60 + r"\right)" * 60,
+        "'" * 500,
+        r"\begin{matrix}" * 50 + r"\end{matrix}" * 50,
+    ],
+)
+def test_a_formula_that_is_not_understood_or_beyond_measure_is_shown_as_it_was_written(source: str) -> None:
+    assert page(f"a ${source}$ b").codes == [source]
+    assert page(f"```math\n{source}\n```").codes == [f"{source}\n"]
+
+
+def test_a_percent_sign_in_a_formula_hides_nothing() -> None:
+    assert "5%ofall" in page("$5% of all$").text
+
+
+def test_formulas_without_end_are_survived() -> None:
+    assert len(render("$x'$ " * 50_000)) <= limits.OUTPUT_CHARACTERS
 
 
 # Footnotes
@@ -264,6 +365,7 @@ HTML = [
     "<dialog open>",
     "<button form=composer>",
     "<math><annotation-xml>",
+    "<math><semantics><annotation><p>",
     "<!-- x -->",
     "<?php x ?>",
     "<![CDATA[x]]>",
@@ -426,6 +528,7 @@ def test_the_barrier_lets_only_the_allowed_through(name: str) -> None:
         '<a href="#composer">',
         '<code class="language-x htmx-indicator">',
         '<span class="tok-zz" sse-connect="/x">',
+        '<math href="https://e.example" style="x" xlink:href="javascript:x"><mi id="x" mathcolor="red">x</mi><mo lspace="x">+</mo></math>',
         '<hx-partial hx-target="#composer"><svg><math><img src="x"><form><button>',
     ],
 )

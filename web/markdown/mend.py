@@ -61,7 +61,8 @@ def _start_of_inline(text: str) -> int:
 
 
 _INLINE = re.compile(
-    r"""\\.                    # an escaped character
+    r"""(\$\$? | \\[(\[])       # formula
+    | \\.                    # an escaped character
     | (`+)                   # code
     | (\*+ | _+ | ~~+ | ~$)  # emphasis
     | (!?\[) | (\])          # link or image
@@ -72,6 +73,14 @@ _INLINE = re.compile(
 _TARGET = re.compile(r"\((?:[^()\\]|\\.|\((?:[^()\\]|\\.)*\))*\)", re.DOTALL)
 _HALF_TARGET = re.compile(r"(?:\([ \t]*<?[^\s<>]*(?:[ \t]+(?:[\"'(][^\"')]*[\"']?[ \t]*)?)?)?$")
 LABEL = 200  # characters; a bracket that stays open for longer is just a bracket
+
+# How each formula ends, and how an unfinished one goes on: a dollar before a digit is more likely a price.
+_FORMULAS = {
+    "$": (re.compile(r"(?<![\s\\])\$(?!\d)"), re.compile(r"(?![\s\d])[^$]{0,200}\$?$")),
+    "$$": (re.compile(r"\$\$"), re.compile(r"[^$]{0,2000}\$?$")),
+    "\\(": (re.compile(r"\\\)"), re.compile(r"(?:[^\\]|\\[^)]){0,200}\\?$")),
+    "\\[": (re.compile(r"\\\]"), re.compile(r"(?:[^\\]|\\[^]]){0,2000}\\?$")),
+}
 
 
 class _Mark(NamedTuple):
@@ -87,8 +96,15 @@ def _closed(text: str) -> str:
     at, closers = 0, ""
     while token := _INLINE.search(text, at):
         at = token.end()
-        code, emphasis, bracket, closing, half = token.groups()
-        if code and (end := re.compile(rf"(?<!`){code}(?!`)").search(text, at)):
+        formula, code, emphasis, bracket, closing, half = token.groups()
+        if formula:
+            ending, growing = _FORMULAS[formula]
+            if end := ending.search(text, at):
+                at = end.end()
+            elif growing.match(text, at):
+                dropped.append((token.start(), len(text)))
+                break
+        elif code and (end := re.compile(rf"(?<!`){code}(?!`)").search(text, at)):
             at = end.end()
         elif code:
             closers = code if text[at:].strip(" \n`") else ""

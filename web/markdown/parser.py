@@ -5,7 +5,16 @@ from typing import NamedTuple
 
 import comrak
 
-_EXTENSIONS = comrak.ExtensionOptions(table=True, tasklist=True, strikethrough=True, autolink=True, footnotes=True)
+_EXTENSIONS = comrak.ExtensionOptions(
+    table=True,
+    tasklist=True,
+    strikethrough=True,
+    autolink=True,
+    footnotes=True,
+    math_dollars=True,
+    math_code=True,
+    math_latex=True,
+)
 _IN_PLACE = comrak.ParseOptions(leave_footnote_definitions=True)
 _PARSE = comrak.ParseOptions()
 _ESCAPE = comrak.RenderOptions(escape=True)

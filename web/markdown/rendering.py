@@ -1,23 +1,24 @@
-"""The way of a text to safe HTML: comrak, links, colours, and nh3 last."""
+"""The way of a text to safe HTML: comrak, formulas, links, colours, and nh3 last."""
 
 import html
 import re
 
 from web.markdown import barrier, limits, parser, source
 from web.markdown.colours import coloured
+from web.markdown.formulas import with_formulas
 
 
-def render(text: str, prefix: str = "", *, colours: bool = True) -> str:
+def render(text: str, prefix: str = "", *, finished: bool = True) -> str:
     """`text` as safe HTML, each top-level block ending in one newline; never raises.
 
-    `prefix` stands before the ids of footnotes, so that they are unique on a page.
+    `prefix` stands before the ids of footnotes, so that they are unique on a page. Code that is not `finished` has no colours.
     What is beyond `limits` comes back whole, as plain text in `<pre class="plain">`.
     """
     if not text.strip(" \t\r\n"):
         return ""
     try:
-        output = _parsed(text)
-        return plain(text) if output is None else _safe(output, prefix, colours)
+        output = _parsed(text, finished)
+        return plain(text) if output is None else _safe(output, prefix, finished)
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException:  # a panic in Rust is no Exception
@@ -27,7 +28,7 @@ def render(text: str, prefix: str = "", *, colours: bool = True) -> str:
 def is_plain(text: str) -> bool:
     """Whether `render` gives up on the text and shows it as it was written."""
     try:
-        return _parsed(text) is None
+        return _parsed(text, finished=True) is None
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException:
@@ -44,7 +45,7 @@ def escape(text: str) -> str:
     return html.escape(parser.unix(text), quote=False)
 
 
-def _parsed(text: str) -> str | None:
+def _parsed(text: str, finished: bool) -> str | None:
     text = parser.unix(text)
     if limits.too_long(text) or limits.first_excess(text) < len(text):
         return None
@@ -52,18 +53,19 @@ def _parsed(text: str) -> str | None:
     output = parser.to_html(text)
     if hidden := source.hidden(text, output):
         output = parser.to_html(source.edited(text, [(at, at, "\\") for at in hidden]))
+    output = with_formulas(output, fences=finished)
     return None if limits.too_much(output, text) else output
 
 
-def _safe(output: str, prefix: str, colours: bool) -> str:
+def _safe(output: str, prefix: str, finished: bool) -> str:
     output = _CODE.sub(_language, _with_our_links(output, prefix))
-    return barrier.clean(coloured(output) if colours else output)
+    return barrier.clean(coloured(output) if finished else output)
 
 
 # comrak escapes quotes and angle brackets in text and attributes, so these patterns meet its own tags only.
 
 _ANCHOR = re.compile(r'<a href="([^"]*)"([^>]*)>|(</a>)|<img src="([^"]*)" alt="([^"]*)"[^>]*>|<li id="(fn-[^"]*)">')
-_CODE = re.compile(r'<pre><code class="language-([^"]*)">')
+_CODE = re.compile(r'<pre><code class="language-([^"]*)"[^>]*>')
 
 
 def _with_our_links(output: str, prefix: str) -> str:

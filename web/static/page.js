@@ -40,7 +40,10 @@
   document.addEventListener("htmx:sse:after:message", opened);
   document.addEventListener("htmx:error", failed);
   document.addEventListener("htmx:response:error", failed);
-  document.addEventListener("htmx:sse:error", ({ target }) => target.classList.add("reconnecting"));
+  document.addEventListener("htmx:sse:error", ({ target, detail }) => {
+    target.classList.add("reconnecting");
+    if (detail.status === 404) detail.connection.config.reconnect = false; // signed out, or deleted
+  });
   document.addEventListener("htmx:sse:close", ({ target }) => {
     clearTimeout(timers.get(target));
     target.classList.remove("live", "reconnecting");

@@ -25,11 +25,16 @@ const copy = (() => {
   const tools = document.getElementById("code"), said = document.getElementById("said");
   let code;
   const copy = async (text, what, button) => {
-    await navigator.clipboard.writeText(text);
+    await navigator.clipboard.write([new ClipboardItem({ "text/plain": text })]);
     said.textContent = "";
     setTimeout(() => { said.textContent = `${what} copied`; }, 50);
     button?.classList.add("copied");
     setTimeout(() => button?.classList.remove("copied"), 1500);
+  };
+  const written = async (article) => { // by the model: Markdown, and formulas as LaTeX
+    const shown = article.querySelector(".content").innerText, from = `${location.pathname}/messages/${article.id.slice(8)}/stream`;
+    const answer = article.matches(".assistant") && await fetch(from, { headers: { Accept: "text/plain" } }).catch(() => null);
+    return answer?.ok ? answer.text() : shown;
   };
   const reveal = ({ target }) => {
     const found = target.closest?.(".content pre");
@@ -50,7 +55,7 @@ const copy = (() => {
   });
   document.addEventListener("click", ({ target }) => {
     const button = target.closest("button.copy");
-    if (button) copy(button.closest("article").querySelector(".content").innerText, "Message", button);
+    if (button) copy(written(button.closest("article")), "Message", button);
   });
   const offer = () => document.querySelectorAll("button.copy[hidden]").forEach((button) => { button.hidden = !navigator.clipboard; });
   document.addEventListener("htmx:after:swap", offer);

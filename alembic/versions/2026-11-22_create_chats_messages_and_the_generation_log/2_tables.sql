@@ -53,7 +53,7 @@ CREATE TABLE messages (
   CONSTRAINT messages_parent FOREIGN KEY (session_id, chat_id, parent_id) REFERENCES messages (session_id, chat_id, id) ON DELETE CASCADE,
   CONSTRAINT messages_turn UNIQUE (session_id, chat_id, turn_key)
 );
-CREATE INDEX messages_by_parent ON messages (session_id, chat_id, parent_id);
+CREATE INDEX messages_by_parent ON messages (parent_id, chat_id, session_id);
 ALTER TABLE chats ADD CONSTRAINT chats_tip
   FOREIGN KEY (session_id, id, tip_id) REFERENCES messages (session_id, chat_id, id) ON DELETE SET NULL (tip_id);
 

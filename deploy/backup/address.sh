@@ -1,0 +1,8 @@
+# Which database: DATABASE_URL, or the file DATABASE_URL_FILE, or libpq's PG* variables. The password is for nobody who lists processes.
+[ -z "${DATABASE_URL_FILE:-}" ] || DATABASE_URL=$(cat "$DATABASE_URL_FILE")
+if [[ ${DATABASE_URL:-} =~ ^([a-z]+://[^:@/]*):([^@/]*)@(.*)$ ]]; then
+    DATABASE_URL=${BASH_REMATCH[1]}@${BASH_REMATCH[3]}
+    PGPASSWORD=$(printf '%b' "${BASH_REMATCH[2]//%/\\x}")
+    export PGPASSWORD
+fi
+export DATABASE_URL=${DATABASE_URL:-} PGTZ=UTC PGCLIENTENCODING=UTF8 PGCONNECT_TIMEOUT=10

@@ -1,0 +1,3 @@
+REVOKE CREATE ON SCHEMA public FROM runnel_log;
+COMMIT;
+\echo restored

@@ -1,0 +1,53 @@
+-- A backup of Runnel: deploy/backup/restore.sh < this, or gunzip < this | psql --set=ON_ERROR_STOP=1
+BEGIN;
+SET LOCAL lock_timeout = '10s';
+
+-- Nothing that is there is replaced, unless told so.
+DO $$
+DECLARE
+  name regclass;
+  has_rows boolean;
+BEGIN
+  FOR name IN SELECT oid FROM pg_class
+               WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND relname <> 'alembic_version' LOOP
+    EXECUTE format('SELECT EXISTS (SELECT FROM %s)', name) INTO has_rows;
+    IF has_rows AND current_setting('runnel.replace', true) IS DISTINCT FROM 'yes' THEN
+      RAISE EXCEPTION 'the table % is not empty', name USING HINT = 'To replace what is there: REPLACE=yes';
+    END IF;
+  END LOOP;
+END
+$$;
+DROP SCHEMA public CASCADE;
+CREATE SCHEMA public AUTHORIZATION pg_database_owner;
+COMMENT ON SCHEMA public IS 'standard public schema';
+GRANT USAGE ON SCHEMA public TO PUBLIC;
+
+-- Roles belong to the server, not to the database.
+DO $$
+DECLARE
+  name text;
+BEGIN
+  FOREACH name IN ARRAY ARRAY['runnel_runtime', 'runnel_log'] LOOP
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) THEN
+      EXECUTE format('CREATE ROLE %I NOLOGIN', name);
+    END IF;
+  END LOOP;
+  IF NOT pg_has_role('runnel_log', 'USAGE') THEN
+    EXECUTE format('GRANT runnel_log TO %I', current_user);
+  END IF;
+END
+$$;
+GRANT CREATE ON SCHEMA public TO runnel_log;  -- who gets a function must be allowed to make one
+
+-- At the end each table is asked whether all of it has arrived.
+CREATE FUNCTION pg_temp.expect(name text, hash text, expected_rows bigint, expected_sum numeric) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  found_rows bigint;
+  found_sum numeric;
+BEGIN
+  EXECUTE format('SELECT count(*), coalesce(sum(%s), 0) FROM public.%I', hash, name) INTO found_rows, found_sum;
+  IF (found_rows, found_sum) IS DISTINCT FROM (expected_rows, expected_sum) THEN
+    RAISE EXCEPTION '% has % rows with the sum %, but should have % with %', name, found_rows, found_sum, expected_rows, expected_sum;
+  END IF;
+END
+$$;

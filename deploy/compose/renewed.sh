@@ -1,0 +1,9 @@
+#!/bin/sh
+# certbot's deploy hook: the new certificate to where the proxy reads it, and a sign to read it. See docs/tls.md.
+set -eu
+cd "$(dirname "$0")/../.."
+folder=$(sed -n 's/^TLS_FOLDER=//p' .env)
+for name in fullchain privkey; do
+    install -m 640 -g 101 "$RENEWED_LINEAGE/$name.pem" "$folder/$name.pem"
+done
+docker compose kill --signal HUP proxy

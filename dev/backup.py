@@ -1,0 +1,113 @@
+"""`python -m dev.backup`: the database of `make dev` into a file, `restore FILE` back from one, and `check FILE`.
+
+What does it is deploy/backup/, the same as in containers; here it is given the embedded PostgreSQL, which need not be running.
+"""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from dev import ports, postgres, settings
+from dev.keys import Keys
+from dev.postgres import Cluster
+from dev.rundir import RunDir
+from dev.settings import Settings
+from dev.terminal import StartError, fail, say
+from kit.settings import SettingsError
+
+SCRIPTS = Path(__file__).parent.parent / "deploy" / "backup"
+
+
+async def backup(given: Settings) -> None:
+    folder = given.data_dir / "backups"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = folder / f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}.sql.gz"
+    new = path.with_suffix(".new")
+    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:  # noqa: ASYNC230 (nobody else is waiting)
+        async with owner_url(given) as url:
+            await run("backup.sh", url, output=file)
+    await check(new)
+    new.replace(path)
+    say(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
+
+
+async def check(path: Path) -> None:
+    """Restores it into an empty PostgreSQL of its own, which is thrown away."""
+    async with postgres.throwaway() as cluster:
+        with path.open("rb") as file:
+            await run("restore.sh", cluster.owner_url, source=file)
+    say("restored into an empty database for a try: every row is there")
+
+
+async def restore(given: Settings, path: Path) -> None:
+    with path.open("rb") as file:
+        if given.database_url:
+            await run("restore.sh", given.database_url, source=file, REPLACE=os.environ.get("REPLACE", "no"))
+        else:
+            async with embedded(given, RunDir(given.data_dir / "run")) as url:
+                await run("restore.sh", url, source=file, REPLACE=os.environ.get("REPLACE", "no"))
+    say("restored: every row is there; the next `make dev` brings the tables up to date")
+
+
+@asynccontextmanager
+async def owner_url(given: Settings) -> AsyncIterator[str]:
+    """Of DATABASE_URL's database, else of the embedded one, as it runs or started for the purpose."""
+    run = RunDir(given.data_dir / "run")
+    if given.database_url:
+        yield given.database_url
+    elif run.is_locked:
+        yield (run.path / "postgres.url").read_text().strip()
+    else:
+        async with embedded(given, run) as url:
+            yield url
+
+
+@asynccontextmanager
+async def embedded(given: Settings, run: RunDir) -> AsyncIterator[str]:
+    """The PostgreSQL of a `make dev` that doesn't run meanwhile."""
+    with run.locked():
+        run.end_leftovers()
+        cluster = Cluster(given.data_dir, Keys(given.data_dir / "secrets"), ports.free(None, set()))
+        async with postgres.running(cluster):
+            yield cluster.owner_url
+
+
+async def run(script: str, url: str, source: BinaryIO | None = None, output: BinaryIO | None = None, **environ: str) -> None:
+    programs = postgres.programs(None)
+    child = await asyncio.create_subprocess_exec(
+        SCRIPTS / script,
+        stdin=source or subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.PIPE,
+        env=os.environ | environ | {"PATH": f"{programs}:{os.environ['PATH']}", "DATABASE_URL": url},
+    )
+    _, said = await child.communicate()
+    if child.returncode:
+        raise StartError(f"{script} failed:\n{said.decode(errors='replace').strip()}")
+
+
+def main() -> int:
+    try:
+        given = settings.read()
+        match sys.argv[1:]:
+            case []:
+                asyncio.run(backup(given))
+            case ["check", path]:
+                asyncio.run(check(Path(path)))
+            case ["restore", path]:
+                asyncio.run(restore(given, Path(path)))
+            case _:
+                sys.exit("make restore BACKUP=FILE; make backup leaves its files in .data/backups")
+    except (SettingsError, StartError, OSError) as error:
+        return fail(error)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

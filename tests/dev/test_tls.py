@@ -1,0 +1,163 @@
+"""https at the public door: HTTP/2, only what is safe, and everybody sent there."""
+
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+import trustme
+
+from dev import ports, settings
+from kit.settings import SettingsError
+from tests.dev.test_nginx import STREAM, STRICT, Upstream, door
+
+EVENT = b"data: x\n\n"
+
+
+class Certificate:
+    def __init__(self, folder: Path) -> None:
+        authority = trustme.CA()
+        certificate = authority.issue_cert("127.0.0.1", "chat.example")
+        self.tls_port = ports.free(None, set())
+        self.origin = f"https://127.0.0.1:{self.tls_port}"
+        self.environ = {
+            "TLS_CERTIFICATE": str(folder / "full chain.pem"),
+            "TLS_KEY": str(folder / "key.pem"),
+            "TLS_PORT": str(self.tls_port),
+            "PUBLIC_URL": self.origin,
+            "DATA_DIR": str(folder),
+        }
+        certificate.private_key_pem.write_to_path(self.environ["TLS_KEY"])
+        Path(self.environ["TLS_CERTIFICATE"]).write_bytes(b"".join(pem.bytes() for pem in certificate.cert_chain_pems))
+        self.trusting = ssl.create_default_context()
+        authority.configure_trust(self.trusting)
+
+    def browser(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(base_url=self.origin, verify=self.trusting, http2=True, trust_env=False)
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Certificate:
+    return Certificate(tmp_path)
+
+
+@pytest.fixture
+async def browser(certificate: Certificate) -> AsyncIterator[httpx.AsyncClient]:
+    async with certificate.browser() as browser:
+        yield browser
+
+
+async def test_pages_and_streams_come_over_http_2(certificate: Certificate, browser: httpx.AsyncClient) -> None:
+    async with door(Upstream(), log=None, **certificate.environ):
+        page = await browser.get("/")
+    async with (
+        door(Upstream(kind="text/event-stream", body=EVENT), log=None, **certificate.environ),
+        certificate.browser() as another,
+        another.stream("GET", STREAM) as stream,
+    ):
+        first = await anext(stream.aiter_raw())
+
+    assert (page.http_version, page.status_code) == ("HTTP/2", 200)
+    assert page.json()["host"] == f"127.0.0.1:{certificate.tls_port}"
+    assert page.json()["x-forwarded-proto"] == "https"
+    assert (stream.http_version, first) == ("HTTP/2", EVENT)
+
+
+async def test_what_nginx_says_itself_has_the_headers_of_every_page(certificate: Certificate, browser: httpx.AsyncClient) -> None:
+    async with door(Upstream("down"), log=None, **certificate.environ):
+        answer = await browser.get("/")
+
+    assert answer.status_code == 502
+    assert STRICT.items() <= dict(answer.headers).items()
+    assert answer.headers["strict-transport-security"].startswith("max-age=31536000")
+
+
+async def test_plain_http_is_sent_to_the_same_place_on_https(certificate: Certificate) -> None:
+    upstream = Upstream()
+    async with door(upstream, log=None, **certificate.environ) as client:
+        page = await client.get("/chats/1?after=2")
+        post = await client.post("/chats", data={"username": "ada"}, headers={"Host": "evil.example"})
+
+    assert (page.status_code, page.headers["location"]) == (308, f"{certificate.origin}/chats/1?after=2")
+    assert (post.status_code, post.headers["location"]) == (308, f"{certificate.origin}/chats")
+    assert upstream.asked == []
+
+
+async def test_health_and_acme_challenges_are_answered_on_plain_http(certificate: Certificate, tmp_path: Path) -> None:
+    challenges = tmp_path / "acme" / ".well-known" / "acme-challenge"
+    challenges.mkdir(parents=True)
+    (challenges / "token").write_text("token.thumbprint")
+
+    async with door(Upstream(), log=None, **certificate.environ) as client:
+        ready = await client.get("/readyz")
+        challenge = await client.get("/.well-known/acme-challenge/token")
+        missing = await client.get("/.well-known/acme-challenge/other")
+        outside = await client.get("/.well-known/acme-challenge/../../../key.pem")
+
+    assert (ready.status_code, challenge.text, missing.status_code) == (200, "token.thumbprint", 404)
+    assert "PRIVATE KEY" not in outside.text
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated")
+@pytest.mark.parametrize(("version", "accepted"), [("TLSv1_1", False), ("TLSv1_2", True), ("TLSv1_3", True)])
+async def test_old_versions_of_tls_are_refused(certificate: Certificate, version: str, accepted: bool) -> None:
+    certificate.trusting.minimum_version = certificate.trusting.maximum_version = ssl.TLSVersion[version]
+    certificate.trusting.set_ciphers("DEFAULT@SECLEVEL=0")  # else this side would refuse by itself
+    async with door(Upstream(), log=None, **certificate.environ), certificate.browser() as browser:
+        try:
+            answered = (await browser.get("/")).status_code == 200
+        except httpx.ConnectError:
+            answered = False
+
+    assert answered == accepted
+
+
+async def test_without_a_certificate_plain_http_is_all_there_is() -> None:
+    port = ports.free(None, set())
+    async with door(Upstream(), TLS_PORT=str(port)) as client, httpx.AsyncClient(trust_env=False) as other:
+        page = await client.get("/")
+        with pytest.raises(httpx.ConnectError):
+            await other.get(f"http://127.0.0.1:{port}/")
+
+    assert page.status_code == 200
+    assert "strict-transport-security" not in page.headers
+
+
+@pytest.mark.parametrize(
+    ("environ", "sentence"),
+    [
+        ({"TLS_CERTIFICATE": "a.pem"}, "TLS_KEY"),
+        ({"TLS_CERTIFICATE": "a.pem", "TLS_KEY": "b.pem", "PUBLIC_URL": "http://chat.example"}, "https://"),
+    ],
+)
+def test_half_of_it_is_refused_with_a_sentence(environ: dict[str, str], sentence: str) -> None:
+    with pytest.raises(SettingsError, match=sentence):
+        settings.read(environ)
+
+
+def test_with_a_certificate_people_type_https() -> None:
+    given = settings.read({"TLS_CERTIFICATE": "~/a.pem", "TLS_KEY": "b.pem", "TLS_PORT": "9443"})
+
+    assert given.public_url == "https://127.0.0.1:9443"
+    assert given.tls_certificate == str(Path.home() / "a.pem")
+
+
+async def test_only_a_trusted_proxy_may_say_who_is_asking() -> None:
+    said = {"X-Forwarded-For": "9.9.9.9, 198.51.100.7"}
+    async with door(Upstream(), TRUSTED_PROXIES="10.0.0.0/8 127.0.0.1") as client:
+        trusted = await client.get("/", headers=said)
+    async with door(Upstream(), TRUSTED_PROXIES="10.0.0.0/8") as client:
+        stranger = await client.get("/", headers=said)
+
+    assert trusted.json()["x-forwarded-for"] == "198.51.100.7"
+    assert stranger.json()["x-forwarded-for"] == "127.0.0.1"
+
+
+async def test_figures_are_not_for_the_outside() -> None:
+    upstream = Upstream()
+    async with door(upstream) as client:
+        codes = [(await client.get(path)).status_code for path in ("/metrics", "/x/../metrics", "/%6detrics", "/metrics?x=1")]
+
+    assert codes == [404] * 4
+    assert upstream.asked == []

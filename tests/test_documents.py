@@ -1,0 +1,67 @@
+"""What the documents say of tests, licences and settings is true."""
+
+import ast
+import hashlib
+import re
+from pathlib import Path
+
+from dev import licences
+
+ROOT = Path(__file__).parents[1]
+SECURITY = (ROOT / "docs" / "security.md").read_text()
+ROWS = {"A": 25, "B": 15, "C": 8, "D": 12, "E": 13, "F": 25, "G": 34, "I": 5}
+PERMISSIVE = {"MIT", "BSD-2-Clause", "BSD-3-Clause", "Apache-2.0", "PSF-2.0", "MPL-2.0", "0BSD", "ISC"}
+
+
+def test_every_threat_has_a_row_and_every_row_a_test_or_a_reason() -> None:
+    rows = re.findall(r"^\| ([A-I]\d\d) \| (.+) \| (.+) \|$", SECURITY, re.MULTILINE)
+
+    assert [name for name, _, _ in rows] == [f"{letter}{number:02}" for letter, most in ROWS.items() for number in range(1, most + 1)]
+    without = {name: seen for name, _, seen in rows if "::test_" not in seen}
+    assert all(re.search(r"no test|there is no ", seen) for seen in without.values()), without
+    assert len(without) <= 6
+
+
+def test_every_test_that_is_named_is_there() -> None:
+    named = set(re.findall(r"`([\w/]+\.py)::(test_\w+)`", SECURITY))
+
+    missing = [f"{file}::{name}" for file, name in named if name not in functions(ROOT / "tests" / file)]
+
+    assert len(named) > 100
+    assert missing == []
+
+
+def functions(file: Path) -> set[str]:
+    return {node.name for node in ast.parse(file.read_text()).body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+
+
+def test_every_licence_is_listed_and_one_that_we_may_use() -> None:
+    listed = licences.text()
+
+    assert (ROOT / "docs" / "licences.md").read_text() == listed, "run `make licences`"
+    packages = re.findall(r"^\| [\w.-]+ \| (.+) \| (?:web|dbapi|dev|test)", listed, re.MULTILINE)
+    words = {word for licence in packages for word in re.split(r" AND | OR |[()]|, with axe-core: ", licence)} - {""}
+    assert len(packages) > 40
+    assert words <= PERMISSIVE, words - PERMISSIVE
+
+
+def test_every_setting_of_a_service_stands_in_the_example() -> None:
+    example = (ROOT / ".env.example").read_text()
+
+    for service in ("dev", "web", "dbapi", "llama"):
+        tree = ast.parse((ROOT / service / "settings.py").read_text())
+        (settings,) = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Settings"]
+        names = [
+            field.target.id.upper() for field in settings.body if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        ]
+        assert names
+        assert [name for name in names if not re.search(rf"\b{name}\b", example)] == []
+
+
+def test_vendored_files_are_the_ones_that_were_reviewed() -> None:
+    static = ROOT / "web" / "static"
+    listed = re.findall(r"^\| `([\w.-]+)` .* ([0-9a-f]{64}) \|$", (static / "README.md").read_text(), re.MULTILINE)
+
+    assert len(listed) == 2
+    for name, checksum in listed:
+        assert hashlib.sha256((static / name).read_bytes()).hexdigest() == checksum, name

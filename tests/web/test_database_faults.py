@@ -1,0 +1,116 @@
+"""A database that is busy, locked or being changed: visitors are told soon, keep what they typed, and notice when it is over."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest
+
+from tests.stack import House, until
+from tests.web.dom import parse
+from tests.web.visitor import Visitor
+
+TOLD_SECONDS = 3.5  # three, and what a busy machine adds
+REQUESTS_A_SECOND = 20
+
+
+@pytest.fixture
+async def second(house: House) -> AsyncIterator[Any]:
+    """One more connection of the owner."""
+    connection = await asyncpg.connect(house.cluster.owner_url(house.database))
+    yield connection
+    await connection.close()
+
+
+async def test_a_lock_that_is_held_is_told_in_time_and_nobody_waits_for_ever(visitor: Visitor, second: Any) -> None:
+    chat = await visitor.begin()
+
+    async with second.transaction():
+        await second.execute("LOCK TABLE messages IN ACCESS EXCLUSIVE MODE")
+        began = time.monotonic()
+        answers = await asyncio.gather(visitor.post(chat, "What I typed"), *(visitor.http.get(chat) for _ in range(5)))
+        took = time.monotonic() - began
+    after = await visitor.http.get(chat)
+
+    assert {answer.status_code for answer in answers} == {503}
+    assert all(answer.headers["retry-after"] for answer in answers)
+    assert took < TOLD_SECONDS
+    assert parse(answers[0].text).select("#content").text.strip() == "What I typed"
+    assert after.status_code == 200
+    assert len(await visitor.messages(chat)) == 1
+
+
+async def test_when_no_connection_is_free_it_is_told_in_time_and_goes_by(visitor: Visitor, second: Any, house: House) -> None:
+    chat = await visitor.begin()
+    path = f"/chats/{chat.removeprefix('/chats/')}/title"
+
+    async with second.transaction():
+        await second.execute("LOCK TABLE chats IN ACCESS EXCLUSIVE MODE")
+        began = time.monotonic()
+        answers = await asyncio.gather(*(visitor.http.post(path, data={"title": f"Title {number}"}) for number in range(40)))
+        took = time.monotonic() - began
+    alive = await visitor.http.get("/healthz")
+
+    assert {answer.status_code for answer in answers} == {503}
+    assert took < TOLD_SECONDS, "those who waited for a connection have not waited for the lock as well"
+    assert alive.status_code == 200
+
+    async def works() -> bool:
+        return (await visitor.http.post(path, data={"title": "Another"})).status_code == 303
+
+    await until(works)
+
+
+async def test_a_migration_under_traffic_is_not_noticed(visitor: Visitor, second: Any) -> None:
+    chat = await visitor.begin()
+    answer = await visitor.say(chat, {"text": "word " * 120, "delay_ms": 20})
+    statuses: list[int] = []
+
+    async def traffic(done: asyncio.Event) -> None:
+        while not done.is_set():
+            statuses.append((await visitor.http.get(chat)).status_code)
+            statuses.append((await visitor.http.post(f"{chat}/title", data={"title": f"Title {len(statuses)}"})).status_code)
+            await asyncio.sleep(2 / REQUESTS_A_SECOND)
+
+    done = asyncio.Event()
+    asking = asyncio.create_task(traffic(done))
+    try:
+        async with visitor.watching(chat, answer, "text/plain") as watched:
+            for statement in (
+                "ALTER TABLE chats ADD COLUMN colour text",
+                "ALTER TABLE messages ADD COLUMN colour text",
+                "CREATE INDEX messages_colour ON messages (session_id, colour)",
+                "ALTER TABLE generations ADD COLUMN colour text",
+            ):
+                await asyncio.sleep(0.3)
+                await second.execute(f"SET lock_timeout = '4s'; {statement}")
+            text = (await watched.response.aread()).decode()
+    finally:
+        done.set()
+        await asking
+        await second.execute(
+            "ALTER TABLE chats DROP COLUMN colour; ALTER TABLE messages DROP COLUMN colour; ALTER TABLE generations DROP COLUMN colour"
+        )
+
+    assert set(statuses) == {200, 303}
+    assert len(statuses) > 2 * REQUESTS_A_SECOND / 2
+    assert text == "word " * 120
+
+
+async def test_a_migration_that_cannot_have_its_lock_gives_up_and_the_site_goes_on(visitor: Visitor, second: Any, owner: Any) -> None:
+    chat = await visitor.begin()
+
+    async with owner.transaction():
+        await owner.fetch("SELECT FROM chats LIMIT 1")  # a reader that does not end
+        waiting = asyncio.create_task(second.execute("SET lock_timeout = '1s'; ALTER TABLE chats ADD COLUMN colour text"))
+        await asyncio.sleep(0.2)
+        held_up = await visitor.http.get(chat)
+        with contextlib.suppress(asyncpg.LockNotAvailableError):
+            await waiting
+        assert waiting.exception() is not None
+
+    assert held_up.status_code == 200
+    assert (await visitor.http.get(chat)).status_code == 200

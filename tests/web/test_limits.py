@@ -1,0 +1,198 @@
+"""What one session may do at a time. Who does too much is told so, in its place, and loses nothing that was typed."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+from tests.stack import NO_LIMITS, Cluster, House, running_house, until
+from tests.web.dom import parse
+from tests.web.visitor import EVENTS, HTMX, TEXT, Visitor
+
+WRITES, ANSWERS, STREAMS = 8, 3, 2
+
+
+@pytest.fixture(scope="module")
+async def house(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+    """Where everything is limited, with two web processes."""
+    limits = {"WRITES_PER_SESSION": str(WRITES), "ANSWERS_PER_SESSION": str(ANSWERS), "STREAMS_PER_SESSION": str(STREAMS)}
+    assert limits.keys() == NO_LIMITS.keys()
+    async with running_house(cluster, tmp_path_factory.mktemp("limited"), limits, slots=2) as house:
+        await house.web()
+        await house.web()
+        yield house
+
+
+@pytest.fixture
+async def pair(house: House) -> AsyncIterator[tuple[Visitor, Visitor]]:
+    """The same visitor at both web processes."""
+    one, two = (Visitor(service) for service in house.services[-2:])
+    await one.begin()
+    two.http.cookies.update(one.http.cookies)
+    yield one, two
+    await house_at_peace(house, one)
+    await two.http.aclose()
+    await one.http.aclose()
+
+
+async def house_at_peace(house: House, visitor: Visitor) -> None:
+    """The test's answers end, although its visitor may write no more: stopping is never refused."""
+    for chat in visitor.chats:
+        for message in await visitor.messages(chat):
+            if message["status"] in ("queued", "streaming"):
+                assert (await visitor.stop(chat, message["id"])).status_code == 303
+                await visitor.ended(chat, message["id"])
+
+
+async def test_a_session_writes_only_so_often_in_a_minute_whichever_replica_it_asks(pair: tuple[Visitor, Visitor]) -> None:
+    one, two = pair
+    chat = one.chats[0]
+
+    titles = [
+        await visitor.http.post(f"{chat}/title", data={"title": f"Title {number}"}) for number, visitor in enumerate([one, two] * WRITES)
+    ]
+
+    statuses = [answer.status_code for answer in titles]
+    assert statuses == [303] * (WRITES - 1) + [429] * (WRITES + 1), "the chat itself was the first write"
+    for refused in titles[WRITES - 1 :]:
+        assert 1 <= int(refused.headers["retry-after"]) <= 60
+        assert f"Please wait {refused.headers['retry-after']} second" in refused.text
+        assert parse(refused.text).select("#notice").attributes["role"] == "alert"
+
+
+async def test_writes_at_the_same_moment_are_all_counted(pair: tuple[Visitor, Visitor]) -> None:
+    one, two = pair
+
+    answers = await asyncio.gather(*(visitor.http.post(f"{one.chats[0]}/title", data={"title": "x"}) for visitor in [one, two] * WRITES))
+
+    assert sorted(answer.status_code for answer in answers) == [303] * (WRITES - 1) + [429] * (WRITES + 1)
+
+
+async def test_after_a_minute_one_may_write_again(pair: tuple[Visitor, Visitor], owner: Any) -> None:
+    one, _ = pair
+    change = one.http.build_request("POST", f"{one.chats[0]}/title", data={"title": "x"})
+    for _ in range(WRITES):
+        refused = await one.http.send(change)
+    assert refused.status_code == 429
+
+    session = await owner.fetchval("SELECT session_id FROM chats WHERE id = $1", one.chats[0].removeprefix("/chats/"))
+    await owner.execute("UPDATE sessions SET writes_since = writes_since - interval '1 minute' WHERE id = $1", session)
+
+    assert (await one.http.send(change)).status_code == 303
+
+
+@pytest.fixture
+async def tired(pair: tuple[Visitor, Visitor]) -> Visitor:
+    """Who has written as often as is possible."""
+    visitor, _ = pair
+    for _ in range(WRITES - 1):
+        assert (await visitor.http.post(f"{visitor.chats[0]}/title", data={"title": "My title"})).status_code == 303
+    return visitor
+
+
+async def test_a_message_too_many_stays_in_its_field(tired: Visitor) -> None:
+    chat = tired.chats[0]
+
+    page, htmx = await tired.post(chat, "What I typed"), await tired.post(chat, "What I typed", HTMX)
+
+    assert (page.status_code, htmx.status_code) == (429, 429)
+    assert parse(page.text).select("#content").text.strip() == "What I typed"
+    for answer in (page, htmx):
+        assert "You have sent a lot" in parse(answer.text).select("#notice").text
+        assert int(answer.headers["retry-after"]) >= 1
+    assert len(await tired.messages(chat)) == 1
+
+
+async def test_a_name_too_many_stays_in_its_field(tired: Visitor) -> None:
+    refused = await tired.http.post("/chats", data={"username": "Grace", "new": "1"})
+
+    assert refused.status_code == 429
+    assert parse(refused.text).select("#username").attributes["value"] == "Grace"
+    assert "You have sent a lot" in parse(refused.text).select("#notice").text
+    assert refused.headers["retry-after"]
+
+
+async def test_settings_too_many_stay_in_their_fields(tired: Visitor) -> None:
+    typed = {"system_prompt": "Be\nbrief", "temperature": "0.5"}
+
+    refused = await tired.http.post(f"{tired.chats[0]}/settings", data=typed)
+
+    page = parse(refused.text)
+    assert refused.status_code == 429
+    assert page.select("#system_prompt").text.strip() == "Be\nbrief"
+    assert page.select("#temperature").attributes["value"] == "0.5"
+    assert "You have sent a lot" in page.select("#notice").text
+
+
+@pytest.mark.parametrize(("verb", "typed"), [("title", {"title": 'My "new" title'}), ("delete", {}), ("restore", {})])
+async def test_whatever_was_sent_can_be_sent_again(tired: Visitor, verb: str, typed: dict[str, str]) -> None:
+    refused = await tired.http.post(f"{tired.chats[0]}/{verb}", data=typed)
+
+    form = parse(refused.text).select("form")
+    assert refused.status_code == 429
+    assert "action" not in form.attributes, "to the same address"
+    assert {field.attributes["name"]: field.attributes["value"] for field in form.matching("input")} == typed
+    assert form.select("button").text == "Try again"
+
+
+async def test_no_more_than_so_many_answers_run_and_wait(pair: tuple[Visitor, Visitor], owner: Any) -> None:
+    one, two = pair
+    chat, slow = one.chats[0], {"text": "slow", "hang_after": 1}
+
+    answers = await asyncio.gather(
+        *(
+            visitor.post(chat, slow, message_id=f"00000000-0000-4000-8000-00000000000{number}")
+            for number, visitor in enumerate([one, two] * 3)
+        )
+    )
+
+    statuses = [answer.status_code for answer in answers]
+    assert sorted(statuses) == [303] * ANSWERS + [429] * (6 - ANSWERS)
+    (refused, *_) = [answer for answer in answers if answer.status_code == 429]
+    assert f"{ANSWERS} of your answers are being written or wait already." in parse(refused.text).select("#notice").text
+    assert "hang_after" in parse(refused.text).select("#content").text
+    accepted = statuses.index(303)
+    again = await two.post(chat, slow, message_id=f"00000000-0000-4000-8000-00000000000{accepted}")
+    assert again.headers["location"] == answers[accepted].headers["location"], "the same turn is no further answer"
+    assert len([message for message in await one.messages(chat) if message["role"] == "user"]) == ANSWERS
+
+
+async def test_an_answer_that_ended_makes_room(pair: tuple[Visitor, Visitor]) -> None:
+    one, _ = pair
+    chat, slow = one.chats[0], {"text": "slow", "hang_after": 1}
+    first, *_ = [await one.say(chat, slow) for _ in range(ANSWERS)]
+    assert (await one.post(chat, "One more")).status_code == 429
+    assert (await one.http.post(f"{chat}/messages/{first}/regenerate")).status_code == 429
+
+    await one.stop(chat, first)
+    await one.ended(chat, first)
+
+    assert (await one.post(chat, "One more")).status_code == 303
+
+
+@pytest.mark.parametrize("accept", [EVENTS, TEXT, "text/html"])
+async def test_only_so_many_streams_are_open_and_a_closed_one_makes_room(pair: tuple[Visitor, Visitor], accept: str) -> None:
+    visitor, _ = pair
+    chat = visitor.chats[0]
+    answer = await visitor.say(chat, {"text": "slow", "hang_after": 1})
+    await visitor.written(chat, answer)
+
+    async with AsyncExitStack() as stack:
+        first = stack.enter_async_context(visitor.watching(chat, answer, accept))
+        opened = [await first, *[await stack.enter_async_context(visitor.watching(chat, answer, accept)) for _ in range(STREAMS - 1)]]
+        assert {watched.response.status_code for watched in opened} == {200}
+        refused = await visitor.http.get(f"{chat}/messages/{answer}/stream", headers={"Accept": accept})
+        looked = await visitor.http.head(f"{chat}/messages/{answer}/stream", headers={"Accept": accept})
+
+    assert (refused.status_code, looked.status_code) == (429, 429)
+    assert refused.headers["content-type"] == "text/plain; charset=utf-8", "htmx would read a page as events"
+    assert f"{STREAMS} answers are being watched" in refused.text
+    assert int(refused.headers["retry-after"]) >= 1
+
+    async def opens() -> bool:
+        async with visitor.watching(chat, answer, accept) as watched:
+            return watched.response.status_code == 200
+
+    await until(opens)
