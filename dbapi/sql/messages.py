@@ -100,6 +100,7 @@ async def add_turn(
     return asked, answered, answered["generation_id"]
 
 
+# Columns by their names: a connection keeps the statement prepared, while a migration may add more of them.
 _TURN = """
 WITH asked AS (
   INSERT INTO messages (session_id, chat_id, parent_id, role, content, turn_key) VALUES ($1, $2, $3, 'user', $4, $5) RETURNING *
@@ -113,7 +114,11 @@ WITH asked AS (
   UPDATE chats SET tip_id = answered.id, updated_at = clock_timestamp(), title = coalesce(title, $7)
     FROM answered WHERE chats.session_id = $1 AND chats.id = $2
 )
-SELECT *, NULL::uuid AS generation_id FROM asked UNION ALL SELECT *, (SELECT id FROM queued) FROM answered ORDER BY position
+SELECT id, parent_id, role, content, reasoning, status, error, model, usage, timings, created_at, position, NULL::uuid AS generation_id
+  FROM asked
+ UNION ALL
+SELECT id, parent_id, role, content, reasoning, status, error, model, usage, timings, created_at, position, (SELECT id FROM queued)
+  FROM answered ORDER BY position
 """
 
 

@@ -188,12 +188,9 @@ async def test_a_message_of_a_long_chat_costs_no_more_than_one_of_a_short_chat(a
     chat = await new_chat(api)
     of = UUID(api.headers["X-Session-ID"]), UUID(chat["id"])
     tip = await owner.fetchval(LONG, *of)
-    statement = BRANCH
-    for number, value in enumerate((*of, tip), 1):
-        statement = statement.replace(f"${number}", f"'{value}'::uuid")
 
     async def pages(most: int) -> int:
-        plan = await owner.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement.replace('$4', str(most))}")
+        plan = await owner.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {BRANCH}", *of, tip, most)
 
         return int(json.loads(plan)[0]["Plan"]["Shared Hit Blocks"])
 
