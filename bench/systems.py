@@ -15,7 +15,8 @@ from dev import nginx, ports, probe, process
 
 ROOT = Path(__file__).parent.parent
 START_SECONDS = 120.0
-NO_LIMITS = {"STREAMS_PER_ADDRESS": "0", "BODY_BYTES": "0", "MAX_TOKENS": "100000"}
+LIMITS = ("STREAMS_PER_ADDRESS", "STREAMS_PER_SESSION", "ANSWERS_PER_SESSION", "WRITES_PER_ADDRESS", "WRITES_PER_SESSION", "BODY_BYTES")
+NO_LIMITS = dict.fromkeys(LIMITS, "0") | {"MAX_TOKENS": "100000"}
 
 taken: set[int] = set()
 

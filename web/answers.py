@@ -290,7 +290,7 @@ class Answers:
         """
         entry = answer.entry
         while True:
-            await entry.settled()
+            await self._log.settle(entry)
             end = {"id": entry.id, "fence": entry.fence, "last_seq": entry.last_seq, **answer.end()}
             done, waiting = await self._patiently(partial(self._dbapi.finish, end))
             if waiting:

@@ -5,6 +5,7 @@ of an answer whose fence we hold, so a lost reply can be asked again and a proce
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import deque
@@ -17,6 +18,7 @@ from web.errors import Failure, Refused
 CONTENT, REASONING, ANEW = 0, 1, 2  # kinds of chunks; ANEW: what came before is void
 RETRY_SECONDS = 0.25
 KEEP_SECONDS = 10.0  # a crashed PostgreSQL may have lost the last second of appends: we still know them
+FEW = 4  # answers; with more, each would cut the others' pauses short
 SLOW_COMMIT_SECONDS, SLOWEST_FLUSH_SECONDS = 0.02, 0.1
 
 logger = logging.getLogger("web.log")
@@ -101,6 +103,7 @@ class Log:
         self._on_appended = on_appended
         self._entries: dict[str, Entry] = {}
         self._wake = asyncio.Event()
+        self._hurry = asyncio.Event()
         self._commit_seconds = 0.0
 
     def open(self, generation_id: str, fence: int, last_seq: int) -> Entry:
@@ -118,6 +121,12 @@ class Log:
         """Text for the next append. Never waits: what is pending is bounded by the longest answer."""
         entry.add(kind, text, offset)
         self._wake.set()
+
+    async def settle(self, entry: Entry) -> None:
+        """All text of an answer that has ended into the log: now, where few are written. Raises Fenced."""
+        if len(self._entries) <= FEW:
+            self._hurry.set()
+        await entry.settled()
 
     def writes(self, generation_id: str) -> bool:
         """Whether this process writes the answer, as far as it knows."""
@@ -149,7 +158,10 @@ class Log:
             except Exception:
                 logger.exception("append failed")
                 await asyncio.sleep(RETRY_SECONDS)
-            await asyncio.sleep(max(0.0, began + self._pause() - time.monotonic()))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, began + self._pause() - time.monotonic())):
+                    await self._hurry.wait()
+            self._hurry.clear()
 
     def _pause(self) -> float:
         if self._commit_seconds <= SLOW_COMMIT_SECONDS or not self._flush:

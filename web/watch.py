@@ -110,8 +110,7 @@ class Watch:
         for generation_id, *chunk in log["chunks"]:
             chunks.setdefault(generation_id, []).append(tuple(chunk))
         states = {state["id"]: state for state in log["states"]}
-        for live in lives:
-            await self._bring_up_to_date(live, states.get(live.id), chunks.get(live.id, []))
+        await asyncio.gather(*(self._bring_up_to_date(live, states.get(live.id), chunks.get(live.id, [])) for live in lives))
 
     async def _bring_up_to_date(self, live: Live, state: dict[str, Any] | None, chunks: list[tuple[int, int, int, str]]) -> None:
         if state is None:  # deleted while it was watched
