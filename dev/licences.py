@@ -11,6 +11,8 @@ PINNED = re.compile(r"^([\w.-]+)==", re.MULTILINE)
 # What a package's metadata does not say, or says in other words
 ONE_NAME = {
     "MIT License": "MIT",
+    "The MIT License (MIT)": "MIT",
+    "Apache": "Apache-2.0",
     "BSD License": "BSD-3-Clause",
     "Apache 2.0": "Apache-2.0",
     "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0",
