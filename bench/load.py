@@ -80,7 +80,7 @@ class Stream:
     def __init__(self, number: int, load: Load) -> None:
         self.load, self.id = load, f"answer-{number}"
         address = urlsplit(load.url)
-        self.viewers = [Viewer() for _ in range(load.viewers)]
+        self.viewers = [Viewer() for _ in range(load.viewers if load.runnel else 1)]  # a model server has only who asks
         self._connections = [Connection(address.hostname or "", address.port or 80) for _ in self.viewers]
         self.question = orjson.dumps({"id": self.id, "tokens": load.tokens, "rate": load.rate, "prompt_ms": load.prompt_ms}).decode()
         self.began_at = 0.0
