@@ -7,6 +7,7 @@ import asyncio
 import ssl
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator
+from functools import cache
 from typing import cast
 
 import httptools
@@ -82,13 +83,19 @@ async def _open(place: tuple[str, str, int], seconds: float | None) -> "_Connect
     scheme, host, port = place
     try:
         async with asyncio.timeout(seconds or OPEN_SECONDS):
-            secure = ssl.create_default_context() if scheme == "https" else None
+            secure = _secure() if scheme == "https" else None
             _, connection = await asyncio.get_running_loop().create_connection(_Connection, host, port, ssl=secure)
     except TimeoutError as error:
         raise httpx.ConnectTimeout("the connection took too long") from error
     except OSError as error:
         raise httpx.ConnectError(str(error)) from error
     return connection
+
+
+@cache
+def _secure() -> ssl.SSLContext:
+    """Made once, since it reads all the certificates there are."""
+    return ssl.create_default_context()
 
 
 class _Connection(asyncio.Protocol):
@@ -181,6 +188,10 @@ class _Connection(asyncio.Protocol):
         return any(name.lower() in (b"content-length", b"transfer-encoding") for name, _ in self.headers)
 
     # What the parser tells
+
+    def on_message_begin(self) -> None:
+        if self._has_head:
+            raise ValueError("an answer that nobody has asked for")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.headers.append((name, value))

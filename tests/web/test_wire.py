@@ -1,0 +1,152 @@
+"""The transport under httpx: whatever a server does, an answer is whole, or it is said that it is not."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+
+from tests.stack import until
+from web.wire import MOST_UNREAD, Wire
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def speaking(serve: Serve, most: int = 10) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a server that does this with every connection."""
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await serve(reader, writer)
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with httpx.AsyncClient(base_url=base, transport=Wire(most, 5), timeout=5) as http:
+        yield http
+    server.close()
+
+
+def always(answer: bytes, step: int = 1 << 20, then_close: bool = False) -> Serve:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.readuntil(b"\r\n\r\n"):
+            for at in range(0, len(answer), step):
+                writer.write(answer[at : at + step])
+                await writer.drain()
+                await asyncio.sleep(0)
+            if then_close:
+                return
+
+    return serve
+
+
+LENGTH = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+CHUNKS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n"
+CLOSE = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + LENGTH
+
+
+@pytest.mark.parametrize("step", [1, 7, 1000])
+@pytest.mark.parametrize("answer", [LENGTH, CHUNKS, CLOSE, CONTINUE], ids=["length", "chunks", "close", "continue"])
+async def test_an_answer_is_whole_however_it_comes(answer: bytes, step: int) -> None:
+    async with speaking(always(answer, step, then_close=answer is CLOSE)) as http:
+        for _ in range(2):
+            got = await http.post("/x", content=b"body")
+            assert (got.status_code, got.text) == (200, "hello")
+            assert "link" not in got.headers
+
+
+async def test_a_connection_is_used_again_and_a_closed_one_is_not() -> None:
+    opened = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal opened
+        opened += 1
+        for _ in range(3):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(LENGTH)
+
+    async with speaking(serve) as http:
+        for _ in range(3):
+            await http.get("/")
+        assert opened == 1
+        await asyncio.sleep(0.05)  # in which it hears that the server has closed
+        assert (await http.get("/")).text == "hello"
+        assert opened == 2
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhello",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Le",
+        b"garbage\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"x" * 1_000_000 + b"\r\nContent-Length: x\r\n\r\n",
+    ],
+)
+async def test_half_an_answer_is_an_error(answer: bytes) -> None:
+    async with speaking(always(answer, then_close=True)) as http:
+        with pytest.raises((httpx.ReadError, httpx.RemoteProtocolError)):
+            await http.get("/")
+
+
+async def test_what_nobody_has_asked_for_is_not_the_next_answer() -> None:
+    async with speaking(always(LENGTH + b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged")) as http:
+        for _ in range(3):
+            assert (await http.get("/")).text == "hello"
+
+
+async def test_a_silent_server_is_given_up_and_no_connection_is_lost_by_it() -> None:
+    async with speaking(always(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe"), most=1) as http:
+        for _ in range(3):
+            with pytest.raises(httpx.ReadTimeout):
+                await http.get("/", timeout=0.1)
+
+
+async def test_nobody_there_is_an_error() -> None:
+    async with httpx.AsyncClient(transport=Wire(1, 1)) as http:
+        for _ in range(3):
+            with pytest.raises(httpx.ConnectError):
+                await http.get("http://127.0.0.1:1/")
+
+
+async def test_a_reader_who_leaves_ends_the_connection() -> None:
+    left = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(CHUNKS.partition(b"3\r\n")[0])
+        await reader.read()
+        left.set()
+
+    async with speaking(serve, most=1) as http:
+        async with http.stream("GET", "/") as answer:
+            assert await anext(answer.aiter_raw()) == b"he"
+        await asyncio.wait_for(left.wait(), 5)
+
+
+async def test_a_slow_reader_lets_the_server_wait() -> None:
+    sent, whole = 0, 64 * MOST_UNREAD
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % whole)
+        while sent < whole:
+            writer.write(b"x" * 65536)
+            await writer.drain()
+            sent += 65536
+
+    async with speaking(serve) as http, http.stream("GET", "/") as answer:
+        await asyncio.sleep(0.5)
+        assert sent < whole / 2
+        assert sum([len(data) async for data in answer.aiter_raw()]) == whole
+        await until(lambda: sent == whole)
