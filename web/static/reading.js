@@ -13,7 +13,9 @@
     last = page.scrollTop;
     newest.hidden = following;
   }, { passive: true });
-  new ResizeObserver(() => { if (following) end(); }).observe(document.querySelector("main"));
+  const stay = () => { if (following) end(); };
+  document.addEventListener("htmx:sse:after:message", stay); // before anything is painted a line too low
+  new ResizeObserver(stay).observe(document.querySelector("main"));
   newest.addEventListener("click", () => { follow(); document.getElementById("content").focus({ preventScroll: true }); });
   document.addEventListener("turn", follow);
   if (location.hash) following = distance() <= NEAR;
