@@ -28,7 +28,8 @@ from web.settings import Settings
 
 IDLE_CLAIM_SECONDS = 1.0
 RETRY_SECONDS = 0.25
-MOST_ATTEMPTS = 5  # claims in a row without a single new character
+MOST_ATTEMPTS = 5  # claims in a row without a single new character, by processes that may have died of it
+MOST_REMEMBERED = 1000  # answers whose claims a process remembers
 PASSED_ON = ("temperature", "top_p", "top_k", "min_p", "repeat_penalty", "max_tokens", "seed")
 BEGUN_ANEW = "The model server was lost, so the answer was begun anew."
 
@@ -42,6 +43,7 @@ class Answers:
         self.owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self.ended: Counter[str] = Counter()  # by their final status
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._claims: dict[str, int] = {}  # of an answer, in a row, by this process: it has survived them
         self._releases: set[asyncio.Task[None]] = set()
         self._leaving = False
         self._wake = asyncio.Event()
@@ -60,6 +62,7 @@ class Answers:
         """Writes a claimed answer from now on; without the prompt it is asked for."""
         if asleep := self._tasks.get(claimed["id"]):
             asleep.cancel()  # this process has slept through its own lease
+        self._remember(claimed)
         if self._leaving:  # it was claimed while we were told to go
             release = asyncio.create_task(self._release([(claimed["id"], claimed["fence"])]))
             self._releases.add(release)
@@ -68,6 +71,12 @@ class Answers:
         task = asyncio.create_task(self._write(claimed, prompt), name=f"answer {claimed['id']}")
         self._tasks[claimed["id"]] = task
         task.add_done_callback(lambda done: self._ended(claimed["id"], done))
+
+    def _remember(self, claimed: dict[str, Any]) -> None:
+        before = self._claims.pop(claimed["id"], 0) if claimed["attempts"] > 1 else 0
+        self._claims[claimed["id"]] = before + 1
+        if len(self._claims) > MOST_REMEMBERED:
+            del self._claims[next(iter(self._claims))]
 
     def look_for_work(self) -> None:
         self._wake.set()
@@ -164,7 +173,7 @@ class Answers:
     async def _generate(self, answer: "Answer") -> None:
         """Asks the model and copies what it says, over as many connections as it takes. Raises ModelFailure."""
         claimed = answer.claimed
-        if claimed["attempts"] > MOST_ATTEMPTS:
+        if claimed["attempts"] - self._claims.get(claimed["id"], 0) >= MOST_ATTEMPTS:
             raise ModelFailure("The model could not finish this answer.")
         if claimed["last_seq"]:
             await self._recall(answer)

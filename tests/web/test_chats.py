@@ -11,7 +11,7 @@ from tests.web.visitor import EVENTS, HTML, HTMX, TEXT, Visitor
 from web.app import routes
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
-PUBLIC = {"GET /", "GET /healthz", "GET /readyz", "GET /manifest.webmanifest", "GET /sw.js", "GET /offline", "GET /join"}
+PUBLIC = {"GET /", "GET /healthz", "GET /readyz", "GET /manifest.webmanifest", "GET /sw.js", "GET /offline", "GET /join", "GET /metrics"}
 OWN = {
     "POST /chats": {"username": "Ada"},
     "GET /chats/{chat_id}": None,

@@ -379,3 +379,21 @@ async def test_a_stream_without_a_database_never_answers_html_to_who_wants_event
 
     assert refused.status_code == 503
     assert not refused.headers["content-type"].startswith("text/html")
+
+
+async def test_a_starved_process_that_loses_its_leases_again_and_again_gives_no_answer_up(visitor: Visitor, owner: Any) -> None:
+    chat = await visitor.begin()
+    message = await visitor.say(chat, {"text": "at last", "first_delay_ms": 4000})
+    fence = 0
+
+    async def expired() -> bool:
+        await owner.execute("UPDATE generations SET lease_until = '-infinity' WHERE message_id = $1 AND status = 'streaming'", message)
+        await owner.execute("NOTIFY runnel_work")
+        return int(await owner.fetchval("SELECT fence FROM generations WHERE message_id = $1", message)) > fence
+
+    for _ in range(8):
+        await until(expired)
+        fence = await owner.fetchval("SELECT fence FROM generations WHERE message_id = $1", message)
+
+    assert (await visitor.ended(chat, message))["content"] == "at last"
+    assert await owner.fetchval("SELECT attempts FROM generations WHERE message_id = $1", message) > 5
