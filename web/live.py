@@ -137,8 +137,10 @@ class Live:
         return self._rendered[key]
 
     def _plan_step(self) -> None:
-        """Leading edge: at once after a pause, else when the pause is over."""
-        if self._timer:
+        """Leading edge: at once after a pause, else when the pause is over. After the end nothing is to be waited for."""
+        if self._timer and self.status in FINAL:
+            self._timer.cancel()
+        elif self._timer:
             return
         pause = min(max(STEP_SECONDS, (len(self.text) - self.frame.place.boundary) / RENDERED_PER_SECOND), LONGEST_STEP_SECONDS)
         delay = self._stepped_at + pause - time.monotonic()
