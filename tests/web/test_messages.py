@@ -1,12 +1,15 @@
 """Sending a message: stored once, answered, or refused with what was typed still in its place."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import asyncpg
 import pytest
 
-from tests.stack import House, Service, until
+from tests.stack import Cluster, House, Service, running_house, until
 from tests.web.dom import Node, parse
 from tests.web.test_chats import rows
 from tests.web.visitor import HTMX, Model, Visitor, unique
@@ -381,7 +384,17 @@ async def test_a_stream_without_a_database_never_answers_html_to_who_wants_event
     assert not refused.headers["content-type"].startswith("text/html")
 
 
-async def test_a_starved_process_that_loses_its_leases_again_and_again_gives_no_answer_up(visitor: Visitor, owner: Any) -> None:
+@pytest.fixture
+async def starved_house(cluster: Cluster, tmp_path: Path) -> AsyncIterator[House]:
+    """Where there is one web process only."""
+    async with running_house(cluster, tmp_path) as house:
+        await house.web()
+        yield house
+
+
+async def test_a_starved_process_that_loses_its_leases_again_and_again_gives_no_answer_up(starved_house: House) -> None:
+    visitor = Visitor(starved_house.services[-1])
+    owner = await asyncpg.connect(starved_house.cluster.owner_url(starved_house.database))
     chat = await visitor.begin()
     message = await visitor.say(chat, {"text": "at last", "first_delay_ms": 4000})
     fence = 0
@@ -397,3 +410,4 @@ async def test_a_starved_process_that_loses_its_leases_again_and_again_gives_no_
 
     assert (await visitor.ended(chat, message))["content"] == "at last"
     assert await owner.fetchval("SELECT attempts FROM generations WHERE message_id = $1", message) > 5
+    await owner.close()
