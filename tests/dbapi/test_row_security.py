@@ -9,6 +9,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from dbapi.database import Database
 from tests.dbapi.calls import append, new_chat, new_turn, running
 from tests.dbapi.conftest import Api
 from tests.stack import Cluster
@@ -246,3 +247,17 @@ async def test_the_owner_sees_and_dumps_every_row(cluster: Cluster, database: st
     assert dumping.returncode == 0, trouble
     assert filled.encode() in dump
     assert b"Because." in dump
+
+
+async def test_a_connection_that_was_left_in_the_midst_of_a_transaction_forgets_whose_it_was(cluster: Cluster, database: str) -> None:
+    only_one = Database(cluster.runtime_url(database), pool_size=2)  # half of them are asyncpg's own
+    try:
+        async with only_one.log() as connection:
+            await connection.execute(f"BEGIN; SELECT set_config('app.session_id', '{uuid4()}', true)")
+            left = connection.get_server_pid()
+        async with only_one.log() as connection:
+            assert connection.get_server_pid() == left
+            assert not connection.is_in_transaction()
+            assert not await connection.fetchval("SELECT current_setting('app.session_id', true)")
+    finally:
+        await only_one.close()
