@@ -167,6 +167,10 @@ def shown(stream: bytes) -> str:
                 case "-tail code":
                     end = page.rindex("</code>")
                     page = page[:end] + inside + page[end:]
+                case path if path.startswith("-tail > "):  # a line grows, whose elements all end with the tail
+                    ends = re.search(rf"(?:</\w+>\n*){{{path.count('>')}}}</div>\Z", page)
+                    assert ends, f"nothing to add to for {path}"
+                    page = page[: ends.start()] + inside + page[ends.start() :]
                 case _:
                     continue
             tail = found.start() if (found := _TAIL.search(page, tail)) else 0

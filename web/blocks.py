@@ -37,12 +37,21 @@ class Place(NamedTuple):
     fence: Fence | None = None
 
 
+class Line(NamedTuple):
+    """The last line of an open block, if it is such that plain words added to it change nothing but its end."""
+
+    start: Place  # from which on it was
+    word: int  # offset of its last word at that time
+    path: tuple[str, ...]  # tags from the tail to the element whose end is the line's; each is the last of its parent's
+
+
 class Step(NamedTuple):
     """HTML that takes a page from one place to a later one."""
 
     frozen: str  # the blocks finished since, to be put before the tail
     tail: str  # the new inside of the tail
     append: str | None = None  # if not None, escaped text for the end of the tail's <code>, instead of both
+    line: Line | None = None  # of the tail
 
 
 class End(NamedTuple):
@@ -90,7 +99,23 @@ def step(text: str, before: Place, after: Place, prefix: str = "") -> Step:
         if "\r" not in text[start - 1 : end]:
             return Step("", "", escape(text[start:end]))
     frozen = render(text[before.boundary : after.boundary], prefix)
-    return Step(frozen, _tail(text, after, prefix))
+    if after.fence:
+        return Step(frozen, _code(text, after, prefix))
+    source = text[after.boundary : after.length]
+    mended = mend(source)
+    tail = render(mended, prefix, finished=False)
+    return Step(frozen, tail, line=_line(source, mended, tail, after))
+
+
+def words(text: str, line: Line, before: Place, after: Place) -> str | None:
+    """As `step`, if all that came since are plain words: escaped text for the end of the line. None if something else came."""
+    start = line.start
+    if before[1:] != start[1:] or after[1:] != start[1:] or before.length < start.length:
+        return None
+    if not _WORDS.fullmatch(text, line.word, after.length):
+        return None
+    shown = len(text[start.boundary : before.length].rstrip(" "))  # spaces at the end of a line wait for its next word
+    return escape(text[start.boundary + shown : after.length].rstrip(" "))
 
 
 def snapshot(text: str, prefix: str = "") -> Step:
@@ -105,11 +130,33 @@ def end(text: str, before: Place, prefix: str = "") -> End:
     return End(render(text[before.boundary :], prefix), whole=False)
 
 
-def _tail(text: str, at: Place, prefix: str) -> str:
-    if at.fence:
-        opened = render(text[at.boundary : at.fence.inside], prefix, finished=False)
-        return opened.removesuffix(CLOSED_CODE) + escape(text[at.fence.inside : _shown(text, at)]) + CLOSED_CODE
-    return render(mend(text[at.boundary : at.length]), prefix, finished=False)
+def _code(text: str, at: Place, prefix: str) -> str:
+    assert at.fence
+    opened = render(text[at.boundary : at.fence.inside], prefix, finished=False)
+    return opened.removesuffix(CLOSED_CODE) + escape(text[at.fence.inside : _shown(text, at)]) + CLOSED_CODE
+
+
+# Characters that open, close or change nothing wherever in a line they stand. Parentheses end links, a slash begins addresses.
+_PLAIN = r"""[0-9A-Za-z ,.;:?!'"%+={}\-]|[^\x00-\x7f\s\u0080-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]"""
+_WORDS = re.compile(rf"(?:(?!www)(?:{_PLAIN}))*", re.IGNORECASE)
+_WORD = re.compile(r"[^ \n*_~`]+\Z")
+_LETTER = re.compile(r"[^\W\d_]")
+_MENDED = re.compile(r"[*_~`]*")
+_ENDINGS = re.compile(r"(?:</(?:em|strong|del|code)>)*(?:</(?:p|li|h[1-6]|ul|ol|blockquote|t[dhr]|tbody|table)>\n*)+\Z")
+_ENDING = re.compile(r"</(\w+)>")
+
+
+def _line(source: str, mended: str, tail: str, at: Place) -> Line | None:
+    """The line that ends with `source`, of which `mended` gave the HTML `tail`."""
+    shown = source.rstrip(" ")
+    word, ends = _WORD.search(shown), _ENDINGS.search(tail)
+    if not word or not ends or not _LETTER.search(shown, shown.rfind("\n") + 1) or "]:" in source:
+        return None
+    if not mended.startswith(shown) or not _MENDED.fullmatch(mended.rstrip(" "), len(shown)):
+        return None
+    if not _WORDS.fullmatch(word[0]) or not tail.endswith(word[0], 0, ends.start()):
+        return None
+    return Line(at, at.boundary + word.start(), tuple(reversed(_ENDING.findall(ends[0]))))
 
 
 def _shown(text: str, at: Place) -> int:

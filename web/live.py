@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from web import blocks
 from web.log import ANEW, CONTENT
+from web.moulds import Mould
 
 STEP_SECONDS, LONGEST_STEP_SECONDS = 0.033, 0.150
 RENDERED_PER_SECOND = 250_000  # characters of the open block; a large one is rendered less often
@@ -46,7 +47,9 @@ class Live:
         self._stepped = asyncio.Event()
         self._stepped_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self.line: blocks.Line | None = None  # where plain words can be added to what was last rendered
         self._rendered: dict[Any, bytes] = {}
+        self._moulds: dict[Any, Mould] = {}
         self.frame = self._frame(blocks.START)
 
     @property
@@ -74,7 +77,7 @@ class Live:
         elif kind == ANEW:
             self.text, self.reasoning, self.remark = "", "", text
             self._marks = [(-1, 0, 0)] * len(self._marks)  # nobody can go on from there
-            self._epoch += 1
+            self._void()
         else:
             self.reasoning += text
         self.fence = fence
@@ -89,7 +92,7 @@ class Live:
         for chunk in chunks:
             self.extend(*chunk)
         if self._marks[: len(marks)] != marks or not self.text.startswith(text) or not self.reasoning.startswith(reasoning):
-            self._epoch += 1
+            self._void()
         self._plan_step()
 
     def set_state(self, status: str, queue_place: int | None, notice: str) -> None:
@@ -102,8 +105,13 @@ class Live:
         self.message = message
         if (message["content"], message["reasoning"]) != (self.text, self.reasoning):
             self.text, self.reasoning = message["content"], message["reasoning"]
-            self._epoch += 1
+            self._void()
         self.set_state(message["status"], None, "")
+
+    def _void(self) -> None:
+        """What was shown before is not what the log says."""
+        self._epoch += 1
+        self.line = None
 
     # Watching
 
@@ -135,6 +143,12 @@ class Live:
         if key not in self._rendered:
             self._rendered[key] = render()
         return self._rendered[key]
+
+    def mould(self, kind: Any, make: Callable[[], Mould]) -> Mould:
+        """For events of this kind, made with the first of them."""
+        if kind not in self._moulds:
+            self._moulds[kind] = make()
+        return self._moulds[kind]
 
     def _plan_step(self) -> None:
         """Leading edge: at once after a pause, else when the pause is over. After the end nothing is to be waited for."""

@@ -17,6 +17,7 @@ from sse_starlette import ServerSentEvent
 from web import blocks
 from web.live import FINAL, Frame, Live
 from web.markdown import render
+from web.moulds import Change, Mould
 from web.pages import Pages, prefix
 
 CURSOR = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})", re.ASCII)
@@ -97,30 +98,35 @@ class Viewer:
     def _event(self, live: Live, seen: Frame | None, frame: Frame) -> bytes:
         if frame.status in FINAL:
             return self._closing_event(live.message, self._end(live, seen))
-        told = _progress(seen) if seen else None
-        html = self._pages.html(
-            "messages/_step.html",
-            message=self._message | {"status": frame.status},
-            chat_id=self._chat_id,
-            content=self._step(live, seen, frame),
-            thought=self._thought(live, seen, frame),
-            progress=_progress(frame),
-            tells_progress=told != _progress(frame),
-        )
+        change = self._change(live, seen, frame)
+        if seen and (seen.epoch, seen.reasoning, _progress(seen)) == (frame.epoch, frame.reasoning, _progress(frame)):
+            blank = change.blank()
+            return live.mould(blank, lambda: Mould(self._html(blank, frame))).fill(frame.cursor, change.new, change.tail)
+        thought = self._thought(live, seen, frame)
+        tells_progress = seen is None or _progress(seen) != _progress(frame)
+        html = self._html(change, frame, thought=thought, progress=_progress(frame), tells_progress=tells_progress)
         return ServerSentEvent(data=html, id=frame.cursor, sep="\n").encode()
+
+    def _html(self, change: Change, frame: Frame, **news: Any) -> str:
+        message = self._message | {"status": frame.status}
+        no_news = {"thought": {"text": ""}, "tells_progress": False}
+        return self._pages.html("messages/_step.html", message=message, chat_id=self._chat_id, change=change, **(no_news | news))
 
     def _closing_event(self, message: dict[str, Any], content: dict[str, Any]) -> bytes:
         html = self._pages.html("messages/_end.html", message=message, chat_id=self._chat_id, content=content, context=self._context)
         return ServerSentEvent(data=html, sep="\n").encode() + ServerSentEvent(event="done", data=message["status"], sep="\n").encode()
 
-    def _step(self, live: Live, seen: Frame | None, frame: Frame) -> dict[str, Any]:
-        if seen is None or seen.epoch != frame.epoch:
-            step, mode = blocks.step(live.text, blocks.START, frame.place, self._prefix), "reset"
-        else:
-            step, mode = blocks.step(live.text, seen.place, frame.place, self._prefix), "step"
+    def _change(self, live: Live, seen: Frame | None, frame: Frame) -> Change:
+        """What is new in the content. Of the way it was last rendered `live` remembers where plain words may be added."""
+        is_reset = seen is None or seen.epoch != frame.epoch
+        before = seen.place if seen and not is_reset else blocks.START
+        if live.line and not is_reset and (words := blocks.words(live.text, live.line, before, frame.place)) is not None:
+            return Change("add", words, path="".join(f" > {tag}:last-child" for tag in live.line.path))
+        step = blocks.step(live.text, before, frame.place, self._prefix)
         if step.append is not None:
-            return {"mode": "append", "text": step.append}
-        return {"mode": mode, "html": step.frozen, "tail": step.tail}
+            return Change("add", step.append, path=" code")
+        live.line = step.line
+        return Change("reset" if is_reset else "step", step.frozen, step.tail)
 
     def _thought(self, live: Live, seen: Frame | None, frame: Frame) -> dict[str, Any]:
         """What a reasoning model thought since, before it answers."""

@@ -1,5 +1,6 @@
 """As much of a browser's document as a chat needs: find elements, swap what a stream's partials say, compare what is there."""
 
+import re
 from collections.abc import Iterator
 from html import escape
 from html.parser import HTMLParser
@@ -25,6 +26,10 @@ class Node:
         return [node for node in self.all() if node is not self and node.matches(simple)]
 
     def matches(self, simple: str) -> bool:
+        if simple.endswith(":last-child"):
+            assert self.parent
+            siblings = [child for child in self.parent.children if isinstance(child, Node)]
+            return siblings[-1] is self and self.matches(simple.removesuffix(":last-child"))
         if simple.startswith("#"):
             return self.attributes.get("id") == simple[1:]
         if simple.startswith("."):
@@ -32,10 +37,10 @@ class Node:
         return self.tag == simple
 
     def select(self, selector: str) -> "Node":
-        """The first element by simple selectors, each within the one before; there must be one."""
+        """The first element by simple selectors, each within the one before, or its child; there must be one."""
         node = self
-        for simple in selector.split():
-            found = node.matching(simple)
+        for child, simple in re.findall(r"(> )?([^ >]+)", selector):
+            found = [each for each in node.matching(simple) if not child or each.parent is node]
             assert found, f"no {simple} of {selector} in {node.inner[:2000]}"
             node = found[0]
         return node

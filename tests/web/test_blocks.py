@@ -54,10 +54,19 @@ class Viewer:
 
     def __init__(self) -> None:
         self.at, self.frozen, self.tail = blocks.START, "", ""
+        self.line: blocks.Line | None = None
+        self.words = 0  # steps that only added some
 
     def see(self, text: str) -> None:
         now = blocks.place(text, self.at)
+        if self.line and (words := blocks.words(text, self.line, self.at, now)) is not None:
+            end = re.compile("".join(rf"</{tag}>\n*" for tag in reversed(self.line.path)) + r"\Z").search(self.tail)
+            assert end
+            self.tail = self.tail[: end.start()] + words + self.tail[end.start() :]
+            self.at, self.words = now, self.words + 1
+            return
         step = blocks.step(text, self.at, now, PREFIX)
+        self.line = step.line
         if step.append is None:
             self.frozen, self.tail = self.frozen + step.frozen, step.tail
         else:
@@ -85,7 +94,7 @@ def check(text: str, sizes: list[int]) -> None:
         assert viewer.at == blocks.place(beginning)
         assert boundary <= viewer.at.boundary <= len(beginning)
         boundary = viewer.at.boundary
-        if viewer.at.fence:
+        if viewer.at.fence or viewer.line:
             assert viewer.tail == blocks.snapshot(beginning, PREFIX).tail
     assert viewer.finish(text) == render(text, PREFIX)
 
@@ -119,7 +128,7 @@ def test_a_page_loaded_in_the_middle_ends_where_a_reload_does(text: str, data: s
     cut = data.draw(st.integers(0, len(text)))
     viewer = Viewer()
 
-    viewer.frozen, viewer.tail, _ = blocks.snapshot(text[:cut], PREFIX)
+    viewer.frozen, viewer.tail, *_ = blocks.snapshot(text[:cut], PREFIX)
     viewer.at = blocks.place(text[:cut])
     viewer.see(text)
 
@@ -188,7 +197,7 @@ def test_an_open_fence_grows_by_its_new_text_only() -> None:
     before = blocks.place(text[:-4])
     step = blocks.step(text, before, blocks.place(text, before))
 
-    assert step == ("", "", "ass\n")
+    assert step == ("", "", "ass\n", None)
 
 
 @pytest.mark.parametrize("ending", ["`", "``", "```", "``` ", "  ```", "````"])
@@ -202,7 +211,7 @@ def test_what_may_close_a_fence_waits(ending: str) -> None:
 
 
 def test_a_closed_fence_is_frozen_at_once() -> None:
-    frozen, tail, append = blocks.snapshot("```py\nreturn 1\n```\n")
+    frozen, tail, append, _ = blocks.snapshot("```py\nreturn 1\n```\n")
 
     assert "tok-k" in frozen
     assert (tail, append) == ("", None)
