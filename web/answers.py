@@ -25,6 +25,7 @@ from web.errors import Failure, ModelFailure, NotFound, Unavailable
 from web.llama import TOO_LONG, Gone, Llama, Loading, Piece, Pieces, Rejected, TooLong, Unreachable
 from web.log import ANEW, CONTENT, REASONING, Entry, Fenced, Log
 from web.settings import Settings
+from web.watch import Watch
 
 IDLE_CLAIM_SECONDS = 1.0
 RETRY_SECONDS = 0.25
@@ -38,8 +39,8 @@ logger = logging.getLogger("web.answers")
 
 
 class Answers:
-    def __init__(self, settings: Settings, dbapi: Dbapi, llama: Llama, log: Log) -> None:
-        self._settings, self._dbapi, self._llama, self._log = settings, dbapi, llama, log
+    def __init__(self, settings: Settings, dbapi: Dbapi, llama: Llama, log: Log, watch: Watch) -> None:
+        self._settings, self._dbapi, self._llama, self._log, self._watch = settings, dbapi, llama, log, watch
         self.owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self.ended: Counter[str] = Counter()  # by their final status
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -143,6 +144,7 @@ class Answers:
             raise
         finally:
             self._log.close(entry)
+            self._watch.left(entry.id)
 
     async def _flush(self, entry: Entry) -> None:
         with contextlib.suppress(Fenced, TimeoutError):
@@ -305,6 +307,7 @@ class Answers:
             if waiting:
                 self.look_for_work()
             if done:
+                self._watch.finished(entry.id, entry.last_seq, answer.end())
                 break
             state = (await self._patiently(lambda: self._dbapi.read([(entry.id, entry.last_seq)])))["states"]
             if state and state[0]["fence"] != entry.fence:

@@ -134,7 +134,7 @@ def create_app(settings: Settings) -> ASGIApp:
         llama = Llama(settings.llama_url, settings.llama_api_key, settings.llama_slots)
         watch = Watch(dbapi, lambda: NOTICES[llama.state])
         log = Log(dbapi, settings.lease_seconds, settings.renew_seconds, settings.flush_seconds, watch.appended)
-        answers = Answers(settings, dbapi, llama, log)
+        answers = Answers(settings, dbapi, llama, log, watch)
         sessions, open_streams = Sessions(settings, dbapi), OpenStreams(settings.streams_per_session)
         with drain.on_signal() as draining:
             signing_out = partial(sign_out, sessions, open_streams)

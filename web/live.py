@@ -37,6 +37,7 @@ class Live:
         self.text = self.reasoning = ""
         self.fence = 0
         self.is_loaded = False  # the log was read
+        self.is_written_here = False  # by this process, so that it need not be read
         self.viewers = 0
         self.left = False  # this process ends
         self.status = str(message["status"])

@@ -27,6 +27,7 @@ async def create(request: Request) -> Response:
     except Failure as error:
         return await _refused(request, content, error)
     if turn["claimed"]:
+        request.state["watch"].written(session, request.path_params["chat_id"], turn["assistant"])
         request.state["answers"].begin(turn["claimed"], turn["prompt"])
     elif turn["created"]:
         request.state["answers"].look_for_work()

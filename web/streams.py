@@ -53,7 +53,9 @@ async def _viewer(request: Request) -> Viewer:
     """Raises NotFound for what is not there, not this session's, or no answer."""
     session = await request.state["sessions"].require(request)
     chat_id, message_id = request.path_params["chat_id"], request.path_params["message_id"]
-    message = await request.state["dbapi"].message(session, chat_id, message_id)
+    message = request.state["watch"].message(session, chat_id, message_id)
+    if message is None:
+        message = await request.state["dbapi"].message(session, chat_id, message_id)
     if message["role"] != "assistant":
         raise NotFound
     cursor = request.headers.get("last-event-id") or request.query_params.get("after", "")

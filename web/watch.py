@@ -27,6 +27,7 @@ class Watch:
     def __init__(self, dbapi: Dbapi, notice: Callable[[], str]) -> None:
         self._dbapi, self._notice = dbapi, notice
         self._lives: dict[str, Live] = {}
+        self._by_message: dict[str, Live] = {}
         self._dirty: set[str] = set()
         self._wake = asyncio.Event()
         self._leaving = False
@@ -41,7 +42,7 @@ class Watch:
         generation_id = message["generation_id"]
         live = self._lives.get(generation_id)
         if live is None:
-            live = self._lives[generation_id] = Live(generation_id, message | {"session": session, "chat_id": chat_id})
+            live = self._begin(session, chat_id, message)
             self._look_at(generation_id)
         live.viewers += 1
         if self._leaving:
@@ -50,8 +51,49 @@ class Watch:
             yield live
         finally:
             live.viewers -= 1
-            if not live.viewers and self._lives.get(generation_id) is live:
-                del self._lives[generation_id]
+            self._end(live)
+
+    def message(self, session: UUID, chat_id: UUID, message_id: UUID) -> dict[str, Any] | None:
+        """The message as it is known here, if its answer is written or watched in this process."""
+        live = self._by_message.get(str(message_id))
+        known = live.message if live else {}
+        return known if (known.get("session"), known.get("chat_id")) == (session, chat_id) else None
+
+    def _begin(self, session: UUID, chat_id: UUID, message: dict[str, Any]) -> Live:
+        live = Live(message["generation_id"], message | {"session": session, "chat_id": chat_id})
+        self._lives[live.id] = self._by_message[message["id"]] = live
+        return live
+
+    def _end(self, live: Live) -> None:
+        """Nobody needs it any more."""
+        if not live.viewers and not live.is_written_here and self._lives.get(live.id) is live:
+            del self._lives[live.id], self._by_message[live.message["id"]]
+
+    # What this process writes itself, it need not read
+
+    def written(self, session: UUID, chat_id: UUID, message: dict[str, Any]) -> None:
+        """This process writes an answer from its first word on."""
+        if message["generation_id"] in self._lives:
+            return
+        live = self._begin(session, chat_id, message)
+        live.is_written_here = True
+        live.set_state(message["status"], None, self._notice())
+        live.set_loaded()
+
+    def finished(self, generation_id: str, last_seq: int, end: dict[str, Any]) -> None:
+        """This process has finished an answer, whose log ends there."""
+        live = self._lives.get(generation_id)
+        if live and live.is_loaded and live.last_seq == last_seq:
+            live.finish(live.message | end | {"content": live.text, "reasoning": live.reasoning})
+        self.left(generation_id)
+
+    def left(self, generation_id: str) -> None:
+        """This process writes an answer no more, finished or not."""
+        if live := self._lives.get(generation_id):
+            live.is_written_here = False
+            if live.status not in FINAL:
+                self._look_at(generation_id)
+            self._end(live)
 
     def leave(self) -> None:
         """This process ends: whoever watches shall go on elsewhere."""
@@ -63,6 +105,8 @@ class Watch:
         """This process has written a chunk."""
         live = self._lives.get(generation_id)
         if live and live.is_loaded:
+            if live.is_written_here and live.notice:
+                live.set_state(live.status, None, "")
             if chunk.fence != live.fence and live.last_seq:
                 self._look_at(generation_id)  # somebody else wrote before: see whether it is still there
             elif not live.extend(chunk.seq, chunk.fence, chunk.kind, chunk.text) or live.status == "queued":
@@ -71,15 +115,22 @@ class Watch:
     def changed(self, changed: dict[str, str]) -> None:
         """dbapi tells: id -> "seq", or "seq:status"."""
         for generation_id, what in changed.items():
-            if live := self._lives.get(generation_id):
+            live = self._lives.get(generation_id)
+            if live and live.status not in FINAL:
                 seq, _, status = what.partition(":")
                 if status or not seq.isdecimal() or int(seq) > live.last_seq:
                     self._look_at(generation_id)
 
     def all_changed(self) -> None:
         """Wake-ups may have been lost, or the model server changed its state."""
-        self._dirty.update(self._lives)
+        for live in self._lives.values():
+            if live.is_written_here and not live.text and not live.reasoning:
+                live.set_state(live.status, None, self._notice())
+        self._dirty.update(self._read_by_us())
         self._wake.set()
+
+    def _read_by_us(self) -> list[str]:
+        return [generation_id for generation_id, live in self._lives.items() if not live.is_written_here]
 
     def _look_at(self, generation_id: str) -> None:
         self._dirty.add(generation_id)
@@ -91,7 +142,7 @@ class Watch:
                 async with asyncio.timeout(POLL_SECONDS):
                     await self._wake.wait()
             except TimeoutError:
-                self._dirty.update(self._lives)
+                self._dirty.update(self._read_by_us())
             self._wake.clear()
             ids, self._dirty = self._dirty & self._lives.keys(), set()
             try:
