@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
@@ -14,7 +15,7 @@ import orjson
 from web.errors import NotFound, Refused, TooMany, Unavailable
 from web.wire import Wire
 
-CALL_SECONDS = 3.0
+CALL_SECONDS, CONNECT_SECONDS = 3.0, 1.0
 PROMPT_SECONDS = 1.0  # a refusal that took longer would take as long again
 EVENTS_SILENCE_SECONDS = 12.0  # it sends a heartbeat every 5
 
@@ -23,12 +24,8 @@ logger = logging.getLogger("web.dbapi")
 
 class Dbapi:
     def __init__(self, url: str, key: str) -> None:
-        self._http = httpx.AsyncClient(
-            base_url=url,
-            headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
-            timeout=httpx.Timeout(CALL_SECONDS, connect=1.0),
-            transport=Wire(most=200, idle=50),
-        )
+        self._wire, self._url = Wire(most=200, idle=50), httpx.URL(url)
+        self._headers = {"Host": self._url.netloc.decode(), "Authorization": f"Bearer {key}", "Content-Type": "application/json"}
 
     # Sessions
 
@@ -141,9 +138,8 @@ class Dbapi:
 
     async def events(self, owner: str, lease: float) -> AsyncIterator[dict[str, Any]]:
         """Wake-ups, until the connection is lost: then Unavailable. While it stands, dbapi knows that this process lives."""
-        timeout = httpx.Timeout(CALL_SECONDS, read=EVENTS_SILENCE_SECONDS)
         try:
-            async with self._http.stream("GET", "/events", params={"owner": owner, "lease": str(lease)}, timeout=timeout) as response:
+            async with self._answer("GET", f"/events?owner={_quote(owner)}&lease={lease}", read=EVENTS_SILENCE_SECONDS) as response:
                 if response.status_code != 200:
                     raise Unavailable
                 async for line in response.aiter_lines():
@@ -157,17 +153,16 @@ class Dbapi:
         await self._call("GET", "/readyz")
 
     async def close(self) -> None:
-        await self._http.aclose()
+        await self._wire.aclose()
 
     async def _call(self, method: str, path: str, session: UUID | None = None, json: Any = None, again: bool = False) -> Any:
         """With `again`, one more try if the answer was lost: only for what may happen twice."""
-        headers = {"X-Session-ID": str(session)} if session else {}
         content = None if json is None else orjson.dumps(json)
         began = time.monotonic()
         for attempt in (1, 2):
             try:
-                async with asyncio.timeout(CALL_SECONDS):
-                    response = await self._http.request(method, path, headers=headers, content=content)
+                async with asyncio.timeout(CALL_SECONDS), self._answer(method, path, session, content) as response:
+                    await response.aread()
             except (httpx.HTTPError, TimeoutError) as error:
                 if again and attempt == 1 and not isinstance(error, TimeoutError | httpx.TimeoutException):
                     continue
@@ -176,6 +171,20 @@ class Dbapi:
                 continue
             return self._result(response)
         raise AssertionError("the second attempt ends the loop")
+
+    @asynccontextmanager
+    async def _answer(
+        self, method: str, path: str, session: UUID | None = None, content: bytes | None = None, read: float | None = None
+    ) -> AsyncIterator[httpx.Response]:
+        """Straight through the transport: cookies, redirects and the like, which httpx's client looks after, cost more than the rest."""
+        headers = self._headers | {"X-Session-ID": str(session)} if session else self._headers
+        limits = {"timeout": {"connect": CONNECT_SECONDS, "read": read}}
+        request = httpx.Request(method, self._url.copy_with(raw_path=path.encode()), headers=headers, content=content, extensions=limits)
+        response = await self._wire.handle_async_request(request)
+        try:
+            yield response
+        finally:
+            await response.aclose()
 
     def _result(self, response: httpx.Response) -> Any:
         if response.is_success:
