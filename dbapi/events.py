@@ -31,7 +31,8 @@ logger = logging.getLogger("dbapi.events")
 class Subscriber:
     """What one watcher has not been told yet: bounded by the number of answers, however slow it reads."""
 
-    def __init__(self) -> None:
+    def __init__(self, owner: str = "") -> None:
+        self.owner = owner
         self.changed: dict[str, str] = {}
         self.signed_out: list[str] = []
         self.work = self.lost = False
@@ -82,10 +83,13 @@ class Listener:
             logger.warning("the listening connection was lost")
 
     def _on_log(self, connection: Any, pid: int, channel: str, payload: str) -> None:
-        changed = dict(part.split(":", 1) for part in payload.split(",") if ":" in part)
+        """Of an append, which begins with its writer, that one hears from the reply."""
+        writer, *_ = parts = payload.split(",")
+        changed = dict(part.split(":", 1) for part in parts if ":" in part)
         for subscriber in self._subscribers:
-            subscriber.changed.update(changed)
-            subscriber.woken.set()
+            if not subscriber.owner or subscriber.owner != writer:
+                subscriber.changed.update(changed)
+                subscriber.woken.set()
 
     def _on_work(self, connection: Any, pid: int, channel: str, payload: str) -> None:
         self._tell(work=True)
@@ -101,10 +105,10 @@ class Listener:
             subscriber.lost |= lost
             subscriber.woken.set()
 
-    async def lines(self, draining: asyncio.Event, on_gone: Callable[[], None]) -> AsyncIterator[bytes]:
-        """NDJSON: `log` (id: "seq" or "seq:status"), `signed_out` (hashes of devices' tokens), `work` (something may be claimed),
-        `lost` (look at everything); {} is a heartbeat."""
-        subscriber = Subscriber()
+    async def lines(self, owner: str, draining: asyncio.Event, on_gone: Callable[[], None]) -> AsyncIterator[bytes]:
+        """NDJSON: `log` (id: "seq" or "seq:status", but not what `owner` appends itself), `signed_out` (hashes of devices' tokens),
+        `work` (something may be claimed), `lost` (look at everything); {} is a heartbeat."""
+        subscriber = Subscriber(owner)
         subscriber.lost = True
         self._subscribers.add(subscriber)
         try:
@@ -156,7 +160,7 @@ async def index(request: Request) -> Response:
         if owner and lease:
             request.state["undertaker"].look_after(owner, lease)
 
-    lines = request.state["listener"].lines(request.state["draining"], gone)
+    lines = request.state["listener"].lines(owner, request.state["draining"], gone)
     return StreamingResponse(lines, media_type="application/x-ndjson", headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
 
 

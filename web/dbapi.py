@@ -178,8 +178,8 @@ class Dbapi:
     ) -> AsyncIterator[httpx.Response]:
         """Straight through the transport: cookies, redirects and the like, which httpx's client looks after, cost more than the rest."""
         headers = self._headers | {"X-Session-ID": str(session)} if session else self._headers
-        limits = {"timeout": {"connect": CONNECT_SECONDS, "read": read}}
-        request = httpx.Request(method, self._url.copy_with(raw_path=path.encode()), headers=headers, content=content, extensions=limits)
+        options = {"timeout": {"connect": CONNECT_SECONDS, "read": read}, "target": path.encode()}
+        request = httpx.Request(method, self._url, headers=headers, content=content, extensions=options)
         response = await self._wire.handle_async_request(request)
         try:
             yield response

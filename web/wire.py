@@ -1,6 +1,7 @@
 """HTTP/1.1 under httpx: asyncio's own connections, read by llhttp (httptools), which uvicorn uses as well.
 
-It does what this service needs between machines of one house: no proxies, no HTTP/2, request bodies as bytes.
+It does what this service needs between machines of one house: no proxies, no HTTP/2, request bodies as bytes. Of httpx's
+request extensions it knows `timeout` and `target`.
 """
 
 import asyncio
@@ -121,7 +122,8 @@ class _Connection(asyncio.Protocol):
         """Sends the request and waits for the head of its answer."""
         self._parser = httptools.HttpResponseParser(self)
         self.headers, self._has_head, self._is_whole = [], False, False
-        head = [b"%b %b HTTP/1.1" % (request.method.encode(), request.url.raw_path)]
+        target = request.extensions.get("target", request.url.raw_path)
+        head = [b"%b %b HTTP/1.1" % (request.method.encode(), target)]
         head += [b"%b: %b" % header for header in request.headers.raw]
         self._transport.write(b"\r\n".join(head) + b"\r\n\r\n" + await request.aread())
         while not self._has_head:

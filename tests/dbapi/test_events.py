@@ -33,8 +33,8 @@ class Told:
 
 
 @contextlib.asynccontextmanager
-async def listening(api: Api) -> AsyncIterator[Told]:
-    async with api.stream("GET", "/events") as response:
+async def listening(api: Api, owner: str = "") -> AsyncIterator[Told]:
+    async with api.stream("GET", f"/events?owner={owner}") as response:
         assert response.status_code == 200
         told = Told(response.aiter_lines())
         await told.until(lambda line: line.get("lost"))
@@ -60,6 +60,19 @@ async def test_appends_and_ends_of_every_answer_are_told_to_every_listener(api: 
         await finish(api, claimed, 2)
         await one.of(claimed["id"], "2:complete")
         await two.of(claimed["id"], "2:complete")
+
+
+async def test_who_appends_is_not_told_of_it_but_of_the_end(api: Api) -> None:
+    claimed = await running(api)
+
+    async with listening(api, owner="test") as writer, listening(api, owner="another") as other:
+        await append(api, claimed, 1, "Be")
+        await append(api, claimed, 2, "cause")
+        await other.of(claimed["id"], "2")
+        await finish(api, claimed, 2)
+        first = await writer.until(lambda line: line.get("log"))
+
+    assert first == {claimed["id"]: "2:complete"}
 
 
 async def test_a_wish_to_stop_is_told_at_once(api: Api) -> None:
