@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 from web import blocks
 from web.log import ANEW, CONTENT
-from web.moulds import Mould
 
 STEP_SECONDS, LONGEST_STEP_SECONDS = 0.033, 0.150
 RENDERED_PER_SECOND = 250_000  # characters of the open block; a large one is rendered less often
@@ -50,7 +49,6 @@ class Live:
         self._timer: asyncio.TimerHandle | None = None
         self.line: blocks.Line | None = None  # where plain words can be added to what was last rendered
         self._rendered: dict[Any, bytes] = {}
-        self._moulds: dict[Any, Mould] = {}
         self.frame = self._frame(blocks.START)
 
     @property
@@ -144,12 +142,6 @@ class Live:
         if key not in self._rendered:
             self._rendered[key] = render()
         return self._rendered[key]
-
-    def mould(self, kind: Any, make: Callable[[], Mould]) -> Mould:
-        """For events of this kind, made with the first of them."""
-        if kind not in self._moulds:
-            self._moulds[kind] = make()
-        return self._moulds[kind]
 
     def _plan_step(self) -> None:
         """Leading edge: at once after a pause, else when the pause is over. After the end nothing is to be waited for."""

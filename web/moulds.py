@@ -1,11 +1,13 @@
-"""The events of a running answer are alike: their template is rendered once for each kind of change, and then filled in."""
+"""The events of running answers are alike: their template is rendered once for each kind of change, and then filled in."""
 
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 from sse_starlette import ServerSentEvent
 
-SLOT = "\x1a"  # no text has it: SUBSTITUTE, a control character
+SLOT, MESSAGE = "\x1a", "\x1b"  # stand for a part and for the message's id; in a mould there is no other text than the template's
+MOST = 200
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
@@ -24,13 +26,28 @@ class Change(NamedTuple):
 
 
 class Mould:
-    """An event but for its id and the parts that are filled in, in the order of their slots."""
+    """An event but for its id, the message's id, and the parts that are filled in, in the order of their slots."""
 
     def __init__(self, html: str) -> None:
         self._pieces = ServerSentEvent(data=html, id=SLOT, sep="\n").encode().decode().split(SLOT)
 
-    def fill(self, *parts: str) -> bytes:
-        filled = self._pieces[0]
-        for part, piece in zip(parts, self._pieces[1:], strict=False):
-            filled += (_LINE_END.sub("\ndata: ", part) if "\n" in part or "\r" in part else part) + piece
-        return filled.encode()
+    def fill(self, message_id: str, *parts: str) -> bytes:
+        first, *others = (piece.replace(MESSAGE, message_id) for piece in self._pieces)
+        filled = [first]
+        for part, piece in zip(parts, others, strict=False):
+            filled += (_LINE_END.sub("\ndata: ", part) if "\n" in part or "\r" in part else part), piece
+        return "".join(filled).encode()
+
+
+class Moulds:
+    """Of all answers, each made with the first event of its kind. How deep lists are nested is the model's to say, so not all are kept."""
+
+    def __init__(self) -> None:
+        self._made: dict[Change, Mould] = {}
+
+    def get(self, kind: Change, make: Callable[[], str]) -> Mould:
+        if kind not in self._made:
+            if len(self._made) >= MOST:
+                self._made.clear()
+            self._made[kind] = Mould(make())
+        return self._made[kind]

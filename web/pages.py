@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from web.markdown import render
+from web.moulds import Moulds
 
 HERE = Path(__file__).parent
 VERSION_CHARACTERS = 10
@@ -19,6 +20,7 @@ KEPT_ANSWERS, KEPT_CHARACTERS = 256, 16_000  # as HTML, so that a chat opens wit
 
 class Pages:
     def __init__(self) -> None:
+        self.moulds = Moulds()
         self._versions: dict[str, str] = {}
         self._environment = Environment(
             loader=FileSystemLoader(HERE / "templates"),

@@ -17,7 +17,7 @@ from sse_starlette import ServerSentEvent
 from web import blocks
 from web.live import FINAL, Frame, Live
 from web.markdown import render
-from web.moulds import Change, Mould
+from web.moulds import MESSAGE, Change
 from web.pages import Pages, prefix
 
 CURSOR = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})", re.ASCII)
@@ -101,14 +101,15 @@ class Viewer:
         change = self._change(live, seen, frame)
         if seen and (seen.epoch, seen.reasoning, _progress(seen)) == (frame.epoch, frame.reasoning, _progress(frame)):
             blank = change.blank()
-            return live.mould(blank, lambda: Mould(self._html(blank, frame))).fill(frame.cursor, change.new, change.tail)
+            mould = self._pages.moulds.get(blank, lambda: self._html(blank, {"id": MESSAGE}))
+            return mould.fill(self._message["id"], frame.cursor, change.new, change.tail)
         thought = self._thought(live, seen, frame)
         tells_progress = seen is None or _progress(seen) != _progress(frame)
-        html = self._html(change, frame, thought=thought, progress=_progress(frame), tells_progress=tells_progress)
+        message = self._message | {"status": frame.status}
+        html = self._html(change, message, thought=thought, progress=_progress(frame), tells_progress=tells_progress)
         return ServerSentEvent(data=html, id=frame.cursor, sep="\n").encode()
 
-    def _html(self, change: Change, frame: Frame, **news: Any) -> str:
-        message = self._message | {"status": frame.status}
+    def _html(self, change: Change, message: dict[str, Any], **news: Any) -> str:
         no_news = {"thought": {"text": ""}, "tells_progress": False}
         return self._pages.html("messages/_step.html", message=message, chat_id=self._chat_id, change=change, **(no_news | news))
 
