@@ -200,6 +200,63 @@ def test_an_open_fence_grows_by_its_new_text_only() -> None:
     assert step == ("", "", "ass\n", None)
 
 
+@pytest.mark.parametrize(
+    ("text", "word", "path"),
+    [
+        ("A line", " more", ("p",)),
+        ("A **bold**, first line\nand", " more", ("p",)),
+        ("It is **very", " bold", ("p", "strong")),
+        ("Use `x", " = 1", ("p", "code")),
+        ("- one\n- two", ", or so.", ("ul", "li")),
+        ("1. one\n   - deep", "er", ("ol", "li", "ul", "li")),
+        ("> quoted", " words", ("blockquote", "p")),
+        ("## Title", " of it", ("h2",)),
+        ("| a | b |\n|---|---|\n| c | d", " e", ("table", "tbody", "tr", "td")),
+        ("日本", "語です。", ("p",)),
+    ],
+)
+def test_plain_words_are_added_to_the_line_they_belong_to(text: str, word: str, path: tuple[str, ...]) -> None:
+    before, after = blocks.place(text), blocks.place(text + word)
+    line = blocks.snapshot(text).line
+
+    assert line
+    assert line.path == path
+    assert blocks.words(text + word, line, before, after) == word
+
+
+@pytest.mark.parametrize(
+    ("text", "more"),
+    [
+        ("A line", " *more"),
+        ("A line", "\nmore"),
+        ("A line", "_more"),
+        ("A line &am", "p;"),
+        ("See ww", "w.example.org"),
+        ("See http:", "//example.org"),
+        ("See [it](https://example.org", ' "title")'),
+        ("12", ". more"),
+        ("Title\n-", "-"),
+        ("    code", " more"),
+        ("a note[^1]\n\n[^1]: it", " says"),
+        ("[a]: b", " c"),
+        ("| a | b |\n|---|---|\n| c", " d"),
+    ],
+)
+def test_what_may_open_close_or_change_something_is_rendered_anew(text: str, more: str) -> None:
+    line = blocks.snapshot(text).line
+
+    assert line is None or blocks.words(text + more, line, blocks.place(text), blocks.place(text + more)) is None
+
+
+def test_only_words_beside_marks_are_rendered() -> None:
+    viewer, text = Viewer(), ""
+    for word in ("word *and* `code` and so on, " * 50).split(" "):
+        text += f"{word} "
+        viewer.see(text)
+
+    assert viewer.words == 3 * 50
+
+
 @pytest.mark.parametrize("ending", ["`", "``", "```", "``` ", "  ```", "````"])
 def test_what_may_close_a_fence_waits(ending: str) -> None:
     text = f"```py\nx\n{ending}"

@@ -95,6 +95,18 @@ async def test_events_come_while_the_answer_is_written(visitor: Visitor) -> None
     assert [int(cursor.split(".")[0]) for cursor in cursors] == sorted({int(cursor.split(".")[0]) for cursor in cursors})
 
 
+async def test_an_answer_that_is_being_written_is_there_for_its_own_session_and_chat_only(visitor: Visitor, other: Visitor) -> None:
+    chat, message, _ = await begun(visitor, script("prose"))
+    await other.begin(new="1")
+    elsewhere = await visitor.begin(new="1")
+
+    for asker, place in ((other, chat), (visitor, elsewhere)):
+        refused = await asker.http.get(f"{place}/messages/{message}/stream", headers={"Accept": EVENTS})
+        assert (refused.status_code, refused.headers["content-type"]) == (404, "text/plain; charset=utf-8")
+
+    assert (await visitor.http.get(f"{chat}/messages/{message}/stream", headers={"Accept": TEXT})).status_code == 200
+
+
 @pytest.mark.parametrize("name", ANSWERS)
 async def test_plain_text_is_the_answer_and_nothing_else(visitor: Visitor, name: str) -> None:
     chat, message, _ = await begun(visitor, script(name))
