@@ -55,7 +55,7 @@ for service; do
     [ -n "$(running "$service")" ] || { say "no $service is running: docker compose up --detach --wait"; exit 1; }
 done
 
-docker compose build "$@" migrate
+docker compose build secrets "$@" # the image of secrets is dbapi's
 docker compose run --rm --no-deps migrate # old and new versions share the tables, see docs/upgrades.md
 
 trap take_back EXIT
