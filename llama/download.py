@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] = sys.argv[1:], environ: Mapping[str, str] = o
     except KeyboardInterrupt:
         print("\nstopped; the next `make model` goes on from here", file=sys.stderr)
         return 130
-    print(f"{path} is complete; the next `make dev` uses it")
+    print(f"{path} is complete; the next `make dev` uses it{'' if environ.get('DATA_DIR') else ', and the next `make up`'}")
     return 0
 
 
@@ -51,10 +51,13 @@ def download(entry: Entry, folder: Path, source: str = SOURCE) -> Path:
         path.touch()  # the newest is the one that runs
         return path
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            folder.chmod(0o755)  # whatever umask this runs with: in its container llama is somebody else
         _refuse_full_disk(entry, part)
         _fetch_all(entry, part, f"{source.rstrip('/')}/{entry.path}")
         _check(entry, part)
+        part.chmod(0o644)
         part.replace(path)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -79,18 +82,28 @@ def _no_room(entry: Entry, folder: Path) -> NoReturn:
     raise DownloadError(f"the disk of {folder} is too full: {entry.name} needs {entry.size / 1e6:,.0f} MB")
 
 
+def _too_short(entry: Entry, part: Path, url: str) -> NoReturn:
+    size = _size(part)
+    part.unlink()
+    raise DownloadError(f"{url} is not {entry.name}: it ends after {size:,} of {entry.size:,} bytes; it was deleted, try again")
+
+
 def _fetch_all(entry: Entry, part: Path, url: str) -> None:
     in_vain = 0
     with httpx.Client(follow_redirects=True, timeout=SILENCE_SECONDS) as client:
         while (had := _size(part)) < entry.size:
             try:
                 _fetch(client, entry, part, url)
-                trouble = "it ended early"
+                trouble = ""
             except httpx.HTTPStatusError as error:
+                if error.response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+                    _too_short(entry, part, url)
                 raise DownloadError(f"{url} answers {error.response.status_code} {error.response.reason_phrase}") from error
             except httpx.HTTPError as error:
                 trouble = str(error) or type(error).__name__
             in_vain = 0 if _size(part) > had else in_vain + 1
+            if in_vain == TRIES and not trouble:
+                _too_short(entry, part, url)
             if in_vain == TRIES:
                 raise DownloadError(f"can't reach {httpx.URL(url).host} ({trouble}); is there a network? `make model` goes on from here")
             time.sleep(0.5 * in_vain)

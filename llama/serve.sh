@@ -8,6 +8,10 @@ newest() {
     ls -t "$1"/*.gguf 2>/dev/null | head -n 1
 }
 
+if [ ! -r /models ] || [ ! -x /models ]; then # else the small model would be served instead, and nobody told why
+    echo "llama: user $(id -u) may not read /models, which is the folder that MODELS names: chmod o+rx it" >&2
+    exit 1
+fi
 if [ -n "${MODEL:-}" ]; then
     model=/models/${MODEL##*/}
 else

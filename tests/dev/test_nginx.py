@@ -37,6 +37,8 @@ class Upstream:
             self.asked.append(line)
             if self.status == "drop":
                 return
+            if self.status == "silent":
+                await asyncio.sleep(3)
             body = self.body or json.dumps({name.lower(): text for name, text in (each.split(": ", 1) for each in headers)}).encode()
             start = f"HTTP/1.1 {self.status}\r\nContent-Type: {self.kind}\r\nConnection: close\r\n\r\n"
             writer.write(start.encode() + body)
@@ -50,13 +52,15 @@ class Upstream:
 
 
 @asynccontextmanager
-async def door(*upstreams: Upstream, log: Path | None = None, **environ: str) -> AsyncIterator[httpx.AsyncClient]:
+async def door(*upstreams: Upstream, log: Path | None = None, patience: str = "75s", **environ: str) -> AsyncIterator[httpx.AsyncClient]:
     """nginx in front of these; those with the status "down" are not there."""
     port = ports.free(None, {each.port for each in upstreams})
     servers = [await asyncio.start_server(each.answer, "127.0.0.1", each.port) for each in upstreams if each.status != "down"]
     with tempfile.TemporaryDirectory(prefix="runnel nginx ") as name:
         folder = Path(name)
         nginx.write_public(folder, settings.read({"PORT": str(port)} | environ), [f"127.0.0.1:{each.port}" for each in upstreams])
+        conf = folder / "nginx.conf"
+        conf.write_text(conf.read_text().replace("proxy_read_timeout 75s;", f"proxy_read_timeout {patience};"))
         running = await process.start(nginx.command(folder), log or folder / "log", {}, folder)
         try:
             async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
@@ -162,6 +166,16 @@ async def test_a_post_that_reached_a_server_is_never_sent_to_another() -> None:
         answer = await client.post("/chats", data={"username": "ada"})
 
     assert answer.status_code == 502
+    assert sum(len(each.asked) for each in servers) == 1
+
+
+async def test_a_post_that_a_server_was_too_slow_for_is_never_sent_again() -> None:
+    servers = Upstream("silent"), Upstream("silent")
+    async with door(*servers, patience="200ms") as client:
+        answer = await client.post("/chats", data={"username": "ada"})
+
+    assert answer.status_code == 504
+    assert "didn't answer in time" in answer.text
     assert sum(len(each.asked) for each in servers) == 1
 
 

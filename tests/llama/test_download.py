@@ -45,6 +45,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.server.asked.append(asked)
         first = int(asked.removeprefix("bytes=").rstrip("-")) if asked and self.server.status == 206 else 0
         body = self.server.content[first:]
+        if first and not body:
+            self.send_error(416)
+            return
         self.send_response(self.server.status if first or self.server.status >= 400 else 200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -108,6 +111,30 @@ def test_another_file_than_expected_is_refused_and_deleted(source: Source, tmp_p
         download.download(ENTRY, tmp_path, source.url)
 
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("status", [200, 206], ids=["never continues", "continues"])
+def test_a_shorter_file_than_expected_is_told_and_deleted(
+    source: Source, tmp_path: Path, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "TRIES", 2)
+    source.content, source.status = CONTENT[:1000], status
+
+    with pytest.raises(DownloadError, match="it ends after 1,000 of 3,000,004 bytes"):
+        download.download(ENTRY, tmp_path, source.url)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_container_may_read_it_whatever_the_umask(source: Source, tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        path = download.download(ENTRY, tmp_path / "models", source.url)
+    finally:
+        os.umask(before)
+
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert path.parent.stat().st_mode & 0o777 == 0o755
 
 
 def test_no_network_is_told_and_nothing_is_lost(source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
