@@ -60,9 +60,9 @@ class Viewer:
     def see(self, text: str) -> None:
         now = blocks.place(text, self.at)
         if self.line and (words := blocks.words(text, self.line, self.at, now)) is not None:
-            end = re.compile("".join(rf"</{tag}>\n*" for tag in reversed(self.line.path)) + r"\Z").search(self.tail)
-            assert end
-            self.tail = self.tail[: end.start()] + words + self.tail[end.start() :]
+            ends = re.compile("".join(rf"</{tag}>\n*" for tag in reversed(self.line.path)) + r"\Z").search(self.tail)
+            assert ends
+            self.tail = self.tail[: ends.start()] + words + self.tail[ends.start() :]
             self.at, self.words = now, self.words + 1
             return
         step = blocks.step(text, self.at, now, PREFIX)
