@@ -168,6 +168,11 @@ class Tab:
                 assert self._tail is not None
                 end = self._tail.index("</code>")
                 self._tail = self._tail[:end] + inside + self._tail[end:]
+            case path, "beforeend" if path.startswith("-tail > "):  # the line that ends the tail
+                assert self._tail is not None
+                ends = re.search(rf"(?:</\w+>\n*){{{path.count('>')}}}\Z", self._tail)
+                assert ends, f"nothing to add to for {path}"
+                self._tail = self._tail[: ends.start()] + inside + self._tail[ends.start() :]
             case "-footer", "outerHTML":
                 self._say(inside)
             case _:
