@@ -10,6 +10,7 @@ from dbapi import check
 from dbapi.app import create_app
 from dbapi.settings import Settings
 from kit import logs
+from kit.connections import Connection
 from kit.settings import read_or_exit
 
 SHUTDOWN_SECONDS = 8
@@ -25,6 +26,7 @@ def main() -> None:
         create_app(settings),
         host=settings.dbapi_host,
         port=settings.dbapi_port,
+        http=Connection,
         log_config=None,
         access_log=False,
         server_header=False,

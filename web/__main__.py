@@ -7,6 +7,7 @@ import sys
 import uvicorn
 
 from kit import logs
+from kit.connections import Connection
 from kit.settings import read_or_exit
 from web import check
 from web.app import create_app
@@ -25,6 +26,7 @@ def main() -> None:
         create_app(settings),
         host=settings.web_host,
         port=settings.web_port,
+        http=Connection,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -8,19 +8,26 @@ import ssl
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator
 from functools import cache
+from time import monotonic
 from typing import cast
 
 import httptools
 import httpx
+
+from kit.connections import IDLE_SECONDS
 
 MOST_UNREAD = 256 * 1024  # bytes of a body that may wait for their reader, before the sender has to wait
 OPEN_SECONDS = 10.0
 
 
 class Wire(httpx.AsyncBaseTransport):
-    """Connections that are used again. `most` at the same time, to all servers together; `idle` are kept open to each."""
+    """Connections that are used again, unless they were idle for too long: the server may be closing them.
 
-    def __init__(self, most: int, idle: int) -> None:
+    `most` at the same time, to all servers together; `idle` are kept open to each.
+    """
+
+    def __init__(self, most: int, idle: int, idle_seconds: float = IDLE_SECONDS) -> None:
+        self._idle_seconds = idle_seconds
         self._room = asyncio.Semaphore(most)
         self._most_idle = idle
         self._idle: defaultdict[tuple[str, str, int], deque[_Connection]] = defaultdict(deque)
@@ -45,6 +52,7 @@ class Wire(httpx.AsyncBaseTransport):
     def give_back(self, place: tuple[str, str, int], connection: "_Connection") -> None:
         self._room.release()
         if connection.is_reusable and len(self._idle[place]) < self._most_idle:
+            connection.idle_since = monotonic()
             self._idle[place].append(connection)
         else:
             connection.close()
@@ -59,8 +67,9 @@ class Wire(httpx.AsyncBaseTransport):
         idle = self._idle[place]
         while idle:
             connection = idle.pop()
-            if connection.is_reusable:
+            if connection.is_reusable and monotonic() - connection.idle_since < self._idle_seconds:
                 return connection
+            connection.close()
         return None
 
 
@@ -103,6 +112,7 @@ class _Connection(asyncio.Protocol):
 
     status: int
     headers: list[tuple[bytes, bytes]]
+    idle_since: float
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport

@@ -14,7 +14,7 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @asynccontextmanager
-async def speaking(serve: Serve, most: int = 10) -> AsyncIterator[httpx.AsyncClient]:
+async def speaking(serve: Serve, most: int = 10, idle_seconds: float = 60) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a server that does this with every connection."""
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -27,7 +27,7 @@ async def speaking(serve: Serve, most: int = 10) -> AsyncIterator[httpx.AsyncCli
 
     server = await asyncio.start_server(connected, "127.0.0.1", 0)
     base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    async with httpx.AsyncClient(base_url=base, transport=Wire(most, 5), timeout=5) as http:
+    async with httpx.AsyncClient(base_url=base, transport=Wire(most, 5, idle_seconds), timeout=5) as http:
         yield http
     server.close()
 
@@ -59,6 +59,23 @@ async def test_an_answer_is_whole_however_it_comes(answer: bytes, step: int) -> 
             got = await http.post("/x", content=b"body")
             assert (got.status_code, got.text) == (200, "hello")
             assert "link" not in got.headers
+
+
+async def test_a_connection_that_was_idle_for_so_long_that_the_server_may_close_it_is_not_used_again() -> None:
+    opened = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal opened
+        opened += 1
+        await always(LENGTH)(reader, writer)
+
+    async with speaking(serve, idle_seconds=0.1) as http:
+        await http.get("/")
+        await http.get("/")
+        assert opened == 1
+        await asyncio.sleep(0.15)
+        await http.get("/")
+        assert opened == 2
 
 
 async def test_a_connection_is_used_again_and_a_closed_one_is_not() -> None:
