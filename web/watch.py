@@ -41,7 +41,7 @@ class Watch:
         """The live answer of this message, for as long as somebody watches it."""
         generation_id = message["generation_id"]
         live = self._lives.get(generation_id)
-        if live is None:
+        if live is None or live.status in FINAL:  # it was reopened, while a slow viewer still takes its first end
             live = self._begin(session, chat_id, message)
             self._look_at(generation_id)
         live.viewers += 1
@@ -54,9 +54,9 @@ class Watch:
             self._end(live)
 
     def message(self, session: UUID, chat_id: UUID, message_id: UUID) -> dict[str, Any] | None:
-        """The message as it is known here, if its answer is written or watched in this process."""
+        """The message as it is known here, if its answer is running, and written or watched in this process."""
         live = self._by_message.get(str(message_id))
-        known = live.message if live else {}
+        known = live.message if live and live.status not in FINAL else {}
         return known if (known.get("session"), known.get("chat_id")) == (session, chat_id) else None
 
     def _begin(self, session: UUID, chat_id: UUID, message: dict[str, Any]) -> Live:
