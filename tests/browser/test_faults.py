@@ -185,7 +185,7 @@ async def test_another_replica_goes_on_in_the_open_tab(runnel: Runnel, ada: Visi
 async def test_a_rolling_restart_is_not_noticed(runnel: Runnel, ada: Visitor) -> None:
     ada.expected = NOT_LOADED
     await ada.page.evaluate("window.same = true")
-    await ada.say(text=SAMPLE * 3, delay_ms=9)
+    await ada.say(text=SAMPLE * 3, delay_ms=18)  # for longer than two processes take to leave, LINGER_SECONDS each
     await ada.begun(5)
 
     for service in ("web-1", "web-2"):
