@@ -1,5 +1,6 @@
 """Connections, and the two ways into the database: as one session, or through the log's door."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any
@@ -51,6 +52,7 @@ class Database:
         listen(self._engine.sync_engine, "checkout", _refuse_closed)
         self._raw_size = pool_size - pool_size // 2
         self._raw: Any = None
+        self._writers = asyncio.Semaphore(max(1, self._raw_size // 2))
 
     @asynccontextmanager
     async def session(self, session_id: UUID) -> AsyncIterator[AsyncSession]:
@@ -63,9 +65,7 @@ class Database:
     async def writing(self, session_id: UUID) -> AsyncIterator[AsyncSession]:
         """As `session`, for what counts as a write of this session. Raises TooMany."""
         async with AsyncSession(self._engine, expire_on_commit=False) as db, db.begin():
-            seconds = await db.scalar(BEGIN_WRITE, {"session_id": session_id, "most": self._most_writes})
-            if seconds is not None:
-                raise TooMany("You have sent a lot in the last minute.", seconds)
+            _may_write(await db.scalar(BEGIN_WRITE, {"session_id": session_id, "most": self._most_writes}))
             yield db
 
     @asynccontextmanager
@@ -79,6 +79,22 @@ class Database:
 
     def raw_session(self, session_id: UUID) -> AbstractAsyncContextManager[Any]:
         return self._transaction("app.session_id", str(session_id))
+
+    @asynccontextmanager
+    async def raw_writing(self, session_id: UUID) -> AsyncIterator[Any]:
+        """As `raw_session`, for what counts as a write of this session. Raises TooMany.
+
+        Writers of one session or chat wait for each other, but never on all connections: the log needs some at any time.
+        """
+        async with asyncio.timeout(POOL_WAIT_SECONDS):
+            await self._writers.acquire()
+        try:
+            async with self.raw_session(session_id) as raw:
+                if self._most_writes:
+                    _may_write(await raw.fetchval("SELECT begin_write($1, $2)", session_id, self._most_writes))
+                yield raw
+        finally:
+            self._writers.release()
 
     def raw_device(self, token_hash: bytes) -> AbstractAsyncContextManager[Any]:
         return self._transaction("app.token_hash", token_hash.hex())
@@ -140,6 +156,12 @@ class Database:
 async def driver(db: AsyncSession) -> Any:
     """asyncpg's own connection below this transaction."""
     return (await (await db.connection()).get_raw_connection()).driver_connection
+
+
+def _may_write(seconds: float | None) -> None:
+    """Raises TooMany, if `begin_write` says so."""
+    if seconds is not None:
+        raise TooMany("You have sent a lot in the last minute.", seconds)
 
 
 def _refuse_closed(connection: Any, record: Any, proxy: Any) -> None:

@@ -3,7 +3,6 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -32,20 +31,19 @@ async def create_turn(request: Request) -> Response:
     The same `message_id` with the same content is the same turn, however often and wherever it is posted.
     """
     session, new = session_id(request), await body.read(request, NewTurn)
-    async with request.state["database"].writing(session) as db:
-        chat = await chats.get(db, session, request.path_params["chat_id"], lock=True)
+    async with request.state["database"].raw_writing(session) as raw:
+        chat = await chats.lock(raw, session, request.path_params["chat_id"])
         key = messages.turn_key(new.message_id, new.content) if new.message_id else None
-        if key and (known := await messages.turn(db, chat, key)):
-            user, assistant = map(MessageRecord.model_validate, known)
+        if key and (known := await messages.turn(raw, chat, key)):
+            user, assistant = (MessageRecord.model_validate(dict(message)) for message in known)
             return body.answer(Turn(user=user, assistant=assistant, created=False))
-        await _check_room(request, db, session)
+        await _check_room(request, raw, session)
         if new.parent_id:
-            await messages.check_parent(db, chat, new.parent_id)
-        parent_id = None if new.at_root else new.parent_id or chat.tip_id
-        raw = await driver(db)
+            await messages.check_parent(raw, chat, new.parent_id)
+        parent_id = None if new.at_root else new.parent_id or chat["tip_id"]
         asked, answered, generation_id = await messages.add_turn(raw, chat, new.content, parent_id, key, new.request)
-        claimed = await _claim(db, new.claim, generation_id)
-        prompt = await _prompt(raw, chat.system_prompt, session, chat.id, asked["id"]) if claimed else None
+        claimed = await _claim(raw, new.claim, generation_id)
+        prompt = await _prompt(raw, chat["system_prompt"], session, chat["id"], asked["id"]) if claimed else None
     assistant = MessageRecord.model_validate({**answered, "status": "streaming" if claimed else "queued"})
     user = MessageRecord.model_validate(dict(asked))
     return body.answer(Turn(user=user, assistant=assistant, created=True, claimed=claimed, prompt=prompt), 201)
@@ -59,10 +57,10 @@ async def regenerate(request: Request) -> Response:
         earlier = await messages.get(await driver(db), session, chat_id, request.path_params["message_id"])
         if earlier["role"] != "assistant" or earlier["parent_id"] is None:
             raise Conflict("Only an answer can be given anew.")
-        await _check_room(request, db, session)
+        await _check_room(request, await driver(db), session)
         added = await messages.add(db, chat, role="assistant", parent_id=earlier["parent_id"], status="queued", model=chat.model)
         generation_id = await messages.queue_answer(db, chat, added, again.request)
-        claimed = await _claim(db, again.claim, generation_id)
+        claimed = await _claim(await driver(db), again.claim, generation_id)
     message = MessageRecord.model_validate(added).model_copy(update={"generation_id": generation_id})
     return body.answer(Answering(message=message, claimed=claimed), 201)
 
@@ -73,11 +71,11 @@ async def go_on(request: Request) -> Response:
     async with request.state["database"].writing(session) as db:
         chat = await chats.get(db, session, chat_id, lock=True)
         earlier = await messages.get(await driver(db), session, chat_id, request.path_params["message_id"])
-        await _check_room(request, db, session)
+        await _check_room(request, await driver(db), session)
         generation_id = await messages.reopen(db, chat, earlier)
         if generation_id is None:
             raise Conflict("This answer is not finished, or was not written by the model.")
-        claimed = await _claim(db, again.claim, generation_id)
+        claimed = await _claim(await driver(db), again.claim, generation_id)
         message = await messages.get(await driver(db), session, chat_id, earlier["id"])
     return body.answer(Answering(message=MessageRecord.model_validate(dict(message)), claimed=claimed))
 
@@ -91,17 +89,17 @@ async def delete(request: Request) -> Response:
     return Response(status_code=204)
 
 
-async def _check_room(request: Request, db: AsyncSession, session: UUID) -> None:
+async def _check_room(request: Request, raw: Any, session: UUID) -> None:
     """Raises TooMany when this session has as many answers running and waiting as it may."""
     most = request.state["answers_per_session"]
-    if most and await sessions.unfinished_answers(db, session) >= most:
+    if most and await sessions.unfinished_answers(raw, session) >= most:
         raise TooMany(f"{most} of your answers are being written or wait already.", ANSWER_SECONDS)
 
 
-async def _claim(db: AsyncSession, claim: Claim | None, generation_id: UUID) -> Claimed | None:
+async def _claim(raw: Any, claim: Claim | None, generation_id: UUID) -> Claimed | None:
     if claim is None:
         return None
-    for row in await log.claim(await driver(db), claim.owner, claim.slots, claim.lease, only=generation_id):
+    for row in await log.claim(raw, claim.owner, claim.slots, claim.lease, only=generation_id):
         return Claimed.model_validate(dict(row))
     return None
 

@@ -27,6 +27,20 @@ async def get(db: AsyncSession, session_id: UUID, chat_id: UUID, lock: bool = Fa
     return chat
 
 
+async def lock(raw: Any, session_id: UUID, chat_id: UUID) -> Any:
+    """What a turn needs to know of its chat; writers of one chat take turns. Raises NotFound."""
+    chat = await raw.fetchrow(_LOCK, session_id, chat_id)
+    if chat is None:
+        raise NotFound
+    return chat
+
+
+_LOCK = """
+SELECT id, session_id, tip_id, model, system_prompt, parameters FROM chats
+ WHERE session_id = $1 AND id = $2 AND deleted_at IS NULL FOR UPDATE
+"""
+
+
 async def system_prompt(raw: Any, session_id: UUID, chat_id: UUID) -> str:
     """Raises NotFound."""
     found = await raw.fetchval(

@@ -1,12 +1,11 @@
 """The tree of a chat's messages, and the branch that is shown."""
 
 import hashlib
-import json
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -91,17 +90,18 @@ async def add(db: AsyncSession, chat: Chat, **values: Any) -> Message:
 
 
 async def add_turn(
-    raw: Any, chat: Chat, content: str, parent_id: UUID | None, key: bytes | None, request: dict[str, Any]
+    raw: Any, chat: Any, content: str, parent_id: UUID | None, key: bytes | None, request: dict[str, Any]
 ) -> tuple[Any, Any, UUID]:
     """As `add` twice and `queue_answer`, in one statement, since every answer begins with it: what is asked, the empty answer,
-    and the id of its generation. The chat must be locked."""
-    own = chat.session_id, chat.id, parent_id, content, key, chat.model, title_of(content), json.dumps(_frozen(chat, request))
-    asked, answered = await raw.fetch(_TURN, *own)
+    and the id of its generation. The chat is as `chats.lock` gives it."""
+    frozen = _frozen(chat["parameters"], chat["model"], request)
+    own = chat["session_id"], chat["id"], parent_id, content, key, chat["model"], title_of(content), frozen
+    asked, answered = await raw.fetch(_ADD_TURN, *own)
     return asked, answered, answered["generation_id"]
 
 
 # Columns by their names: a connection keeps the statement prepared, while a migration may add more of them.
-_TURN = """
+_ADD_TURN = """
 WITH asked AS (
   INSERT INTO messages (session_id, chat_id, parent_id, role, content, turn_key) VALUES ($1, $2, $3, 'user', $4, $5) RETURNING *
 ), answered AS (
@@ -109,7 +109,7 @@ WITH asked AS (
   SELECT session_id, chat_id, id, 'assistant', 'queued', $6 FROM asked RETURNING *
 ), queued AS (
   INSERT INTO generations (session_id, chat_id, message_id, request)
-  SELECT session_id, chat_id, id, $8::text::jsonb FROM answered RETURNING id
+  SELECT session_id, chat_id, id, $8 FROM answered RETURNING id
 ), shown AS (
   UPDATE chats SET tip_id = answered.id, updated_at = clock_timestamp(), title = coalesce(title, $7)
     FROM answered WHERE chats.session_id = $1 AND chats.id = $2
@@ -122,21 +122,26 @@ SELECT id, parent_id, role, content, reasoning, status, error, model, usage, tim
 """
 
 
-async def check_parent(db: AsyncSession, chat: Chat, parent_id: UUID) -> None:
+async def check_parent(raw: Any, chat: Any, parent_id: UUID) -> None:
     """A message is an answer's reply: raises NotFound unless this is an assistant's message of this chat."""
-    own = select(Message.id).where(Message.session_id == chat.session_id, Message.chat_id == chat.id)
-    if await db.scalar(own.where(Message.id == parent_id, Message.role == "assistant")) is None:
+    if await raw.fetchval(_IS_ANSWER, chat["session_id"], chat["id"], parent_id) is None:
         raise NotFound
 
 
-async def turn(db: AsyncSession, chat: Chat, key: bytes) -> tuple[Message, Message] | None:
+_IS_ANSWER = "SELECT id FROM messages WHERE session_id = $1 AND chat_id = $2 AND id = $3 AND role = 'assistant'"
+
+
+async def turn(raw: Any, chat: Any, key: bytes) -> tuple[Any, Any] | None:
     """The user's message that was stored under this key, and its first answer."""
-    own = select(Message).where(Message.session_id == chat.session_id, Message.chat_id == chat.id)
-    asked = await db.scalar(own.where(Message.turn_key == key))
+    asked = await raw.fetchval(_ASKED, chat["session_id"], chat["id"], key)
     if asked is None:
         return None
-    answered = (await db.scalars(own.where(Message.parent_id == asked.id).order_by(Message.position).limit(1))).one()
-    return asked, answered
+    answered = await raw.fetchval(_FIRST_ANSWER, chat["session_id"], chat["id"], asked)
+    return await get(raw, chat["session_id"], chat["id"], asked), await get(raw, chat["session_id"], chat["id"], answered)
+
+
+_ASKED = "SELECT id FROM messages WHERE session_id = $1 AND chat_id = $2 AND turn_key = $3"
+_FIRST_ANSWER = "SELECT id FROM messages WHERE session_id = $1 AND chat_id = $2 AND parent_id = $3 ORDER BY position LIMIT 1"
 
 
 def turn_key(client_id: UUID, content: str) -> bytes:
@@ -200,12 +205,13 @@ async def reopen(db: AsyncSession, chat: Chat, message: Any) -> UUID | None:
 
 async def queue_answer(db: AsyncSession, chat: Chat, answer: Message, request: dict[str, Any]) -> UUID:
     """The parameters are frozen here; the prompt is the branch, and read when the answer begins."""
-    values = {"session_id": chat.session_id, "chat_id": chat.id, "message_id": answer.id, "request": _frozen(chat, request)}
+    frozen = _frozen(chat.parameters, chat.model, request)
+    values = {"session_id": chat.session_id, "chat_id": chat.id, "message_id": answer.id, "request": frozen}
     return (await db.scalars(insert(Generation).values(values).returning(Generation.id))).one()
 
 
-def _frozen(chat: Chat, request: dict[str, Any]) -> dict[str, Any]:
-    return {**chat.parameters, **({"model": chat.model} if chat.model else {}), **request}
+def _frozen(parameters: dict[str, Any], model: str | None, request: dict[str, Any]) -> dict[str, Any]:
+    return {**parameters, **({"model": model} if model else {}), **request}
 
 
 async def stop(db: AsyncSession, session_id: UUID, chat_id: UUID, message_id: UUID) -> str:

@@ -17,9 +17,9 @@ async def ensure(db: AsyncSession, session_id: UUID) -> None:
     await db.execute(insert(Session).values(id=session_id).on_conflict_do_nothing())
 
 
-async def unfinished_answers(db: AsyncSession, session_id: UUID) -> int:
+async def unfinished_answers(raw: Any, session_id: UUID) -> int:
     """How many run or wait. Of two who ask at once, one waits for the other's transaction."""
-    return int(await db.scalar(text("SELECT unfinished_answers(:session_id)"), {"session_id": session_id}) or 0)
+    return int(await raw.fetchval("SELECT unfinished_answers($1)", session_id))
 
 
 # Devices

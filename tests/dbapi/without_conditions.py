@@ -13,7 +13,8 @@ from types import ModuleType
 from typing import Any
 
 PACKAGE = "dbapi.sql."
-SQL_CONDITION = re.compile(r"\b(?:\w+\.)?session_id = (?::session_id|\w+\.session_id)\b")
+SQL_CONDITION = re.compile(r"\b(?:\w+\.)?session_id (?:=|IS NOT DISTINCT FROM) (?:(?:(?::session_id|\w+\.session_id)\b)|(\$1)(?!\d))")
+FORGOTTEN = {None: "true", "$1": "($1::uuid IS NOT NULL)"}  # a statement must use what it is given
 
 forgotten: list[str] = []
 
@@ -32,7 +33,7 @@ class Forget(ast.NodeTransformer):
 
     def visit_Constant(self, node: ast.Constant) -> Any:
         if isinstance(node.value, str):
-            text, count = SQL_CONDITION.subn("true", node.value)
+            text, count = SQL_CONDITION.subn(lambda found: FORGOTTEN[found[1]], node.value)
             forgotten.extend([node.value] * count)
             return ast.copy_location(ast.Constant(text), node)
         return node
