@@ -1,6 +1,6 @@
 """The answers that this process writes: each is a task of the process, never of a request.
 
-It is claimed (a lease, a fence), asked from the model server, copied into the log, and finished. Who watches, or whether
+It is claimed (a lease, a fence), written by `web/writer.py`, and handed over when the process leaves. Who watches, or whether
 anybody does, makes no difference.
 """
 
@@ -10,39 +10,28 @@ import logging
 import os
 import secrets
 import socket
-import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
-from functools import partial
-from typing import Any, TypeVar
-from uuid import UUID
+from typing import Any
 
-from kit.logs import event
-from web import context
 from web.dbapi import Dbapi
-from web.errors import Failure, ModelFailure, NotFound, Unavailable
-from web.llama import TOO_LONG, Gone, Llama, Loading, Piece, Pieces, Rejected, TooLong, Unreachable
-from web.log import ANEW, CONTENT, REASONING, Entry, Fenced, Log
+from web.errors import Failure
+from web.llama import Llama
+from web.log import Log
 from web.settings import Settings
 from web.watch import Watch
+from web.writer import Writer
 
 IDLE_CLAIM_SECONDS = 1.0
-RETRY_SECONDS = 0.25
-MOST_ATTEMPTS = 5  # claims in a row without a single new character, by processes that may have died of it
 MOST_REMEMBERED = 1000  # answers whose claims a process remembers
-PASSED_ON = ("temperature", "top_p", "top_k", "min_p", "repeat_penalty", "max_tokens", "seed")
-BEGUN_ANEW = "The model server was lost, so the answer was begun anew."
 
-Result = TypeVar("Result")
 logger = logging.getLogger("web.answers")
 
 
 class Answers:
     def __init__(self, settings: Settings, dbapi: Dbapi, llama: Llama, log: Log, watch: Watch) -> None:
-        self._settings, self._dbapi, self._llama, self._log, self._watch = settings, dbapi, llama, log, watch
+        self._settings, self._dbapi, self._llama, self._log = settings, dbapi, llama, log
+        self._writer = Writer(settings, dbapi, llama, log, watch, self.look_for_work)
         self.owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
-        self.ended: Counter[str] = Counter()  # by their final status
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._claims: dict[str, int] = {}  # of an answer, in a row, by this process: it has survived them
         self._releases: set[asyncio.Task[None]] = set()
@@ -52,6 +41,10 @@ class Answers:
     @property
     def running(self) -> int:
         return len(self._tasks)
+
+    @property
+    def ended(self) -> Counter[str]:
+        return self._writer.ended
 
     def claim(self) -> dict[str, Any] | None:
         """What a turn needs to be claimed as soon as it is made; None if this process takes no more."""
@@ -63,21 +56,23 @@ class Answers:
         """Writes a claimed answer from now on; without the prompt it is asked for."""
         if asleep := self._tasks.get(claimed["id"]):
             asleep.cancel()  # this process has slept through its own lease
-        self._remember(claimed)
+        survived = self._remember(claimed)
         if self._leaving:  # it was claimed while we were told to go
             release = asyncio.create_task(self._release([(claimed["id"], claimed["fence"])]))
             self._releases.add(release)
             release.add_done_callback(self._releases.discard)
             return
-        task = asyncio.create_task(self._write(claimed, prompt), name=f"answer {claimed['id']}")
+        task = asyncio.create_task(self._writer.write(claimed, prompt, survived), name=f"answer {claimed['id']}")
         self._tasks[claimed["id"]] = task
         task.add_done_callback(lambda done: self._ended(claimed["id"], done))
 
-    def _remember(self, claimed: dict[str, Any]) -> None:
+    def _remember(self, claimed: dict[str, Any]) -> int:
+        """How many claims of this answer in a row this process has survived, with this one."""
         before = self._claims.pop(claimed["id"], 0) if claimed["attempts"] > 1 else 0
         self._claims[claimed["id"]] = before + 1
         if len(self._claims) > MOST_REMEMBERED:
             del self._claims[next(iter(self._claims))]
+        return before + 1
 
     def look_for_work(self) -> None:
         self._wake.set()
@@ -126,293 +121,3 @@ class Answers:
         if not task.cancelled() and task.exception():
             logger.error("writing an answer failed", exc_info=task.exception())
             self.look_for_work()
-
-    async def _write(self, claimed: dict[str, Any], prompt: dict[str, Any] | None) -> None:
-        entry = self._log.open(claimed["id"], claimed["fence"], claimed["last_seq"])
-        answer = Answer(claimed, prompt, entry)
-        try:
-            if claimed["stop_requested"]:
-                entry.stop_requested.set()
-            await self._until_stopped(answer)
-            await self._finish(answer)
-        except Fenced:
-            self.look_for_work()  # its slot may be free
-            if entry.deleted:  # nobody will go on with it
-                await self._llama.forget(answer.key)
-        except asyncio.CancelledError:
-            await self._flush(entry)
-            raise
-        finally:
-            self._log.close(entry)
-            self._watch.left(entry.id)
-
-    async def _flush(self, entry: Entry) -> None:
-        with contextlib.suppress(Fenced, TimeoutError):
-            async with asyncio.timeout(2):
-                await entry.settled()
-
-    async def _until_stopped(self, answer: "Answer") -> None:
-        """Generates until the end, or until somebody asks to stop. Raises Fenced."""
-        entry = answer.entry
-        work = asyncio.create_task(self._generate(answer))
-        signs = [asyncio.create_task(entry.stop_requested.wait()), asyncio.create_task(entry.fenced.wait())]
-        try:
-            await asyncio.wait([work, *signs], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (work, *signs):
-                task.cancel()
-            await asyncio.gather(work, *signs, return_exceptions=True)
-        error = None if work.cancelled() else work.exception()
-        if entry.fenced.is_set() or isinstance(error, Fenced):
-            raise Fenced
-        if error:
-            if not isinstance(error, ModelFailure):
-                logger.error("an answer broke off", exc_info=error)
-            answer.failed(str(error) if isinstance(error, ModelFailure) else "Something went wrong here while the answer was written.")
-        elif entry.stop_requested.is_set() and not answer.complete:
-            answer.status = "stopped"
-
-    async def _generate(self, answer: "Answer") -> None:
-        """Asks the model and copies what it says, over as many connections as it takes. Raises ModelFailure."""
-        claimed = answer.claimed
-        if claimed["attempts"] - self._claims.get(claimed["id"], 0) >= MOST_ATTEMPTS:
-            raise ModelFailure("The model could not finish this answer.")
-        if claimed["last_seq"]:
-            await self._recall(answer)
-        ids = [UUID(claimed[name]) for name in ("session_id", "chat_id", "message_id")]
-        prompt = answer.prompt if answer.prompt is not None else await self._patiently(lambda: self._dbapi.prompt(*ids))
-        resume, scale = bool(claimed["previous_key"]), 1.0
-        lost_at: float | None = None
-        while True:
-            source = self._resumed(answer) if resume else self._asked(answer, self._request(answer, prompt, scale))
-            try:
-                await self._copy(source, answer)
-                return
-            except Gone:  # it may have been restarted
-                resume = False
-                self._llama.doubt()
-            except TooLong as error:  # the estimate was wrong: now we know better
-                if scale > 1.0:
-                    raise ModelFailure(TOO_LONG) from error
-                scale = max(1.01, 1.1 * error.tokens / max(1.0, answer.estimated_tokens))
-            except Rejected as error:
-                raise ModelFailure(error.sentence) from error
-            except (Loading, Unreachable) as error:
-                if answer.finish_reason:
-                    return
-                now = time.monotonic()
-                if lost_at is None or answer.heard_at > lost_at:
-                    lost_at = now
-                    resume = self._llama.keeps_streams and answer.spoke
-                patience = self._settings.first_token_seconds if isinstance(error, Loading) else self._settings.unreachable_seconds
-                if now - lost_at > patience:
-                    raise ModelFailure("The model server cannot be reached. What was written so far is kept.") from error
-                self._llama.doubt()
-                await asyncio.sleep(RETRY_SECONDS)
-
-    async def _recall(self, answer: "Answer") -> None:
-        """What others have written of this answer."""
-        log = await self._patiently(lambda: self._dbapi.read([(answer.entry.id, 0)]))
-        for _, _, _, kind, text in log["chunks"]:
-            if kind == ANEW:
-                answer.begin_anew()
-            else:
-                answer.note(kind, text)
-
-    def _resumed(self, answer: "Answer") -> AbstractAsyncContextManager[Pieces]:
-        return self._llama.resume(answer.key, answer.offset)
-
-    @contextlib.asynccontextmanager
-    async def _asked(self, answer: "Answer", request: dict[str, Any]) -> AsyncIterator[Pieces]:
-        """Asks anew: under the key that the claim has noted, or under a new one that is noted first."""
-        if not self._llama.learned:
-            raise Unreachable
-        if answer.text and not self._llama.continues:
-            answer.begin_anew()
-            self._log.write(answer.entry, ANEW, BEGUN_ANEW, 0)
-        if answer.asked or answer.claimed["previous_key"]:
-            answer.rename()
-            if not await self._patiently(lambda: self._dbapi.rename(answer.entry.id, answer.entry.fence, answer.key)):
-                raise Fenced
-        answer.asked = True
-        async with self._llama.ask(request, answer.key) as pieces:
-            yield pieces
-
-    def _request(self, answer: "Answer", prompt: dict[str, Any], scale: float) -> dict[str, Any]:
-        """From an allow-list, with what was written so far as the beginning of the answer.
-
-        Of a long chat the oldest turns are left out; `scale` corrects the estimate of what fits.
-        """
-        asked = answer.claimed["request"]
-        request = {"max_tokens": self._settings.max_tokens} | {name: asked[name] for name in PASSED_ON if name in asked}
-        if model := asked.get("model") or self._settings.model:
-            request["model"] = model
-        messages = [{"role": message["role"], "content": message["content"]} for message in prompt["messages"]]
-        first = context.first_remembered(messages, prompt["system_prompt"], self._llama.context, request["max_tokens"], scale)
-        messages = messages[first:]
-        if prompt["system_prompt"]:
-            messages.insert(0, {"role": "system", "content": prompt["system_prompt"]})
-        if answer.text and self._llama.continues:
-            messages.append({"role": "assistant", "content": answer.text})
-            request |= {"continue_final_message": True, "add_generation_prompt": False}
-        answer.estimated_tokens = sum(context.estimate(message["content"]) for message in messages)
-        return {**request, "messages": messages}
-
-    async def _copy(self, source: AbstractAsyncContextManager[Pieces], answer: "Answer") -> None:
-        """Pieces into the log, until the model is done. Raises a ModelError, or ModelFailure if it falls silent."""
-        async with _first_word(self._settings.first_token_seconds, source) as pieces:
-            try:
-                async with asyncio.timeout(None) as patience:
-                    self._wait_again(patience, answer, time.monotonic())
-                    async for batch in pieces:
-                        answer.heard_at = time.monotonic()
-                        for piece in batch:
-                            self._take(answer, piece)
-                            if piece.done or answer.is_cut_off:
-                                return
-                        self._wait_again(patience, answer, answer.heard_at)
-            except TimeoutError:
-                raise ModelFailure(_silence(answer.spoke)) from None
-
-    def _wait_again(self, patience: asyncio.Timeout, answer: "Answer", now: float) -> None:
-        """For as long as the model may be silent, and a tenth of it more: so most tokens need not set the timer anew."""
-        seconds = self._settings.token_seconds if answer.spoke else self._settings.first_token_seconds
-        if seconds and not seconds <= (patience.when() or 0.0) - now <= 1.1 * seconds:
-            patience.reschedule(now + 1.1 * seconds)
-        elif not seconds and patience.when():
-            patience.reschedule(None)
-
-    def _take(self, answer: "Answer", piece: Piece) -> None:
-        if reasoning := answer.fitting(piece.reasoning, self._settings.answer_bytes):
-            answer.note(REASONING, reasoning)
-            self._log.write(answer.entry, REASONING, reasoning, answer.offset if piece.content else piece.offset)
-        if content := answer.fitting(piece.content, self._settings.answer_bytes):
-            answer.note(CONTENT, content)
-            self._log.write(answer.entry, CONTENT, content, piece.offset)
-        answer.offset = piece.offset
-        answer.finish_reason = piece.finish_reason or answer.finish_reason
-        answer.usage = piece.usage or answer.usage
-        answer.timings = piece.timings or answer.timings
-
-    async def _finish(self, answer: "Answer") -> None:
-        """The last words into the log, then the final status; for as long as it takes. Raises Fenced.
-
-        Only who has finished an answer may end the model server's stream: it may be another process's by now.
-        """
-        entry = answer.entry
-        while True:
-            await self._log.settle(entry)
-            end = {"id": entry.id, "fence": entry.fence, "last_seq": entry.last_seq, **answer.end()}
-            done, waiting = await self._patiently(partial(self._dbapi.finish, end))
-            if waiting:
-                self.look_for_work()
-            if done:
-                self._watch.finished(entry.id, entry.last_seq, answer.end())
-                break
-            state = (await self._patiently(lambda: self._dbapi.read([(entry.id, entry.last_seq)])))["states"]
-            if state and state[0]["fence"] != entry.fence:
-                raise Fenced
-            if not state or state[0]["status"] != "streaming":
-                break
-            await asyncio.sleep(RETRY_SECONDS)
-        self.ended[answer.status] += 1
-        event(logger, "answer", generation=entry.id, status=answer.status, seconds=round(time.monotonic() - answer.began_at, 3))
-        if answer.asked or answer.claimed["previous_key"]:
-            await self._llama.forget(answer.key)
-
-    async def _patiently(self, call: Callable[[], Awaitable[Result]]) -> Result:
-        """Asks dbapi until it answers: an answer waits for its database."""
-        while True:
-            try:
-                return await call()
-            except NotFound as error:  # the chat was deleted
-                raise Fenced from error
-            except Unavailable:
-                await asyncio.sleep(RETRY_SECONDS)
-
-
-class Answer:
-    """One answer while it is written: what was said, and where in the model server's stream we are."""
-
-    def __init__(self, claimed: dict[str, Any], prompt: dict[str, Any] | None, entry: Entry) -> None:
-        self.claimed, self.prompt, self.entry = claimed, prompt, entry
-        self.key, self.offset = str(claimed["upstream_key"]), int(claimed["upstream_offset"])
-        self.asked = self.spoke = self.is_cut_off = False
-        self.status, self.error = "complete", None
-        self.finish_reason: str | None = None
-        self.usage: dict[str, Any] | None = None
-        self.timings: dict[str, Any] | None = None
-        self.estimated_tokens = 1.0
-        self.began_at = self.heard_at = time.monotonic()
-        self.first_word_at: float | None = None
-        self._parts: list[str] = []
-        self._bytes = self._renamed = 0
-
-    @property
-    def text(self) -> str:
-        return "".join(self._parts)
-
-    @property
-    def complete(self) -> bool:
-        return self.finish_reason is not None
-
-    def note(self, kind: int, text: str) -> None:
-        if kind == CONTENT:
-            self._parts.append(text)
-        self._bytes += _size(text)
-        self.spoke = True
-        self.first_word_at = self.first_word_at or time.monotonic()
-
-    def begin_anew(self) -> None:
-        """The model server can't go on from the middle of an answer."""
-        self._parts.clear()
-        self._bytes = 0
-
-    def rename(self) -> None:
-        self._renamed += 1
-        suffix = f".{self._renamed}" if self.asked else ""
-        self.key, self.offset = f"g-{self.entry.id}-{self.entry.fence}{suffix}", 0
-
-    def fitting(self, text: str, most: int) -> str:
-        """As much of the text as an answer of at most so many bytes has room for; 0 is no limit."""
-        if not most or self._bytes + _size(text) <= most:
-            return text
-        self.is_cut_off, self.finish_reason = True, "length"
-        return text.encode()[: most - self._bytes].decode(errors="ignore")
-
-    def failed(self, sentence: str) -> None:
-        self.status, self.error = "failed", sentence  # type: ignore[assignment]
-
-    def end(self) -> dict[str, Any]:
-        timings = dict(self.timings or {})
-        if self.first_word_at:
-            timings["first_word_ms"] = round(1000 * (self.first_word_at - self.began_at), 1)
-        return {
-            "status": self.status,
-            "error": self.error,
-            "finish_reason": self.finish_reason,
-            "usage": self.usage,
-            "timings": timings or None,
-        }
-
-
-def _size(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode())
-
-
-@contextlib.asynccontextmanager
-async def _first_word(seconds: float, source: AbstractAsyncContextManager[Pieces]) -> AsyncIterator[Pieces]:
-    """The source, opened; a server that is busy sends no headers, so opening counts towards the first word."""
-    async with contextlib.AsyncExitStack() as stack:
-        try:
-            async with asyncio.timeout(seconds or None):
-                pieces = await stack.enter_async_context(source)
-        except TimeoutError:
-            raise ModelFailure(_silence(False)) from None
-        yield pieces
-
-
-def _silence(spoke: bool) -> str:
-    if spoke:
-        return "The model stopped in the middle of its answer. What was written so far is kept."
-    return "The model did not begin to answer in time. Please try again."
