@@ -28,7 +28,7 @@ async def get(db: AsyncSession, session_id: UUID, chat_id: UUID, lock: bool = Fa
 
 
 async def lock(raw: Any, session_id: UUID, chat_id: UUID) -> Any:
-    """What a turn needs to know of its chat; writers of one chat take turns. Raises NotFound."""
+    """As `get` with a lock, for `raw_writing`: what a turn needs to know of its chat. Raises NotFound."""
     chat = await raw.fetchrow(_LOCK, session_id, chat_id)
     if chat is None:
         raise NotFound

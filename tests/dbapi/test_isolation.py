@@ -19,7 +19,7 @@ from tests.dbapi.test_access import (  # noqa: F401 (collected here as well)
 )
 from tests.stack import DBAPI_KEY, NO_LIMITS, Cluster, Service
 
-FEWEST_CONDITIONS = 25  # that there are to be forgotten
+FEWEST_CONDITIONS = 30  # that there are to be forgotten
 
 
 @pytest.fixture(scope="module", params=["without conditions", "without row security"])

@@ -6,6 +6,7 @@ from uuid import uuid4
 
 from tests.dbapi.calls import LEASE_SECONDS, append, claim, everything, finish, message, new_chat, new_turn, queued, running
 from tests.dbapi.conftest import Api
+from tests.stack import until
 
 
 async def test_a_turn_is_a_message_and_its_queued_answer_at_the_end_of_the_chat(api: Api) -> None:
@@ -90,6 +91,21 @@ async def test_without_an_id_of_the_client_every_turn_is_a_new_one(api: Api) -> 
 
     assert turns[0]["user"]["id"] != turns[1]["user"]["id"]
     assert turns[1]["user"]["parent_id"] == turns[0]["assistant"]["id"]
+
+
+async def test_turns_that_wait_for_each_other_leave_the_log_its_connections(api: Api, owner: Any) -> None:
+    chat, elsewhere = await new_chat(api), await running(api)
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+
+    async with owner.transaction():
+        await owner.execute("SELECT FROM chats WHERE id = $1 FOR UPDATE", chat["id"])
+        turns = [asyncio.create_task(new_turn(api, chat, str(number))) for number in range(12)]
+        await until(lambda: owner.fetchval(waiting))
+        await asyncio.sleep(0.3)  # for as many as can to wait
+        assert await append(api, elsewhere, 1, "Hi")
+        assert not any(turn.done() for turn in turns)
+
+    assert all(turn["created"] for turn in await asyncio.gather(*turns))
 
 
 async def test_turns_at_once_in_one_chat_follow_each_other(api: Api) -> None:

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 PACKAGE = "dbapi.sql."
-SQL_CONDITION = re.compile(r"\b(?:\w+\.)?session_id (?:=|IS NOT DISTINCT FROM) (?:(?:(?::session_id|\w+\.session_id)\b)|(\$1)(?!\d))")
+SQL_CONDITION = re.compile(r"\b(?:\w+\.)?session_id (?:=|IS NOT DISTINCT FROM) (?:(?::session_id|\w+\.session_id)\b|(\$1)(?!\d))")
 FORGOTTEN = {None: "true", "$1": "($1::uuid IS NOT NULL)"}  # a statement must use what it is given
 
 forgotten: list[str] = []
