@@ -9,7 +9,7 @@ import pytest
 from tests.stack import Cluster, House, Service, running_house, until
 from tests.web.visitor import Model, Visitor
 
-pytest.register_assert_rewrite("tests.web.rendered")  # what it finds wrong is told as fully as by a test
+pytest.register_assert_rewrite("tests.web.answers", "tests.web.rendered")  # what they find wrong is told as fully as by a test
 
 
 @pytest.fixture(scope="session")
