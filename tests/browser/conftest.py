@@ -16,7 +16,7 @@ from playwright.async_api import Browser, BrowserContext, Page, Playwright, asyn
 
 from tests.browser.page import DESKTOP
 from tests.browser.visitor import Visitor, visitor
-from tests.fake_llama import running as running_llama
+from tests.fake_llama.server import running as running_llama
 from tests.stack import House
 from tests.system.running import Runnel, running
 
