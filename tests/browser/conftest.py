@@ -30,9 +30,8 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 EXPECTED_ERRORS = re.compile(r"status of (404|409|413|422)|ERR_INTERNET_DISCONNECTED")
+
 expect.set_options(timeout=20_000)  # far more than it takes
 
 
@@ -88,31 +87,18 @@ async def ada(visit: Callable[..., Any]) -> Visitor:
 
 @pytest.fixture(scope="session")
 async def origin(house: House) -> str:
+    """Of one web process, without nginx."""
     return (await house.web()).url
 
 
-@pytest.fixture(scope="session")
-async def browser() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        if CHROMIUM:
-            browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        else:
-            try:
-                browser = await playwright.chromium.launch(args=ARGUMENTS)
-            except Exception:
-                pytest.skip("NO BROWSER: install Chromium to run the browser tests")
-        yield browser
-        await browser.close()
-
-
 @pytest.fixture
-async def opened(browser: Browser, origin: str) -> AsyncIterator[Callable[..., Any]]:
+async def opened(chromium: Browser, origin: str) -> AsyncIterator[Callable[..., Any]]:
     """Opens a page of a new visitor, in a new chat. Nothing may be said on its console that a test does not expect."""
     contexts: list[BrowserContext] = []
     said: list[str] = []
 
     async def opened(viewport: Any = DESKTOP, chat: bool = True, **options: Any) -> Page:
-        context = await browser.new_context(base_url=origin, viewport=viewport, **options)
+        context = await chromium.new_context(base_url=origin, viewport=viewport, **options)
         contexts.append(context)
         await context.grant_permissions(["clipboard-read", "clipboard-write"])
         page = await context.new_page()
