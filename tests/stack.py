@@ -16,7 +16,7 @@ import asyncpg
 import httpx
 
 from dev import ports, postgres, process
-from tests.fake_llama import running as running_llama
+from tests.fake_llama.server import running as running_llama
 
 ROOT = Path(__file__).parents[1]
 PATIENCE_SECONDS = 20.0  # for what must come true; far more than it takes, so that a busy machine fails no test

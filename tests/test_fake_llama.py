@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.fake_llama import running
+from tests.fake_llama.server import running
 
 Message = str | dict[str, Any]
 ByHand = Callable[..., socket.socket]

@@ -1,9 +1,10 @@
-"""A real Chromium in front of nginx and two web processes, with a model server that follows scripts.
+"""A real Chromium in front of nginx and two web processes, or of one web process alone, with a model server that follows scripts.
 
 Every tab is watched: in no test may a page complain, break its own policy or ask another host.
 """
 
 import os
+import re
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -11,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Playwright, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, Playwright, async_playwright, expect
 
+from tests.browser.page import DESKTOP
 from tests.browser.visitor import Visitor, visitor
-from tests.fake_llama import running as running_llama
+from tests.fake_llama.server import running as running_llama
+from tests.stack import House
 from tests.system.running import Runnel, running
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -27,6 +30,9 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+EXPECTED_ERRORS = re.compile(r"status of (404|409|413|422)|ERR_INTERNET_DISCONNECTED")
+
+expect.set_options(timeout=20_000)  # far more than it takes
 
 
 @pytest.fixture(scope="session")
@@ -77,3 +83,41 @@ async def ada(visit: Callable[..., Any]) -> Visitor:
     ada: Visitor = await visit()
     await ada.begin()
     return ada
+
+
+@pytest.fixture(scope="session")
+async def origin(house: House) -> str:
+    """Of one web process, without nginx."""
+    return (await house.web()).url
+
+
+@pytest.fixture
+async def opened(chromium: Browser, origin: str) -> AsyncIterator[Callable[..., Any]]:
+    """Opens a page of a new visitor, in a new chat. Nothing may be said on its console that a test does not expect."""
+    contexts: list[BrowserContext] = []
+    said: list[str] = []
+
+    async def opened(viewport: Any = DESKTOP, chat: bool = True, **options: Any) -> Page:
+        context = await chromium.new_context(base_url=origin, viewport=viewport, **options)
+        contexts.append(context)
+        await context.grant_permissions(["clipboard-read", "clipboard-write"])
+        page = await context.new_page()
+        page.on("console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: said.append(str(error)))
+        await page.goto("/")
+        if chat:
+            await page.fill("#username", "Ada")
+            await page.click("button.primary")
+            await page.wait_for_url("**/chats/*")
+        return page
+
+    yield opened
+    for context in contexts:
+        await context.close()
+    assert [text for text in said if not EXPECTED_ERRORS.search(text)] == []
+
+
+@pytest.fixture
+async def page(opened: Callable[..., Any]) -> Page:
+    found: Page = await opened()
+    return found

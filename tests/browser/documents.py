@@ -99,3 +99,7 @@ WIDE = f"""\
 PARAGRAPH = "The river runs past the mill, the meadow and the old stone bridge, and nobody there is in a hurry to see the sea.\n\n"
 
 EVERYTHING = f"# A part\n\n{SAMPLE}\n{PARAGRAPH}"
+
+CODE = "for i in range(3):\n    print(i)  # a line that is much too long for the column it stands in, so that it has to be scrolled\n"
+
+CODE_AND_TABLE = f"Look at *this*:\n\n```python\n{CODE}```\n\n| a | b |\n|---|--:|\n| 1 | 2 |\n\nDone."

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.async_api import Page
+from playwright.async_api import Page, expect
 
-from tests.browser.documents import SAMPLE, WIDE
+from tests.browser.documents import CODE_AND_TABLE, SAMPLE, WIDE
+from tests.browser.page import PHONE, ask, last, script
 from tests.browser.visitor import ANSWER, Visitor
 
 pytestmark = pytest.mark.browser
@@ -27,6 +28,13 @@ CONTRAST = """element => {
   const [paper, ink] = [getComputedStyle(behind ?? document.body).backgroundColor, getComputedStyle(element).color].map(luminance);
   return (Math.max(paper, ink) + .05) / (Math.min(paper, ink) + .05);
 }"""
+TARGETS = """
+() => [...document.querySelectorAll("a, button, summary, input:not([type=hidden]), textarea, select")]
+  .filter((element) => element.checkVisibility() && !element.closest("p, .content, .visually-hidden"))
+  .map((element) => [element.outerHTML.slice(0, 80), element.getBoundingClientRect()])
+  .filter(([, box]) => box.width && (box.width < 24 || box.height < 24) && box.bottom > 0)
+  .map(([html]) => html)
+"""
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -82,6 +90,22 @@ async def test_buttons_are_large_enough_for_a_thumb(visit: Callable[..., Any]) -
     await ada.ended()
     assert len(heights) >= 3
     assert min(heights) >= 32
+
+
+async def test_on_a_phone_everything_fits_and_can_be_touched(opened: Callable[..., Any]) -> None:
+    page = await opened(PHONE, has_touch=True, is_mobile=True)
+    await ask(page, script(CODE_AND_TABLE))
+
+    await last(page).locator(".facts summary").tap()
+    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert not await page.locator("#chats").is_visible()
+    assert await last(page).locator("button.copy").evaluate("(element) => getComputedStyle(element.parentElement).opacity") == "1"
+    assert await page.evaluate(TARGETS) == []
+    await page.tap(".menu")
+    await expect(page.locator("#chats")).to_be_visible()
+    assert await page.evaluate(TARGETS) == []
+    await page.goto(f"{page.url.partition('#')[0]}/settings")
+    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 async def test_a_long_draft_leaves_room_for_the_conversation(ada: Visitor) -> None:

@@ -11,6 +11,7 @@ from playwright.async_api import Frame, Locator, expect
 
 from tests.browser.documents import HOSTILE, SAMPLE
 from tests.browser.elements import ELEMENTS, not_allowed
+from tests.browser.page import PHONE, script
 from tests.browser.visitor import ANSWER, CONTENT, Visitor
 from tests.stack import until
 
@@ -155,6 +156,59 @@ async def test_a_narrow_screen_is_wide_enough(visit: Callable[..., Any]) -> None
 
     for place in (plain.page.main_frame, frame):
         assert await place.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+
+
+async def test_everything_works_without_scripts(opened: Callable[..., Any]) -> None:
+    page = await opened(java_script_enabled=False)
+
+    async def say(text: str) -> None:
+        await page.fill("#content", text)
+        await page.click("#composer .primary")
+
+    await say(script("First answer."))
+    frame = page.frame_locator("iframe")
+    if await page.locator("iframe").count():
+        await frame.get_by_role("link", name="Show it in the chat").click()
+    await page.reload()
+    assert "First answer." in await page.inner_text("article.assistant:last-child .content")
+    assert not await page.locator("button.copy").first.is_visible()
+    assert not await page.locator("#ask-help").is_visible()
+
+    await page.get_by_role("button", name="Regenerate").click()
+    await page.wait_for_timeout(300)
+    await page.reload()
+    assert "2/2" in re.sub(r"\s|Version|of", "", await page.inner_text(".versions"))
+    await page.get_by_role("button", name="Previous version").click()
+    assert "1/2" in re.sub(r"\s|Version|of", "", await page.inner_text(".versions"))
+
+    await page.get_by_role("link", name="Edit").click()
+    await page.fill("#edited", "Changed")
+    await page.get_by_role("button", name="Send changed").click()
+    assert await page.inner_text(".user .content") == "Changed"
+    await page.wait_for_timeout(300)
+    await page.reload()
+    await page.locator(".user summary").click()
+    await page.get_by_role("button", name="Delete this and its answers").click()
+    assert await page.locator(".user .content").count() == 0 or await page.inner_text(".user .content") != "Changed"
+
+    await page.get_by_role("link", name="Settings").click()
+    await page.fill("#temperature", "0.3")
+    await page.get_by_role("button", name="Save").click()
+    await page.get_by_role("link", name="Settings").click()
+    assert await page.input_value("#temperature") == "0.3"
+    await page.get_by_role("link", name="Cancel").click()
+
+    await page.locator("#chats .more summary").click()
+    await page.fill("#chats input[name=title]", "By hand")
+    await page.get_by_role("button", name="Rename", exact=True).click()
+    assert await page.inner_text("#title") == "By hand"
+    await page.locator("#chats .more summary").click()
+    await page.get_by_role("button", name="Delete chat").click()
+    await page.get_by_role("button", name="Undo").click()
+    assert await page.inner_text("#title") == "By hand"
+    await page.set_viewport_size(PHONE)
+    await page.click(".menu")
+    assert await page.locator("#chats").is_visible()
 
 
 async def contains(frame: Frame, text: str) -> bool:

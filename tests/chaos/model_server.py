@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from dev import ports, process
-from tests.fake_llama import cut
+from tests.fake_llama.scripts import cut
 from tests.stack import BASE_ENVIRON, ROOT, client, until
 
 SLOTS = 32

@@ -58,7 +58,8 @@ ENTRIES = {
     "POST /generations/read": Entry("service", LOG_ENTRIES),
     "GET /events": Entry("service"),
 }
-# What these act on is another message than a running answer; that they work for its owner is seen in tests/web/test_actions.py.
+# What these act on is another message than a running answer; that they work for its owner is seen in tests/web/test_versions.py
+# and in tests/web/test_continuing_and_deleting.py.
 NEEDS_MORE = {
     "PUT /chats/{chat_id}/tip",
     "DELETE /chats/{chat_id}/messages/{message_id}",

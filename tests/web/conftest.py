@@ -9,6 +9,8 @@ import pytest
 from tests.stack import Cluster, House, Service, running_house, until
 from tests.web.visitor import Model, Visitor
 
+pytest.register_assert_rewrite("tests.web.answers", "tests.web.rendered")  # what they find wrong is told as fully as by a test
+
 
 @pytest.fixture(scope="session")
 async def usual_web(house: House) -> Service:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tests.stack import House, Service, until
+from tests.web.answers import begun, looks_reloaded
 from tests.web.dom import Node
-from tests.web.test_streams import begun, looks_reloaded
 from tests.web.visitor import FINAL, SECRETS, Event, Model, Visitor, unique
 
 

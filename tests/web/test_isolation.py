@@ -5,17 +5,17 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.stack import Cluster, House, Service, running_house
-from tests.web.test_actions import (  # noqa: F401 (collected here as well)
-    test_a_chat_of_another_session_is_not_there,
-    test_a_message_of_another_session_is_not_there,
-)
-from tests.web.test_chats import (  # noqa: F401
+from tests.web.test_chats import (  # noqa: F401 (collected here as well)
     test_a_stream_that_is_not_there_says_so_in_plain_text,
     test_another_sessions_chat_is_not_there,
     test_the_same_name_of_somebody_else_is_another_chat,
     test_without_a_cookie_no_chat_is_there,
 )
 from tests.web.test_devices import test_a_device_of_another_session_is_not_there  # noqa: F401
+from tests.web.test_foreign_actions import (  # noqa: F401
+    test_a_chat_of_another_session_is_not_there,
+    test_a_message_of_another_session_is_not_there,
+)
 from tests.web.test_sessions import test_no_other_way_opens_a_session, test_two_cookies_of_our_name_never_mix_two_sessions  # noqa: F401
 
 

@@ -1,0 +1,37 @@
+"""A chat's page as a test uses it with its own hands: what it sends, waits for and looks at."""
+
+import json
+from typing import Any
+
+from playwright.async_api import Page, expect
+
+from tests.stack import until
+
+DESKTOP, PHONE = {"width": 1200, "height": 800}, {"width": 360, "height": 740}
+
+
+def script(text: str, **more: Any) -> str:
+    return json.dumps({"text": text} | more)
+
+
+async def send(page: Page, content: str) -> None:
+    await page.fill("#content", content)
+    await page.click("#composer .primary")
+
+
+async def ask(page: Page, content: str = "Why?") -> None:
+    """Sends a message, and waits until its answer has ended."""
+    count = await page.locator("article").count()
+    await send(page, content)
+    await expect(page.locator("article")).to_have_count(count + 2)
+    await expect(page.locator("article.live")).to_have_count(0)
+    await expect(page.locator("article.assistant").last.locator("footer.actions")).to_be_attached()
+
+
+def last(page: Page) -> Any:
+    return page.locator("article").last
+
+
+async def becomes(page: Page, expression: str) -> None:
+    """Waits for it; not with wait_for_function, which evaluates text within the page, and that is forbidden there."""
+    await until(lambda: page.evaluate(expression), lambda: f"{expression} never came true")

@@ -1,0 +1,89 @@
+"""What is done to messages and chats is done in place, and can be taken back."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.browser.page import ask, last, script, send
+
+pytestmark = pytest.mark.browser
+
+
+@asynccontextmanager
+async def same_document(page: Page) -> AsyncIterator[None]:
+    """Nothing within may load the page anew."""
+    await page.evaluate("window.mark = 1")
+    yield
+    assert await page.evaluate("window.mark") == 1
+
+
+async def test_versions_are_switched_in_place_and_keep_the_focus(page: Page) -> None:
+    await ask(page)
+    async with same_document(page):
+        await last(page).get_by_role("button", name="Regenerate").click()
+        await expect(last(page).locator(".versions")).to_contain_text("2/")
+        await last(page).get_by_role("button", name="Previous version").focus()
+        await page.keyboard.press("Enter")
+
+        await expect(last(page).locator(".versions")).to_contain_text("1/")
+        await expect(last(page).get_by_role("button", name="Previous version")).to_be_focused()
+    await page.reload()
+    await expect(last(page).locator(".versions")).to_contain_text("1/")
+
+
+async def test_a_message_is_changed_in_place_and_deleted_in_place(page: Page) -> None:
+    await ask(page, "What is read?")
+    async with same_document(page):
+        await page.locator(".user").hover()
+        await page.get_by_role("link", name="Edit").click()
+        await expect(page.locator("#edited")).to_be_focused()
+        await page.get_by_role("link", name="Cancel").click()
+        await expect(page.locator(".user .content")).to_have_text("What is read?")
+        await page.get_by_role("link", name="Edit").click()
+    await page.fill("#edited", "What is red?")
+    await page.get_by_role("button", name="Send changed").click()
+    await expect(page.locator(".user .content")).to_have_text("What is red?")
+    await expect(page.locator(".user .versions")).to_contain_text("2/")
+
+    await expect(page.locator(".live")).to_have_count(0)
+    async with same_document(page):
+        await page.locator(".user summary").click()
+        await page.get_by_role("button", name="Delete this and its answers").click()
+        await expect(page.locator(".user")).to_have_count(0)
+
+
+async def test_why_something_is_not_possible_is_said_and_the_page_stays(page: Page) -> None:
+    await ask(page, script("cut off", finish_reason="length"))
+    await page.evaluate("fetch(document.querySelector('form[action$=continue]').action, {method: 'POST'})")
+    await page.wait_for_timeout(100)
+
+    async with same_document(page):
+        await page.evaluate("htmx.ajax('POST', location.pathname + '/messages/00000000-0000-4000-8000-000000000000/show', '#messages')")
+        await expect(page.locator(".user")).to_have_count(1)
+
+
+async def test_the_list_of_chats_tells_what_runs_and_learns_new_titles(page: Page) -> None:
+    await send(page, script("x " * 60, delay_ms=30))
+    await expect(page.locator("#chats [aria-current] .running")).to_have_count(1)
+    await expect(page.locator("#title")).to_contain_text('{"text"')
+
+    await page.locator(".live .stop").click()
+
+    await expect(page.locator("#chats .running")).to_have_count(0)
+
+
+async def test_a_chat_is_renamed_and_deleted_and_brought_back(page: Page) -> None:
+    address = page.url
+    await page.locator("#chats .more summary").click()
+    await page.fill("#chats input[name=title]", "Bread")
+    await page.get_by_role("button", name="Rename", exact=True).click()
+    await expect(page.locator("#title")).to_have_text("Bread")
+
+    await page.locator("#chats .more summary").click()
+    await page.get_by_role("button", name="Delete chat").click()
+    await page.get_by_role("button", name="Undo").click()
+
+    await page.wait_for_url(address)
+    await expect(page.locator("#title")).to_have_text("Bread")

@@ -1,0 +1,117 @@
+"""What a screen reader is told, and what axe finds in every page."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Page, expect
+
+from tests.browser.documents import CODE_AND_TABLE
+from tests.browser.page import PHONE, ask, last, script, send
+
+pytestmark = pytest.mark.browser
+
+
+async def test_a_screen_reader_hears_whole_sentences_once(page: Page) -> None:
+    heard = """
+    () => { window.heard = []; new MutationObserver((all) => all.forEach(({addedNodes}) =>
+      addedNodes.forEach((node) => heard.push(node.textContent)))).observe(document.getElementById("announcer"), {childList: true}); }
+    """
+    await page.evaluate(heard)
+    text = "Version 3.14 is out. It has many things, and " + "more, " * 20 + "more. Here is one:\n\n```py\nx = 1\n```\n\nThat is all"
+
+    await ask(page, script(text, delay_ms=60))
+
+    await expect(page.locator("#announcer")).to_contain_text("finished")
+    said = await page.evaluate("heard")
+    assert said[-1] == "The answer is finished."
+    assert all(re.search(r"[.:]$|all$", part) for part in said), said
+    said.remove("The answer is being written.")
+    assert " ".join(said[:-1]) == re.sub(r"```py\nx = 1\n```", "Code, 1 lines.", text).replace("\n\n", " ")
+    assert len(said) > 2
+    assert await page.locator(".content [aria-live], [aria-live] .content").count() == 0
+
+
+async def test_what_is_announced_can_be_chosen_and_is_remembered(page: Page) -> None:
+    await page.click("#ask-help")
+    await page.get_by_label("only that it begins and ends").check()
+    await page.keyboard.press("Escape")
+    await page.reload()
+
+    await ask(page, script("One. Two. Three."))
+
+    await expect(page.locator("#announcer p")).to_have_text(["The answer is being written.", "The answer is finished."])
+
+
+async def test_the_accessibility_tree_of_a_running_answer_is_in_order(page: Page) -> None:
+    await send(page, script("# Title\n\nSome *text*.\n\n- item\n\n" + "word " * 50, delay_ms=40))
+    await expect(page.locator(".live .content li")).to_have_count(1)
+
+    tree = await page.locator("body").aria_snapshot()
+
+    places = [
+        tree.index(name)
+        for name in ("banner", "navigation", "main", 'heading "You"', 'heading "Answer" [level=2]', "listitem: item", "Stop")
+    ]
+    assert places[:4] == sorted(places[:4])
+    assert places[-2:] == sorted(places[-2:])
+    assert 'textbox "Your message"' in tree
+    await page.locator(".live .stop").click()
+
+
+async def test_no_page_has_anything_that_axe_objects_to(opened: Callable[..., Any]) -> None:
+    page, axe = await opened(chat=False, reduced_motion="reduce"), Axe()
+    found: list[tuple[str, str, str, str]] = []
+
+    async def look(name: str) -> None:
+        for scheme in ("light", "dark"):
+            await page.emulate_media(color_scheme=scheme)
+            result = await axe.run(page)
+            found.extend((name, scheme, each["id"], each["nodes"][0]["html"]) for each in result.response["violations"])
+
+    await look("home")
+    await page.fill("#username", "Ada")
+    await page.click("button.primary")
+    await page.wait_for_url("**/chats/*")
+    chat = page.url
+    await look("a new chat")
+    await ask(page, script(CODE_AND_TABLE, reasoning="Hm."))
+    await page.locator(".facts summary").click()
+    await look("an answer and its facts")
+    await send(page, script(CODE_AND_TABLE + " word" * 200, delay_ms=40))
+    await expect(page.locator(".live .tail p")).to_have_count(1)
+    await look("a running answer")
+    await page.locator(".live .stop").click()
+    await expect(last(page).locator(".outcome")).to_be_visible()
+    await look("a stopped answer")
+    await ask(page, script("", status=400))
+    await look("a failed answer")
+    await last(page).get_by_role("button", name="Regenerate").click()
+    await expect(page.locator(".versions")).to_have_count(1)
+    await look("versions")
+    await page.goto(chat + "?edit=" + str(await page.locator(".user").last.get_attribute("id"))[8:])
+    await look("editing")
+    await page.locator("#chats summary").click()
+    await look("renaming")
+    await page.click("#ask-help")
+    await look("help")
+    await page.goto(f"{chat}/settings")
+    await look("settings")
+    await page.fill("#temperature", "9")
+    await page.click("button.primary")
+    await look("settings refused")
+    await page.goto("/chats/00000000-0000-4000-8000-000000000000")
+    await look("not found")
+    await page.goto("/offline")
+    await look("offline")
+    await page.goto(chat)
+    await page.set_viewport_size(PHONE)
+    await page.click(".menu")
+    await look("the list on a phone")
+    await page.locator("#chats summary").click()
+    await page.get_by_role("button", name="Delete chat").click()
+    await look("undo")
+
+    assert found == []

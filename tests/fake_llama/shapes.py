@@ -1,0 +1,104 @@
+"""What goes over the wire: requests, those that are refused, and the JSON that answers are made of."""
+
+import dataclasses
+import json
+import math
+import random
+import time
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from tests.fake_llama.scripts import MODEL, Script, Settings, cut, prose
+
+ERROR_TYPES = {400: "invalid_request_error", 401: "authentication_error", 404: "not_found_error", 503: "unavailable_error"}
+HTML_ERROR = "<html><body><h1>Error</h1><p>secret-host:/srv/llama/server.cpp:450</p></body></html>"  # no user may see this
+
+
+class Refused(Exception):
+    def __init__(self, status: int, message: str, **more: Any) -> None:
+        self.status = status
+        self.body = {"error": {"code": status, "message": message, "type": ERROR_TYPES.get(status, "server_error")} | more}
+
+    def answer(self) -> Response:
+        return JSONResponse(self.body, self.status)
+
+
+async def noted_json(request: Request) -> dict[str, Any]:
+    text = await request.body()
+    try:
+        body = request.scope["note"]["body"] = json.loads(text)
+    except ValueError as error:
+        request.scope["note"]["body"] = repr(text)
+        raise Refused(400, f"[json.exception.parse_error.101] parse error: {error}") from error
+    return body if isinstance(body, dict) else {}
+
+
+def conversation(request: Request) -> str:
+    if not (key := request.query_params.get("conv_id")):
+        raise Refused(400, "Missing conversation id in path")
+    return key
+
+
+def validated(body: dict[str, Any], settings: Settings) -> tuple[list[dict[str, Any]], str]:
+    """The messages, and the beginning of the answer that is to be continued."""
+    if "messages" not in body:
+        raise Refused(400, "'messages' is required")
+    if not isinstance(messages := body["messages"], list):
+        raise Refused(400, "Expected 'messages' to be an array")
+    if not body.get("stream"):
+        raise Refused(400, "fake_llama only streams")
+    if not settings.replay:
+        return messages, ""
+    if body.get("continue_final_message") and body.get("add_generation_prompt", True):
+        raise Refused(400, "Cannot set both add_generation_prompt and continue_final_message to true.")
+    roles = [m.get("role") for m in messages]
+    if roles[-2:] == ["assistant", "assistant"]:
+        raise Refused(400, "Cannot have 2 or more assistant messages at the end of the list.")
+    if (n := accounts(body, 0, 0)[0]["prompt_tokens"]) >= settings.n_ctx:
+        message = f"request ({n} tokens) exceeds the available context size ({settings.n_ctx} tokens), try increasing it"
+        raise Refused(400, message, type="exceed_context_size_error", n_prompt_tokens=n, n_ctx=settings.n_ctx)
+    return messages, plain(messages[-1]) if roles[-1:] == ["assistant"] else ""
+
+
+def plain(message: dict[str, Any]) -> str:
+    content = message.get("content") or ""
+    return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
+
+
+def scripted(asked: str, time_asked: int) -> Script:
+    try:
+        script = json.loads(asked) if asked.lstrip().startswith("{") else {}
+    except ValueError:
+        script = {}
+    known = {field.name for field in dataclasses.fields(Script)}
+    if not known & script.keys():
+        return Script(text=prose(asked))
+    if unknown := script.keys() - known:
+        raise Refused(400, f"fake_llama: no such word in a script: {sorted(unknown)}")
+    if script.get("times", math.inf) < time_asked:
+        script = {word: value for word, value in script.items() if word not in ("status", "hang_after", "rst_after", "error_after")}
+    return Script(**({} if script.keys() & {"text", "tokens", "raw"} else {"text": prose(asked)}) | script)
+
+
+def envelope() -> tuple[bytes, bytes]:
+    """What comes before a chunk's finish_reason, and after its choices."""
+    about = {"created": int(time.time()), "id": f"chatcmpl-{random.randbytes(16).hex()}", "model": MODEL, "system_fingerprint": "b0-fake"}
+    return b'data: {"choices":[{"finish_reason":', b"," + encode(about | {"object": "chat.completion.chunk"})[1:-1]
+
+
+def encode(value: Any) -> bytes:
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:  # half an emoji can only be written escaped
+        return json.dumps(value).encode()
+
+
+def accounts(body: dict[str, Any], tokens: int, delay: float) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Usage and timings; times that nobody should rely on are made up."""
+    prompt, ms, per_second = sum(len(cut(plain(message))) + 4 for message in body["messages"]), delay * 1000, 1 / (delay or 1e-6)
+    usage = {"completion_tokens": tokens, "prompt_tokens": prompt, "total_tokens": prompt + tokens}
+    read = {"cache_n": 0, "prompt_n": prompt, "prompt_ms": 1.0 * prompt, "prompt_per_token_ms": 1.0, "prompt_per_second": 1000.0}
+    spoken = {"predicted_n": tokens, "predicted_ms": ms * tokens, "predicted_per_token_ms": ms, "predicted_per_second": per_second}
+    return usage | {"prompt_tokens_details": {"cached_tokens": 0}}, read | spoken

@@ -1,0 +1,132 @@
+"""What a chat asks of the model: its settings, one of several models, and as much of a long chat as is remembered."""
+
+from collections.abc import AsyncIterator
+from itertools import pairwise
+
+import pytest
+
+from tests.stack import Cluster, House, running_house
+from tests.web.actions import answered
+from tests.web.dom import parse
+from tests.web.visitor import Model, Visitor, unique
+
+
+async def test_settings_reach_the_model_and_can_be_taken_back(visitor: Visitor, model: Model) -> None:
+    chat, tuned, usual = await visitor.begin(), unique("tuned"), unique("usual")
+    values = {"system_prompt": "Be brief.", "temperature": "0,5", "top_k": "7", "max_tokens": "20", "seed": "42"}
+
+    await visitor.http.post(f"{chat}/settings", data=values)
+    shown = (await visitor.http.get(f"{chat}/settings")).text
+    await answered(visitor, chat, tuned)
+    await visitor.http.post(f"{chat}/settings", data={"reset": "1"})
+    await answered(visitor, chat, usual)
+
+    (first,), (second,) = await model.requests(tuned), await model.requests(usual)
+    assert {name: first[name] for name in ("temperature", "top_k", "max_tokens", "seed")} == {
+        "temperature": 0.5,
+        "top_k": 7,
+        "max_tokens": 20,
+        "seed": 42,
+    }
+    assert first["messages"][0] == {"role": "system", "content": "Be brief."}
+    assert 'value="0.5"' in shown
+    assert "temperature" not in second
+    assert second["max_tokens"] == 512
+    assert second["messages"][0]["content"].startswith("You are a helpful assistant.")
+
+
+@pytest.fixture(scope="session")
+async def choosy_house(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+    """Where there are several models."""
+    async with running_house(cluster, tmp_path_factory.mktemp("choosy"), models=("small", "large")) as house:
+        await house.web()
+        yield house
+
+
+async def test_one_of_several_models_is_chosen_for_a_chat_and_for_those_begun_from_it(choosy_house: House) -> None:
+    visitor, model = Visitor(choosy_house.services[-1]), Model(choosy_house.llama)
+    asked = [unique(name) for name in ("chosen", "after", "changed", "default")]
+    offered = parse((await visitor.http.get("/")).text).select("#model").text
+    chat = await visitor.begin(model="large")
+    await answered(visitor, chat, asked[0])
+    copied = parse((await visitor.http.get(chat)).text).select("#chats form")
+    later = await visitor.begin(**{field.attributes["name"]: field.attributes["value"] for field in copied.matching("input")})
+    await answered(visitor, later, asked[1])
+    await visitor.http.post(f"{chat}/settings", data={"model": "small"})
+    await answered(visitor, chat, asked[2])
+    await visitor.http.post(f"{chat}/settings", data={"reset": "1"})
+    await answered(visitor, chat, asked[3])
+
+    models = [(await model.requests(content))[0].get("model") for content in asked]
+    assert offered == "The server's defaultsmalllarge"
+    assert later != chat
+    assert models == ["large", "large", "small", None]
+    await model.http.aclose()
+
+
+async def test_where_there_is_one_model_nothing_is_to_be_chosen(visitor: Visitor) -> None:
+    chat = await visitor.begin()
+
+    assert "<select" not in (await visitor.http.get("/")).text + (await visitor.http.get(f"{chat}/settings")).text
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("temperature", "2.1"), ("temperature", "nan"), ("top_p", "0"), ("top_k", "1.5"), ("seed", "-1"), ("max_tokens", "x")],
+)
+async def test_a_value_out_of_range_is_refused_with_everything_still_there(visitor: Visitor, name: str, value: str) -> None:
+    chat = await visitor.begin()
+
+    answer = await visitor.http.post(f"{chat}/settings", data={"system_prompt": "Be brief.", name: value})
+
+    assert answer.status_code == 422
+    assert "has to be a number" in answer.text
+    assert f'value="{value}"' in answer.text
+    assert "Be brief." in answer.text
+    assert answer.text.count('aria-invalid="true"') == 1
+    assert 'value="2.1"' not in (await visitor.http.get(f"{chat}/settings")).text
+
+
+async def test_what_an_answer_cost_is_told_to_who_asks(visitor: Visitor) -> None:
+    chat = await visitor.begin()
+    done = await answered(visitor, chat)
+
+    facts = (await visitor.page(chat)).select(f"#message-{done['id']} .facts").text
+
+    for told in ("tokens a second", "First word after", "from cache", "Memory used"):
+        assert told in facts
+
+
+# A long chat
+
+
+@pytest.fixture(scope="session")
+async def forgetful_house(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+    """Where the model remembers little."""
+    async with running_house(cluster, tmp_path_factory.mktemp("forgetful"), n_ctx=1500) as house:
+        await house.web()
+        yield house
+
+
+async def test_the_oldest_turns_are_left_out_in_big_steps_and_the_page_says_from_where(forgetful_house: House) -> None:
+    visitor, model = Visitor(forgetful_house.services[-1]), Model(forgetful_house.llama)
+    chat, starts = await visitor.begin(), []
+    questions = [unique(f"{number} " + "word " * 60) for number in range(12)]
+
+    for question in questions:
+        await answered(visitor, chat, question)
+        (asked,) = await model.requests(question)
+        kept = [message["content"] for message in asked["messages"] if message["role"] == "user"]
+        starts.append(questions.index(kept[0]))
+
+    page = (await visitor.http.get(chat)).text
+    _, mark, after = page.partition("The model remembers the chat from here on")
+    steps = [later - earlier for earlier, later in pairwise(starts) if later != earlier]
+    assert starts[0] == 0
+    assert starts[-1] > 0
+    assert all(step > 1 for step in steps)
+    assert len(steps) < len(questions) / 2
+    assert mark
+    assert questions[starts[-1]].strip()[:12] in after
+    await visitor.leave()
+    await model.http.aclose()

@@ -1,0 +1,109 @@
+"""An answer outlives the process that writes it, the database service and PostgreSQL, and its viewers see all of it."""
+
+import asyncio
+from collections.abc import Callable
+
+from tests.stack import House, Service, client
+from tests.web.answers import begun, looks_reloaded
+from tests.web.visitor import Event, Model, Visitor, unique
+
+LONG = "Some words, and `code`.\n\n" * 12
+
+
+async def test_a_process_that_leaves_hands_its_answers_and_viewers_over(
+    house: House, web: Service, visitor: Visitor, visitors: Callable[..., Visitor], model: Model
+) -> None:
+    leaving = await house.web()
+    there, content = visitors(leaving), {"text": unique(LONG), "delay_ms": 15, "first_delay_ms": 50}
+    chat, message, page = await begun(there, content)
+    visitor.http.cookies.update(there.http.cookies)
+
+    cursor = None
+    async with there.following(page, message) as watched:
+        ending = None
+        async for event in watched.steps(page):
+            cursor = event.id or cursor
+            if ending is None and "code" in page.select(f"#message-{message} .content").text:
+                ending = asyncio.create_task(house.leave(leaving))
+        assert event.event == "moved"
+        assert b"retry: 100\n" in watched.raw
+        await ending  # type: ignore[misc]
+    assert leaving.process.returncode == 0
+
+    async with visitor.watching(chat, message, **{"Last-Event-ID": str(cursor)}) as watched:
+        last = await watched.shown(page)
+
+    there.web, there.http.base_url = web, web.url  # its own is gone
+    assert last == Event("complete", "done")
+    assert (await visitor.message(chat, message))["content"] == content["text"]
+    await looks_reloaded(visitor, chat, message, page)
+    assert len(await model.requests(content)) == 1
+
+
+async def test_an_answer_whose_process_was_killed_is_finished_by_another(
+    house: House, web: Service, visitor: Visitor, visitors: Callable[..., Visitor], model: Model
+) -> None:
+    doomed = await house.web(LEASE_SECONDS="1", RENEW_SECONDS="0.3")
+    there, content = visitors(doomed), {"text": unique(LONG), "delay_ms": 15, "first_delay_ms": 50}
+    chat, message, page = await begun(there, content)
+    visitor.http.cookies.update(there.http.cookies)
+
+    async with visitor.following(page, message) as watched:
+        async for _ in watched.steps(page):
+            if "code" in page.select(f"#message-{message} .content").text:
+                break
+        await doomed.kill()
+        house.services.remove(doomed)
+        last = await watched.shown(page)
+
+    there.web, there.http.base_url = web, web.url
+    assert last == Event("complete", "done")
+    assert (await visitor.message(chat, message))["content"] == content["text"]
+    await looks_reloaded(visitor, chat, message, page)
+    assert len(await model.requests(content)) == 1
+
+
+async def test_an_answer_survives_a_database_service_that_is_killed(house: House, web: Service, visitor: Visitor, model: Model) -> None:
+    content = {"text": unique(LONG), "delay_ms": 15, "first_delay_ms": 50}
+    chat, message, page = await begun(visitor, content)
+
+    async with visitor.following(page, message) as watched:
+        async for _ in watched.steps(page):
+            if "code" in page.select(f"#message-{message} .content").text:
+                break
+        await house.dbapi.kill()
+        await house.dbapi.start()
+        last = await watched.shown(page)
+
+    assert last == Event("complete", "done")
+    assert (await visitor.message(chat, message))["content"] == content["text"]
+    await looks_reloaded(visitor, chat, message, page)
+    assert len(await model.requests(content)) == 1
+
+
+async def test_an_answer_survives_a_crash_of_postgresql(house: House, web: Service, visitor: Visitor, model: Model) -> None:
+    content = {"text": unique(LONG), "delay_ms": 15, "first_delay_ms": 50}
+    chat, message, page = await begun(visitor, content)
+
+    async with visitor.following(page, message) as watched:
+        async for _ in watched.steps(page):
+            if "code" in page.select(f"#message-{message} .content").text:
+                break
+        await house.cluster.crash_and_restart()
+        last = await watched.shown(page)
+
+    ended = await visitor.ended(chat, message)
+    assert last == Event("complete", "done")
+    assert ended["content"] == content["text"]
+    await looks_reloaded(visitor, chat, message, page)
+    assert len(await model.requests(content)) == 1
+
+
+async def test_after_a_crash_the_next_click_works(house: House, web: Service, visitor: Visitor) -> None:
+    chat = await visitor.begin()
+    await visitor.ended(chat, await visitor.say(chat))
+
+    await house.cluster.crash_and_restart()
+
+    async with client(web.url, headers={"Cookie": f"runnel={visitor.http.cookies['runnel']}"}) as http:
+        assert (await http.get(chat)).status_code == 200
