@@ -68,7 +68,7 @@ def place(text: str, since: Place = START) -> Place:
     """Where `text` stands; `since`, the place of a beginning of it, only saves work."""
     complete = text.rfind("\n", since.complete) + 1 or since.complete
     if complete == since.complete or not _may_freeze(text, since.complete, complete):
-        return since._replace(length=len(text), complete=complete)
+        return Place(len(text), since.boundary, complete, since.fence)
     boundary, fence, seen = since.boundary, since.fence, since.complete
     while True:
         if fence:

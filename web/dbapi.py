@@ -88,7 +88,8 @@ class Dbapi:
 
     # Messages
 
-    async def create_turn(self, session: UUID, chat_id: UUID, turn: dict[str, Any]) -> Any:
+    async def create_turn(self, session: UUID | None, chat_id: UUID, turn: dict[str, Any]) -> Any:
+        """Of this session, or of the one that the turn's `token_hash` opens."""
         again = bool(turn.get("message_id"))  # with the client's id it is the same turn, however often it is sent
         return await self._call("POST", f"/chats/{chat_id}/turns", session, json=turn, again=again)
 
