@@ -6,7 +6,7 @@ So whoever sees a word knows how far the answer has come, and whether it is the 
 import functools
 import re
 
-WORD = re.compile(rb"\bn(\d+)\b")  # as in "n17"
+WORD = re.compile(rb"(?:\b|(?<=\\n))n(\d+)\b")  # as in "n17", also after a line end in JSON
 
 _BLOCKS = """\
 ## @ @ @

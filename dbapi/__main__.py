@@ -9,7 +9,7 @@ import uvicorn
 from dbapi import check
 from dbapi.app import create_app
 from dbapi.settings import Settings
-from kit import logs
+from kit import garbage, logs
 from kit.connections import Connection
 from kit.settings import read_or_exit
 
@@ -21,6 +21,7 @@ def main() -> None:
         sys.exit(asyncio.run(check.main()))
     settings = read_or_exit(Settings, "dbapi")
     logs.configure()
+    garbage.collect_seldom()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it again when it has stopped gracefully: that is success
     uvicorn.run(
         create_app(settings),
@@ -30,6 +31,7 @@ def main() -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
 

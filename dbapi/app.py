@@ -51,6 +51,14 @@ ids.register()
 routes = [
     Route("/healthz", healthz),
     Route("/readyz", readyz),
+    # The generation log, asked most of all
+    Route("/generations/claim", generations.claim, methods=["POST"]),
+    Route("/generations/append", generations.append, methods=["POST"]),
+    Route("/generations/finish", generations.finish, methods=["POST"]),
+    Route("/generations/rename", generations.rename, methods=["POST"]),
+    Route("/generations/release", generations.release, methods=["POST"]),
+    Route("/generations/read", generations.read, methods=["POST"]),
+    Route("/events", events.index),
     # Sessions, and the devices that open them
     Route("/sessions", sessions.create, methods=["POST"]),
     Route("/sessions/find", sessions.find, methods=["POST"]),
@@ -77,14 +85,6 @@ routes = [
     Route("/chats/{chat_id:id}/messages/{message_id:id}/answers", messages.regenerate, methods=["POST"]),
     Route("/chats/{chat_id:id}/messages/{message_id:id}/continue", messages.go_on, methods=["POST"]),
     Route("/chats/{chat_id:id}/messages/{message_id:id}/stop", messages.stop, methods=["POST"]),
-    # The generation log
-    Route("/generations/claim", generations.claim, methods=["POST"]),
-    Route("/generations/append", generations.append, methods=["POST"]),
-    Route("/generations/finish", generations.finish, methods=["POST"]),
-    Route("/generations/rename", generations.rename, methods=["POST"]),
-    Route("/generations/release", generations.release, methods=["POST"]),
-    Route("/generations/read", generations.read, methods=["POST"]),
-    Route("/events", events.index),
 ]
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.event import listen
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
-from dbapi.errors import NotReady, TooMany
+from dbapi.errors import NotFound, NotReady, TooMany
 
 CONNECT_SECONDS = 3.0
 POOL_WAIT_SECONDS = 2.5
@@ -30,6 +30,7 @@ REVISION = "0003"  # the oldest schema this code can work with
 
 SET_SESSION = text("SELECT set_config('app.session_id', :session_id, true)")
 BEGIN_WRITE = text("SELECT begin_write(:session_id, :most)")
+SESSION_OF_DEVICE = "SELECT session_id FROM devices WHERE token_hash = $1 AND revoked_at IS NULL"
 SET_TOKEN = text("SELECT set_config('app.token_hash', :token_hash, true)")
 
 
@@ -81,18 +82,21 @@ class Database:
         return self._transaction("app.session_id", str(session_id))
 
     @asynccontextmanager
-    async def raw_writing(self, session_id: UUID) -> AsyncIterator[Any]:
-        """As `raw_session`, for what counts as a write of this session. Raises TooMany.
+    async def raw_writing(self, session_id: UUID | None, token_hash: bytes = b"") -> AsyncIterator[tuple[Any, UUID]]:
+        """As `raw_session`, for what counts as a write of this session or, without it, of the one that this device's token opens;
+        with its id. Raises NotFound, TooMany.
 
         Writers of one session or chat wait for each other, but never on all connections: the log needs some at any time.
         """
         async with asyncio.timeout(POOL_WAIT_SECONDS):
             await self._writers.acquire()
         try:
-            async with self.raw_session(session_id) as raw:
-                if self._most_writes:
-                    _may_write(await raw.fetchval("SELECT begin_write($1, $2)", session_id, self._most_writes))
-                yield raw
+            async with self.raw_session(session_id) if session_id else self.raw_device(token_hash) as raw:
+                session_id = session_id or await raw.fetchval(SESSION_OF_DEVICE, token_hash)
+                if session_id is None:
+                    raise NotFound
+                _may_write(await raw.fetchval("SELECT begin_write($1, $2)", session_id, self._most_writes))
+                yield raw, session_id
         finally:
             self._writers.release()
 

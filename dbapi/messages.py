@@ -30,13 +30,14 @@ async def create_turn(request: Request) -> Response:
 
     The same `message_id` with the same content is the same turn, however often and wherever it is posted.
     """
-    session, new = session_id(request), await body.read(request, NewTurn)
-    async with request.state["database"].raw_writing(session) as raw:
+    new = await body.read(request, NewTurn)
+    named, token_hash = (None, bytes.fromhex(new.token_hash)) if new.token_hash else (session_id(request), b"")
+    async with request.state["database"].raw_writing(named, token_hash) as (raw, session):
         chat = await chats.lock(raw, session, request.path_params["chat_id"])
         key = messages.turn_key(new.message_id, new.content) if new.message_id else None
         if key and (known := await messages.turn(raw, chat, key)):
             user, assistant = (MessageRecord.model_validate(dict(message)) for message in known)
-            return body.answer(Turn(user=user, assistant=assistant, created=False))
+            return body.answer(Turn(session_id=session, user=user, assistant=assistant, created=False))
         await _check_room(request, raw, session)
         if new.parent_id:
             await messages.check_parent(raw, chat, new.parent_id)
@@ -46,7 +47,7 @@ async def create_turn(request: Request) -> Response:
         prompt = await _prompt(raw, chat["system_prompt"], session, chat["id"], asked["id"]) if claimed else None
     assistant = MessageRecord.model_validate({**answered, "status": "streaming" if claimed else "queued"})
     user = MessageRecord.model_validate(dict(asked))
-    return body.answer(Turn(user=user, assistant=assistant, created=True, claimed=claimed, prompt=prompt), 201)
+    return body.answer(Turn(session_id=session, user=user, assistant=assistant, created=True, claimed=claimed, prompt=prompt), 201)
 
 
 async def regenerate(request: Request) -> Response:

@@ -194,6 +194,7 @@ class NewTurn(BaseModel):
     at_root: Annotated[bool, Field(description="it follows nothing: another beginning of the chat")] = False
     request: dict[str, Any] = {}
     claim: "Claim | None" = None
+    token_hash: Annotated[Sha256 | None, Field(description="of a device, in place of X-Session-ID")] = None
 
 
 class Again(BaseModel):
@@ -234,6 +235,7 @@ class Claimed(Record):
 
 
 class Turn(BaseModel):
+    session_id: UUID
     user: MessageRecord
     assistant: MessageRecord
     created: Annotated[bool, Field(description="false if this very turn was there before")]

@@ -6,7 +6,7 @@ import sys
 
 import uvicorn
 
-from kit import logs
+from kit import garbage, logs
 from kit.connections import Connection
 from kit.settings import read_or_exit
 from web import check
@@ -21,6 +21,7 @@ def main() -> None:
         sys.exit(asyncio.run(check.main()))
     settings = read_or_exit(Settings, "web")
     logs.configure()
+    garbage.collect_seldom()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it again when it has stopped gracefully: that is success
     uvicorn.run(
         create_app(settings),

@@ -68,7 +68,7 @@ def place(text: str, since: Place = START) -> Place:
     """Where `text` stands; `since`, the place of a beginning of it, only saves work."""
     complete = text.rfind("\n", since.complete) + 1 or since.complete
     if complete == since.complete or not _may_freeze(text, since.complete, complete):
-        return since._replace(length=len(text), complete=complete)
+        return Place(len(text), since.boundary, complete, since.fence)
     boundary, fence, seen = since.boundary, since.fence, since.complete
     while True:
         if fence:
@@ -142,19 +142,21 @@ _WORDS = re.compile(rf"(?:(?!www)(?:{_PLAIN}))*", re.IGNORECASE)
 _WORD = re.compile(r"[^ \n*_~`]+\Z")
 _LETTER = re.compile(r"[^\W\d_]")
 _MENDED = re.compile(r"[*_~`]*")
-_ENDINGS = re.compile(r"(?:</(?:em|strong|del|code)>)*(?:</(?:p|li|h[1-6]|ul|ol|blockquote|t[dhr]|tbody|table)>\n*)+\Z")
+_ENDINGS = re.compile(r"(?:</(?:em|strong|del|code)>)*(?:</(?:p|li|h[1-6]|ul|ol|blockquote|t[dhr]|tbody|table)>\n*)+")
 _ENDING = re.compile(r"</(\w+)>")
 
 
 def _line(source: str, mended: str, tail: str, at: Place) -> Line | None:
     """The line that ends with `source`, of which `mended` gave the HTML `tail`."""
     shown = source.rstrip(" ")
-    word, ends = _WORD.search(shown), _ENDINGS.search(tail)
-    if not word or not ends or not _LETTER.search(shown, shown.rfind("\n") + 1) or "]:" in source:
+    word = _WORD.search(shown, max(shown.rfind(" "), shown.rfind("\n")) + 1)
+    at_word = tail.rfind(word[0] + "</") if word else -1
+    if not word or at_word < 0 or not _LETTER.search(shown, shown.rfind("\n") + 1) or "]:" in source:
         return None
     if not mended.startswith(shown) or not _MENDED.fullmatch(mended.rstrip(" "), len(shown)):
         return None
-    if not _WORDS.fullmatch(word[0]) or not tail.endswith(word[0], 0, ends.start()):
+    ends = _ENDINGS.fullmatch(tail, at_word + len(word[0]))
+    if not ends or not _WORDS.fullmatch(word[0]):
         return None
     return Line(at, at.boundary + word.start(), tuple(reversed(_ENDING.findall(ends[0]))))
 

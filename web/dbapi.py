@@ -4,8 +4,8 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from typing import Any
+from contextlib import AbstractAsyncContextManager
+from typing import Any, cast
 from urllib.parse import quote
 from uuid import UUID
 
@@ -13,7 +13,7 @@ import httpx
 import orjson
 
 from web.errors import NotFound, Refused, TooMany, Unavailable
-from web.wire import Wire
+from web.wire import Body, Wire
 
 CALL_SECONDS, CONNECT_SECONDS = 3.0, 1.0
 PROMPT_SECONDS = 1.0  # a refusal that took longer would take as long again
@@ -25,7 +25,7 @@ logger = logging.getLogger("web.dbapi")
 class Dbapi:
     def __init__(self, url: str, key: str) -> None:
         self._wire, self._url = Wire(most=200, idle=50), httpx.URL(url)
-        self._headers = {"Host": self._url.netloc.decode(), "Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+        self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
 
     # Sessions
 
@@ -88,7 +88,8 @@ class Dbapi:
 
     # Messages
 
-    async def create_turn(self, session: UUID, chat_id: UUID, turn: dict[str, Any]) -> Any:
+    async def create_turn(self, session: UUID | None, chat_id: UUID, turn: dict[str, Any]) -> Any:
+        """Of this session, or of the one that the turn's `token_hash` opens."""
         again = bool(turn.get("message_id"))  # with the client's id it is the same turn, however often it is sent
         return await self._call("POST", f"/chats/{chat_id}/turns", session, json=turn, again=again)
 
@@ -162,35 +163,27 @@ class Dbapi:
         for attempt in (1, 2):
             try:
                 async with asyncio.timeout(CALL_SECONDS), self._answer(method, path, session, content) as response:
-                    await response.aread()
+                    body = b"".join([part async for part in cast(Body, response.stream)])
             except (httpx.HTTPError, TimeoutError) as error:
                 if again and attempt == 1 and not isinstance(error, TimeoutError | httpx.TimeoutException):
                     continue
                 raise Unavailable from error
             if response.status_code == 503 and again and attempt == 1 and time.monotonic() - began < PROMPT_SECONDS:
                 continue
-            return self._result(response)
+            return self._result(response, body)
         raise AssertionError("the second attempt ends the loop")
 
-    @asynccontextmanager
-    async def _answer(
+    def _answer(
         self, method: str, path: str, session: UUID | None = None, content: bytes | None = None, read: float | None = None
-    ) -> AsyncIterator[httpx.Response]:
-        """Straight through the transport: cookies, redirects and the like, which httpx's client looks after, cost more than the rest."""
+    ) -> AbstractAsyncContextManager[httpx.Response]:
         headers = self._headers | {"X-Session-ID": str(session)} if session else self._headers
-        options = {"timeout": {"connect": CONNECT_SECONDS, "read": read}, "target": path.encode()}
-        request = httpx.Request(method, self._url, headers=headers, content=content, extensions=options)
-        response = await self._wire.handle_async_request(request)
-        try:
-            yield response
-        finally:
-            await response.aclose()
+        return self._wire.answer(method, self._url, path, headers, content, connect=CONNECT_SECONDS, read=read)
 
-    def _result(self, response: httpx.Response) -> Any:
+    def _result(self, response: httpx.Response, body: bytes) -> Any:
         if response.is_success:
-            return orjson.loads(response.content) if response.content else None
+            return orjson.loads(body) if body else None
         try:
-            detail = str(orjson.loads(response.content)["detail"])
+            detail = str(orjson.loads(body)["detail"])
         except (orjson.JSONDecodeError, KeyError, TypeError):
             detail = ""
         if response.status_code == 404:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from web import blocks
@@ -48,7 +48,7 @@ class Live:
         self._stepped_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self.line: blocks.Line | None = None  # where plain words can be added to what was last rendered
-        self._rendered: dict[Any, bytes] = {}
+        self._rendered: dict[Frame | None, bytes] = {}  # steps to the newest frame, by where they begin
         self.frame = self._frame(blocks.START)
 
     @property
@@ -114,15 +114,16 @@ class Live:
 
     # Watching
 
-    async def frames(self, seen: Frame | None) -> AsyncIterator[Frame]:
-        """From now on the newest frame, whenever it is another than the one before, and not an earlier one: the text may be
-        ahead of its frame. Ends with the answer, or when this process does."""
+    async def next_frame(self, seen: Frame | None) -> Frame | None:
+        """Waits until the newest frame is another than this one, and not an earlier one: the text may be ahead of its frame.
+        None after the answer's end, or when this process ends."""
         while not self.left and (seen is None or seen.status not in FINAL):
-            if self.frame is seen or self.frame == seen or (seen and seen.epoch == self.frame.epoch and seen.seq > self.frame.seq):
+            frame = self.frame
+            if frame is seen or frame == seen or (seen and seen.epoch == frame.epoch and seen.seq > frame.seq):
                 await self._stepped.wait()
             else:
-                seen = self.frame
-                yield seen
+                return frame
+        return None
 
     async def loaded(self) -> None:
         """Waits until the log was read, or this process ends."""
@@ -137,11 +138,12 @@ class Live:
         self.left = True
         self._wake()
 
-    def rendered(self, key: Any, render: Callable[[], bytes]) -> bytes:
-        """Made once for all viewers who go the same step."""
-        if key not in self._rendered:
-            self._rendered[key] = render()
-        return self._rendered[key]
+    def rendered(self, seen: Frame | None, render: Callable[[], bytes]) -> bytes:
+        """The step from there to the newest frame, made once for all viewers who go it."""
+        event = self._rendered.get(seen)
+        if event is None:
+            event = self._rendered[seen] = render()
+        return event
 
     def _plan_step(self) -> None:
         """Leading edge: at once after a pause, else when the pause is over. After the end nothing is to be waited for."""

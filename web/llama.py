@@ -10,12 +10,13 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Literal, NamedTuple
+from urllib.parse import urlencode
 
 import httpx
 import orjson
 
 from kit.text import clean
-from web.wire import Wire
+from web.wire import Body, Wire
 
 CONNECT_SECONDS = 2.0
 ASK_SECONDS = 3.0
@@ -40,9 +41,6 @@ class Piece(NamedTuple):
     usage: dict[str, Any] | None = None
     timings: dict[str, Any] | None = None
     done: bool = False
-
-
-Pieces = AsyncIterator[list[Piece]]  # those that came at once, together
 
 
 class ModelError(Exception):
@@ -79,13 +77,10 @@ class TooLong(ModelError):
 
 class Llama:
     def __init__(self, url: str, key: str, slots: int) -> None:
-        self._root = url.rstrip("/").removesuffix("/v1").rstrip("/")
+        self._server = httpx.URL(url.rstrip("/").removesuffix("/v1").rstrip("/"))
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._default_slots = slots
-        self._http = httpx.AsyncClient(
-            headers={"Authorization": f"Bearer {key}"} if key else {},
-            timeout=httpx.Timeout(None, connect=CONNECT_SECONDS, pool=None),  # the caller watches the stream itself
-            transport=Wire(most=MOST_CONNECTIONS, idle=20),
-        )
+        self._wire = Wire(most=MOST_CONNECTIONS, idle=20)
         self.slots = slots
         self.keeps_streams = self.continues = False  # learned: can a stream be resumed, can a text be continued
         self.learned = False
@@ -119,9 +114,9 @@ class Llama:
     async def health(self) -> Health:
         """Asks /health, or /v1/models where there is none."""
         try:
-            answer = await self._get("/health")
+            answer = await self._call("GET", "/health")
             if answer.status_code == 404:
-                answer = await self._get("/v1/models")
+                answer = await self._call("GET", "/v1/models")
         except httpx.HTTPError:
             return "down"
         if answer.status_code == 503:
@@ -144,53 +139,98 @@ class Llama:
         self.learned = True
 
     @asynccontextmanager
-    async def ask(self, request: dict[str, Any], key: str) -> AsyncIterator[Pieces]:
+    async def ask(self, request: dict[str, Any], key: str) -> AsyncIterator["Stream"]:
         """Asks for an answer. Raises a ModelError, also while reading."""
         body = orjson.dumps({**request, "stream": True, "stream_options": {"include_usage": True}})
         headers = {"Content-Type": "application/json", "Accept": "text/event-stream", "X-Conversation-Id": key}
-        async with self._stream("POST", "/v1/chat/completions", content=body, headers=headers) as response:
-            yield _pieces(response, 0)
+        async with self._stream("POST", "/v1/chat/completions", headers, body) as response:
+            yield Stream(response, 0)
 
     @asynccontextmanager
-    async def resume(self, key: str, offset: int) -> AsyncIterator[Pieces]:
+    async def resume(self, key: str, offset: int) -> AsyncIterator["Stream"]:
         """The stream of an earlier `ask`, from this byte on. Raises Gone if it is not kept, or another ModelError."""
-        async with self._stream("GET", "/v1/stream", params={"conv_id": key, "from": str(offset)}) as response:
-            yield _pieces(response, offset)
+        async with self._stream("GET", f"/v1/stream?{urlencode({'conv_id': key, 'from': offset})}", {}) as response:
+            yield Stream(response, offset)
 
     async def forget(self, key: str) -> None:
         """Stops the stream of this name, and lets the server drop what it kept of it."""
         if not self.keeps_streams:
             return
         try:
-            await self._http.delete(f"{self._root}/v1/stream", params={"conv_id": key}, timeout=ASK_SECONDS)
+            await self._call("DELETE", f"/v1/stream?{urlencode({'conv_id': key})}")
         except httpx.HTTPError as error:
             logger.warning("could not end a stream: %s", type(error).__name__)
 
     async def close(self) -> None:
-        await self._http.aclose()
+        await self._wire.aclose()
 
-    async def _get(self, path: str) -> httpx.Response:
-        return await self._http.get(self._root + path, timeout=ASK_SECONDS)
+    async def _call(self, method: str, target: str) -> httpx.Response:
+        path = self._server.path.rstrip("/") + target
+        async with self._wire.answer(method, self._server, path, self._headers, connect=CONNECT_SECONDS, read=ASK_SECONDS) as response:
+            await response.aread()
+        return response
 
     async def _json(self, path: str) -> dict[str, Any]:
         """An object, or an empty one for whatever else comes."""
         try:
-            answer = await self._get(path)
+            answer = await self._call("GET", path)
             body = orjson.loads(answer.content) if answer.is_success else {}
         except (httpx.HTTPError, ValueError):
             return {}
         return body if isinstance(body, dict) else {}
 
     @asynccontextmanager
-    async def _stream(self, method: str, path: str, **options: Any) -> AsyncIterator[httpx.Response]:
+    async def _stream(self, method: str, target: str, headers: dict[str, str], body: bytes | None = None) -> AsyncIterator[httpx.Response]:
+        """Without a limit of time: the caller watches the stream itself."""
+        path, headers = self._server.path.rstrip("/") + target, self._headers | headers
         try:
-            async with self._http.stream(method, self._root + path, **options) as response:
+            async with self._wire.answer(method, self._server, path, headers, body, connect=CONNECT_SECONDS) as response:
                 if response.status_code != 200:
                     await response.aread()
                     raise _refusal(response, kept=method == "GET")
                 yield response
         except httpx.HTTPError as error:
             raise Unreachable(type(error).__name__) from error
+
+
+class Stream:
+    """The pieces of one answer."""
+
+    def __init__(self, response: httpx.Response, offset: int) -> None:
+        assert isinstance(response.stream, Body)
+        self._body, self._offset = response.stream, offset
+        self._buffer, self._halves = b"", _SurrogateHalves()
+        self._is_whole = False
+
+    async def copy(self, take: Callable[[list[Piece]], bool]) -> None:
+        """Gives the pieces to `take` as they come, those that came at once together: until [DONE], or until it has enough.
+        Raises Unreachable if the stream ends before, Rejected for what is no answer."""
+
+        def feed(data: bytes) -> bool:
+            """Events of the byte stream, whole ones only."""
+            pieces: list[Piece] = []
+            try:
+                self._read(data, pieces)
+            finally:  # what came before an error is good
+                self._is_whole = bool(pieces) and (take(pieces) or pieces[-1].done)
+            return self._is_whole
+
+        await self._body.pour(feed)
+        if not self._is_whole:
+            raise Unreachable("the stream ended early")
+
+    def _read(self, data: bytes, pieces: list[Piece]) -> None:
+        buffer, start = self._buffer + data if self._buffer else data, 0
+        while (end := _event_end(buffer, start)) > 0:
+            piece = _piece(buffer[start:end], self._offset + end, self._halves)
+            start = end
+            if piece:
+                pieces.append(piece)
+                if piece.done:
+                    break
+        self._buffer, self._offset = buffer[start:], self._offset + start
+        if len(self._buffer) > LONGEST_EVENT:
+            raise Rejected("The model server sent something that is no answer.")
 
 
 def _refusal(response: httpx.Response, kept: bool) -> ModelError:
@@ -218,35 +258,6 @@ def _error(body: bytes) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError):
         return {}
     return error if isinstance(error, dict) else {}
-
-
-async def _pieces(response: httpx.Response, offset: int) -> Pieces:
-    """Events of the byte stream, whole ones only. Ends after [DONE]; raises Unreachable if the stream ends before."""
-    buffer, halves = b"", _SurrogateHalves()
-    assert isinstance(response.stream, httpx.AsyncByteStream)
-    async for data in response.stream:  # as `aiter_raw` gives it, without what that does for each piece
-        buffer, start = buffer + data, 0
-        pieces: list[Piece] = []
-        while (end := _event_end(buffer, start)) > 0:
-            try:
-                piece = _piece(buffer[start:end], offset + end, halves)
-            except Rejected:
-                if pieces:
-                    yield pieces  # what came before is good
-                raise
-            start = end
-            if piece:
-                pieces.append(piece)
-                if piece.done:
-                    break
-        if pieces:
-            yield pieces
-            if pieces[-1].done:
-                return
-        buffer, offset = buffer[start:], offset + start
-        if len(buffer) > LONGEST_EVENT:
-            raise Rejected("The model server sent something that is no answer.")
-    raise Unreachable("the stream ended early")
 
 
 def _event_end(buffer: bytes, start: int) -> int:

@@ -118,7 +118,10 @@ class Log:
             del self._entries[entry.id]
 
     def write(self, entry: Entry, kind: int, text: str, offset: int) -> None:
-        """Text for the next append. Never waits: what is pending is bounded by the longest answer."""
+        """Text for the next append, which is now if these are an answer's first words and the database is fast. Never waits: what
+        is pending is bounded by the longest answer."""
+        if not (entry.last_seq or entry.has_text or self._is_slow):
+            self._hurry.set()
         entry.add(kind, text, offset)
         self._wake.set()
 
@@ -141,7 +144,7 @@ class Log:
             entry.stop_requested.set()
 
     async def run(self) -> None:
-        """Appends for ever: at once after a pause, else every flush_seconds."""
+        """Appends for ever: at once after a pause or in a hurry, else every flush_seconds."""
         while True:
             try:
                 async with asyncio.timeout(self._renew / 2):
@@ -149,6 +152,7 @@ class Log:
             except TimeoutError:
                 pass
             self._wake.clear()
+            self._hurry.clear()
             began = time.monotonic()
             try:
                 await self._append()
@@ -161,10 +165,13 @@ class Log:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, began + self._pause() - time.monotonic())):
                     await self._hurry.wait()
-            self._hurry.clear()
+
+    @property
+    def _is_slow(self) -> bool:
+        return self._commit_seconds > SLOW_COMMIT_SECONDS
 
     def _pause(self) -> float:
-        if self._commit_seconds <= SLOW_COMMIT_SECONDS or not self._flush:
+        if not (self._is_slow and self._flush):
             return self._flush
         return min(max(3 * self._commit_seconds, self._flush), SLOWEST_FLUSH_SECONDS)
 

@@ -20,14 +20,13 @@ async def create(request: Request) -> Response:
     form = await forms.read(request)
     content = form.get("content", "")
     try:
-        session = await request.state["sessions"].require(request)
-        turn = await _turn(request, session, form, content)
+        turn = await _turn(request, form, content)
     except NotFound:
         raise
     except Failure as error:
         return await _refused(request, content, error)
     if turn["claimed"]:
-        request.state["watch"].written(session, request.path_params["chat_id"], turn["assistant"])
+        request.state["watch"].written(UUID(turn["session_id"]), request.path_params["chat_id"], turn["assistant"])
         request.state["answers"].begin(turn["claimed"], turn["prompt"])
     elif turn["created"]:
         request.state["answers"].look_for_work()
@@ -113,7 +112,10 @@ def _as_far_back(request: Request) -> str:
 _LAST = re.compile(r"(?:^|&)(last=[0-9]{1,6})(?:&|$)")
 
 
-async def _turn(request: Request, session: UUID, form: dict[str, str], content: str) -> Any:
+async def _turn(request: Request, form: dict[str, str], content: str) -> Any:
+    """Stores it; whose it is, is found out on the way."""
+    sessions = request.state["sessions"]
+    session, device = sessions.known(request)
     most = request.state["settings"].message_code_points
     if is_blank(content):
         raise Refused(422, "Please write a message first.")
@@ -126,8 +128,12 @@ async def _turn(request: Request, session: UUID, form: dict[str, str], content: 
         "parent_id": None if at_root else _id(form.get("parent_id")),
         "at_root": at_root,
         "claim": request.state["answers"].claim(),
+        "token_hash": None if session else device,
     }
-    return await request.state["dbapi"].create_turn(session, request.path_params["chat_id"], turn)
+    stored = await request.state["dbapi"].create_turn(session, request.path_params["chat_id"], turn)
+    if session is None:
+        sessions.remember(device, UUID(stored["session_id"]))
+    return stored
 
 
 def _id(text: str | None) -> str | None:

@@ -22,7 +22,7 @@ class Change(NamedTuple):
 
     def blank(self) -> "Change":
         """The same with slots for what is different in the next event of this kind."""
-        return self._replace(new=SLOT if self.new or self.mode != "add" else "", tail=SLOT)
+        return Change(self.mode, SLOT if self.new or self.mode != "add" else "", SLOT, self.path)
 
 
 class Mould:

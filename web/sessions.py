@@ -48,6 +48,16 @@ class Sessions:
             raise NotFound
         return session
 
+    def known(self, request: Request) -> tuple[UUID | None, str]:
+        """The session, if it was found a moment ago, and the hash of the device's token. Raises NotFound for what is no cookie of ours,
+        or opens no session."""
+        device = self.device(request)
+        session, until = self._known.get(device, (None, 0.0))
+        is_known = until >= time.monotonic()
+        if not device or (is_known and session is None):
+            raise NotFound
+        return (session if is_known else None), device
+
     async def begin(self, request: Request) -> tuple[UUID, str | None]:
         """The session of this request, or a new one with the token that its cookie must carry."""
         session = await self.find(request)
@@ -107,10 +117,14 @@ class Sessions:
         session, until = self._known.get(token_hash, (None, 0.0))
         if until < time.monotonic():
             session = await self._dbapi.find_session(token_hash)
-            if len(self._known) >= KNOWN_MOST:
-                self._known.clear()
-            self._known[token_hash] = (session, time.monotonic() + KNOWN_SECONDS)
+            self.remember(token_hash, session)
         return session
+
+    def remember(self, device: str, session: UUID | None) -> None:
+        """What this device opens, for a moment."""
+        if len(self._known) >= KNOWN_MOST:
+            self._known.clear()
+        self._known[device] = (session, time.monotonic() + KNOWN_SECONDS)
 
 
 def new_token() -> str:

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from time import monotonic
+from uuid import UUID
 
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from sse_starlette.sse import AppStatus
@@ -27,11 +28,10 @@ AppStatus.disable_automatic_graceful_drain()  # type: ignore[no-untyped-call]  #
 
 async def show(request: Request) -> ASGIApp:
     try:
-        viewer = await _viewer(request)
-        response, farewell = _represented(request, viewer)
         sessions = request.state["sessions"]
-        session, device = await sessions.require(request), sessions.device(request)
-        return request.state["open_streams"].open(session, device, response, farewell.encode())  # type: ignore[no-any-return]
+        session = await sessions.require(request)
+        response, farewell = _represented(request, await _viewer(request, session))
+        return request.state["open_streams"].open(session, sessions.device(request), response, farewell.encode())  # type: ignore[no-any-return]
     except (NotFound, TooMany) as error:
         return PlainTextResponse(f"{error.sentence}\n", error.status, error.headers)  # never HTML: htmx would read it as events
 
@@ -49,9 +49,8 @@ def _represented(request: Request, viewer: Viewer) -> tuple[Response, str]:
     return Growing(viewer.text(), media_type="text/plain", headers=HEADERS), ""
 
 
-async def _viewer(request: Request) -> Viewer:
+async def _viewer(request: Request, session: UUID) -> Viewer:
     """Raises NotFound for what is not there, not this session's, or no answer."""
-    session = await request.state["sessions"].require(request)
     chat_id, message_id = request.path_params["chat_id"], request.path_params["message_id"]
     message = request.state["watch"].message(session, chat_id, message_id)
     if message is None:

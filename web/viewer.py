@@ -51,8 +51,8 @@ class Viewer:
             yield PING  # the first byte, however long the first word takes
             await live.loaded()
             seen = live.at(int(self._cursor[1]), int(self._cursor[2])) if self._cursor else None
-            async for frame in live.frames(seen):
-                yield live.rendered((seen, frame), partial(self._event, live, seen, frame))
+            while frame := await live.next_frame(seen):
+                yield live.rendered(seen, partial(self._event, live, seen, frame))
                 if frame.status in FINAL:
                     return
                 seen = frame
@@ -67,7 +67,7 @@ class Viewer:
         async with self._watched as live:
             await live.loaded()
             seen: Frame | None = None
-            async for frame in live.frames(None):
+            while frame := await live.next_frame(seen):
                 voids = seen is not None and seen.epoch != frame.epoch
                 if frame.status in FINAL:
                     end = self._end(live, seen)
@@ -84,10 +84,10 @@ class Viewer:
         if self._finished:
             yield self._message["content"]
             return
-        sent = ""
+        sent, seen = "", None
         async with self._watched as live:
             await live.loaded()
-            async for _ in live.frames(None):
+            while seen := await live.next_frame(seen):
                 if not live.text.startswith(sent):
                     return
                 yield live.text[len(sent) :]

@@ -1,13 +1,15 @@
 """HTTP/1.1 under httpx: asyncio's own connections, read by llhttp (httptools), which uvicorn uses as well.
 
 It does what this service needs between machines of one house: no proxies, no HTTP/2, request bodies as bytes. Of httpx's
-request extensions it knows `timeout` and `target`.
+request extensions it knows `timeout` and `target`. Both servers are asked without httpx's client: cookies, redirects and the
+like, which that looks after, would cost more than all the rest.
 """
 
 import asyncio
 import ssl
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import cache
 from time import monotonic
 from typing import cast
@@ -33,6 +35,29 @@ class Wire(httpx.AsyncBaseTransport):
         self._most_idle = idle
         self._idle: defaultdict[tuple[str, str, int], deque[_Connection]] = defaultdict(deque)
 
+    @asynccontextmanager
+    async def answer(
+        self,
+        method: str,
+        server: httpx.URL,
+        target: str,
+        headers: dict[str, str],
+        content: bytes | None = None,
+        *,
+        connect: float,
+        read: float | None = None,
+    ) -> AsyncIterator[httpx.Response]:
+        """An answer whose body is still to come, from a server at this path with its query. `connect` and `read` are the most
+        seconds to wait for a connection, and for more. Raises httpx.TransportError."""
+        host = {"Host": server.netloc.decode()}
+        extensions = {"timeout": {"connect": connect, "read": read}, "target": target.encode()}
+        request = httpx.Request(method, server, headers=host | headers, content=content, extensions=extensions)
+        response = await self.handle_async_request(request)
+        try:
+            yield response
+        finally:
+            await response.aclose()
+
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         seconds = request.extensions.get("timeout", {})
         url = request.url
@@ -47,7 +72,7 @@ class Wire(httpx.AsyncBaseTransport):
                 connection.close()
             self._room.release()
             raise
-        body = _Body(self, place, connection, seconds.get("read"))
+        body = Body(self, place, connection, seconds.get("read"))
         return httpx.Response(connection.status, headers=connection.headers, stream=body)
 
     def give_back(self, place: tuple[str, str, int], connection: "_Connection") -> None:
@@ -74,7 +99,9 @@ class Wire(httpx.AsyncBaseTransport):
         return None
 
 
-class _Body(httpx.AsyncByteStream):
+class Body(httpx.AsyncByteStream):
+    """The body of an answer, to be read once: part by part, or poured."""
+
     def __init__(self, wire: Wire, place: tuple[str, str, int], connection: "_Connection", seconds: float | None) -> None:
         self._wire, self._place, self._seconds = wire, place, seconds
         self._connection: _Connection | None = connection
@@ -82,6 +109,12 @@ class _Body(httpx.AsyncByteStream):
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while self._connection and (data := await self._connection.read(self._seconds)):
             yield data
+
+    async def pour(self, sink: Callable[[bytes], bool]) -> None:
+        """Gives all that comes to the sink, at once, without waking a task for it: until the sink has enough, or the body ends.
+        Raises what the sink raises, and httpx.TransportError."""
+        if self._connection:
+            await self._connection.pour(sink)
 
     async def aclose(self) -> None:
         connection, self._connection = self._connection, None
@@ -123,6 +156,7 @@ class _Connection(asyncio.Protocol):
         self._has_head = self._is_whole = self._keeps_alive = True
         self._broken: httpx.TransportError | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._sink: Callable[[bytes], bool] | None = None
 
     @property
     def is_reusable(self) -> bool:
@@ -145,6 +179,30 @@ class _Connection(asyncio.Protocol):
             if self._is_whole:
                 return b""
             await self._news(seconds)
+        return self._take()
+
+    async def pour(self, sink: Callable[[bytes], bool]) -> None:
+        """Until the sink has enough, or the body ends."""
+        self._waiter, self._sink = asyncio.get_running_loop().create_future(), sink
+        try:
+            self._pass_on()
+            await self._waiter
+        finally:
+            self._waiter = self._sink = None
+
+    def _pass_on(self) -> None:
+        waiter, sink = self._waiter, self._sink
+        if not (waiter and sink) or waiter.done():
+            return
+        try:
+            if (self._data and sink(self._take())) or self._is_whole:
+                waiter.set_result(None)
+            elif self._broken:
+                waiter.set_exception(self._broken)
+        except Exception as error:
+            waiter.set_exception(error)
+
+    def _take(self) -> bytes:
         data = self._data[0] if len(self._data) == 1 else b"".join(self._data)
         self._data.clear()
         if self._unread > MOST_UNREAD:
@@ -169,9 +227,10 @@ class _Connection(asyncio.Protocol):
             raise httpx.ReadTimeout("nothing came for too long") from error
 
     def _wake(self) -> None:
-        waiter, self._waiter = self._waiter, None
-        if waiter and not waiter.done():
-            waiter.set_result(None)
+        if self._sink:
+            self._pass_on()
+        elif self._waiter and not self._waiter.done():
+            self._waiter.set_result(None)
 
     # What asyncio tells
 

@@ -19,7 +19,7 @@ from kit.logs import event
 from web import context
 from web.dbapi import Dbapi
 from web.errors import ModelFailure, NotFound, Unavailable
-from web.llama import TOO_LONG, Gone, Llama, Loading, Piece, Pieces, Rejected, TooLong, Unreachable
+from web.llama import TOO_LONG, Gone, Llama, Loading, Piece, Rejected, Stream, TooLong, Unreachable
 from web.log import ANEW, CONTENT, REASONING, Entry, Fenced, Log
 from web.settings import Settings
 from web.watch import Watch
@@ -133,11 +133,11 @@ class Writer:
             else:
                 answer.note(kind, text)
 
-    def _resumed(self, answer: "Answer") -> AbstractAsyncContextManager[Pieces]:
+    def _resumed(self, answer: "Answer") -> AbstractAsyncContextManager[Stream]:
         return self._llama.resume(answer.key, answer.offset)
 
     @contextlib.asynccontextmanager
-    async def _asked(self, answer: "Answer", request: dict[str, Any]) -> AsyncIterator[Pieces]:
+    async def _asked(self, answer: "Answer", request: dict[str, Any]) -> AsyncIterator[Stream]:
         """Asks anew: under the key that the claim has noted, or under a new one that is noted first."""
         if not self._llama.learned:
             raise Unreachable
@@ -149,8 +149,8 @@ class Writer:
             if not await self._patiently(lambda: self._dbapi.rename(answer.entry.id, answer.entry.fence, answer.key)):
                 raise Fenced
         answer.asked = True
-        async with self._llama.ask(request, answer.key) as pieces:
-            yield pieces
+        async with self._llama.ask(request, answer.key) as stream:
+            yield stream
 
     def _request(self, answer: "Answer", prompt: dict[str, Any], scale: float) -> dict[str, Any]:
         """From an allow-list, with what was written so far as the beginning of the answer.
@@ -172,21 +172,25 @@ class Writer:
         answer.estimated_tokens = sum(context.estimate(message["content"]) for message in messages)
         return {**request, "messages": messages}
 
-    async def _copy(self, source: AbstractAsyncContextManager[Pieces], answer: "Answer") -> None:
+    async def _copy(self, source: AbstractAsyncContextManager[Stream], answer: "Answer") -> None:
         """Pieces into the log, until the model is done. Raises a ModelError, or ModelFailure if it falls silent."""
-        async with _first_word(self._settings.first_token_seconds, source) as pieces:
+        async with _first_word(self._settings.first_token_seconds, source) as stream:
             try:
                 async with asyncio.timeout(None) as patience:
                     self._wait_again(patience, answer, time.monotonic())
-                    async for batch in pieces:
-                        answer.heard_at = time.monotonic()
-                        for piece in batch:
-                            self._take(answer, piece)
-                            if piece.done or answer.is_cut_off:
-                                return
-                        self._wait_again(patience, answer, answer.heard_at)
+                    await stream.copy(partial(self._take, answer, patience))
             except TimeoutError:
                 raise ModelFailure(_silence(answer.spoke)) from None
+
+    def _take(self, answer: "Answer", patience: asyncio.Timeout, pieces: list[Piece]) -> bool:
+        """What has come at once; True if nothing more is wanted."""
+        answer.heard_at = time.monotonic()
+        for piece in pieces:
+            self._write(answer, piece)
+            if answer.is_cut_off:
+                return True
+        self._wait_again(patience, answer, answer.heard_at)
+        return False
 
     def _wait_again(self, patience: asyncio.Timeout, answer: "Answer", now: float) -> None:
         """For as long as the model may be silent, and a tenth of it more: so most tokens need not set the timer anew."""
@@ -196,7 +200,7 @@ class Writer:
         elif not seconds and patience.when():
             patience.reschedule(None)
 
-    def _take(self, answer: "Answer", piece: Piece) -> None:
+    def _write(self, answer: "Answer", piece: Piece) -> None:
         if reasoning := answer.fitting(piece.reasoning, self._settings.answer_bytes):
             answer.note(REASONING, reasoning)
             self._log.write(answer.entry, REASONING, reasoning, answer.offset if piece.content else piece.offset)
@@ -315,15 +319,15 @@ def _size(text: str) -> int:
 
 
 @contextlib.asynccontextmanager
-async def _first_word(seconds: float, source: AbstractAsyncContextManager[Pieces]) -> AsyncIterator[Pieces]:
+async def _first_word(seconds: float, source: AbstractAsyncContextManager[Stream]) -> AsyncIterator[Stream]:
     """The source, opened; a server that is busy sends no headers, so opening counts towards the first word."""
     async with contextlib.AsyncExitStack() as stack:
         try:
             async with asyncio.timeout(seconds or None):
-                pieces = await stack.enter_async_context(source)
+                stream = await stack.enter_async_context(source)
         except TimeoutError:
             raise ModelFailure(_silence(False)) from None
-        yield pieces
+        yield stream
 
 
 def _silence(spoke: bool) -> str:

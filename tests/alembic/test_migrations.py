@@ -74,7 +74,7 @@ async def test_two_upgrades_at_once_take_turns(cluster: Cluster, empty: str) -> 
     ends = await asyncio.gather(*(run("alembic", "upgrade", "head", DATABASE_URL=url) for _ in range(2)))
 
     assert [code for code, _ in ends] == [0, 0], ends
-    assert await fetch(cluster, empty, "SELECT version_num FROM alembic_version") == ["0004"]
+    assert await fetch(cluster, empty, "SELECT version_num FROM alembic_version") == ["0005"]
     assert await shape(cluster, empty) == await shape(cluster, Cluster.TEMPLATE)
 
 

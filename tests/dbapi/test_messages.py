@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 from uuid import uuid4
 
-from tests.dbapi.calls import LEASE_SECONDS, append, claim, everything, finish, message, new_chat, new_turn, queued, running
+from tests.dbapi.calls import LEASE_SECONDS, append, claim, everything, finish, message, new_chat, new_device, new_turn, queued, running
 from tests.dbapi.conftest import Api
 from tests.stack import until
 
@@ -24,6 +24,26 @@ async def test_a_turn_is_a_message_and_its_queued_answer_at_the_end_of_the_chat(
     assert turn["user"]["parent_id"] == chat["tip_id"]
     assert shown["tip_id"] == turn["assistant"]["id"]
     assert shown["messages"][2]["generation_id"] == turn["assistant"]["generation_id"]
+
+
+async def test_a_devices_token_does_as_well_as_the_sessions_id(api: Api, other: Api) -> None:
+    chat, device = await new_chat(api), await new_device(api)
+    token_hash = next(each["token_hash"] for each in (await api.get("/devices")).json()["devices"] if each["id"] == device)
+    path, turn = f"/chats/{chat['id']}/turns", {"content": "Why?", "token_hash": token_hash}
+    elsewhere = f"/chats/{(await new_chat(other))['id']}/turns"
+    del api.headers["X-Session-ID"]
+
+    created = await api.post(path, json=turn)
+    foreign = await api.post(elsewhere, json=turn)
+    unknown = await api.post(path, json=turn | {"token_hash": "ab" * 32})
+    nobody = await api.post(path, json={"content": "Why?"})
+    api.headers["X-Session-ID"] = created.json()["session_id"]
+    await api.delete(f"/devices/{device}")
+    signed_out = await api.post(path, json=turn)
+
+    statuses = [answer.status_code for answer in (created, foreign, unknown, nobody, signed_out)]
+    assert statuses == [201, 404, 404, 401, 404]
+    assert [each["content"] for each in (await api.get(f"/chats/{chat['id']}")).json()["messages"]] == ["Hello!", "Why?", ""]
 
 
 async def test_a_turn_is_claimed_at_once_when_there_is_a_free_slot(api: Api, idle_log: None) -> None:

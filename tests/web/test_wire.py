@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.stack import until
-from web.wire import MOST_UNREAD, Wire
+from web.wire import MOST_UNREAD, Body, Wire
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -167,3 +167,101 @@ async def test_a_slow_reader_lets_the_server_wait() -> None:
         assert sent < whole / 2
         assert sum([len(data) async for data in answer.aiter_raw()]) == whole
         await until(lambda: sent == whole)
+
+
+# Poured: given to a function as it comes, without a task that waits
+
+
+def into(got: list[bytes]) -> Callable[[bytes], bool]:
+    """A sink that never has enough."""
+
+    def sink(data: bytes) -> bool:
+        got.append(data)
+        return False
+
+    return sink
+
+
+@asynccontextmanager
+async def poured(http: httpx.AsyncClient) -> AsyncIterator[Body]:
+    async with http.stream("GET", "/") as answer:
+        body: object = answer.stream
+        while not isinstance(body, Body):  # httpx's client has it wrapped
+            body = body._stream  # type: ignore[attr-defined]
+        yield body
+
+
+@pytest.mark.parametrize("step", [1, 7, 1000])
+@pytest.mark.parametrize("answer", [LENGTH, CHUNKS, CLOSE], ids=["length", "chunks", "close"])
+async def test_all_that_comes_is_poured_and_the_end_is_told(answer: bytes, step: int) -> None:
+    async with speaking(always(answer, step, then_close=answer is CLOSE)) as http:
+        for _ in range(2):
+            got: list[bytes] = []
+            async with poured(http) as body:
+                await body.pour(into(got))
+            assert b"".join(got) == b"hello"
+
+
+async def test_a_sink_that_has_enough_gets_no_more_and_the_connection_is_not_used_again() -> None:
+    opened = 0
+    got: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal opened
+        opened += 1
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(1000):
+            writer.write(b"1\r\nx\r\n")
+            await writer.drain()
+            await asyncio.sleep(0.001)
+
+    def sink(data: bytes) -> bool:
+        got.append(data)
+        return len(got) % 3 == 0
+
+    async with speaking(serve) as http:
+        for _ in range(2):
+            async with poured(http) as body:
+                await body.pour(sink)
+                await asyncio.sleep(0.02)
+    assert (len(got), opened) == (6, 2)
+
+
+async def test_what_a_sink_raises_is_raised_where_it_is_waited_for() -> None:
+    def sink(data: bytes) -> bool:
+        raise KeyError(data)
+
+    async with speaking(always(LENGTH)) as http, poured(http) as body:
+        with pytest.raises(KeyError):
+            await body.pour(sink)
+
+
+async def test_a_connection_that_is_lost_is_an_error_after_all_that_came() -> None:
+    got: list[bytes] = []
+    async with speaking(always(CHUNKS.partition(b"3\r\n")[0], then_close=True)) as http, poured(http) as body:
+        with pytest.raises(httpx.ReadError):
+            await body.pour(into(got))
+    assert b"".join(got) == b"he"
+
+
+async def test_who_no_longer_waits_is_given_nothing_more() -> None:
+    go_on = asyncio.Event()
+    got: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        head, tail = CHUNKS[: CHUNKS.index(b"3\r\n")], CHUNKS[CHUNKS.index(b"3\r\n") :]
+        writer.write(head)
+        await go_on.wait()
+        writer.write(tail)
+        await writer.drain()
+
+    async with speaking(serve) as http, poured(http) as body:
+        waiting = asyncio.create_task(body.pour(into(got)))
+        await until(lambda: got == [b"he"])
+        waiting.cancel()
+        go_on.set()
+        await asyncio.gather(waiting, return_exceptions=True)
+        await asyncio.sleep(0.05)
+        assert got == [b"he"]
