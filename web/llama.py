@@ -7,6 +7,7 @@ comes back (`X-Conversation-Id`). What a server lacks is done without.
 import asyncio
 import json
 import logging
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Literal, NamedTuple
@@ -78,7 +79,7 @@ class TooLong(ModelError):
 class Llama:
     def __init__(self, url: str, key: str, slots: int) -> None:
         self._server = httpx.URL(url.rstrip("/").removesuffix("/v1").rstrip("/"))
-        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._headers = _authorization(self._server, key)
         self._default_slots = slots
         self._wire = Wire(most=MOST_CONNECTIONS, idle=20)
         self.slots = slots
@@ -231,6 +232,13 @@ class Stream:
         self._buffer, self._offset = buffer[start:], self._offset + start
         if len(self._buffer) > LONGEST_EVENT:
             raise Rejected("The model server sent something that is no answer.")
+
+
+def _authorization(server: httpx.URL, key: str) -> dict[str, str]:
+    """By the key; without one, by user and password if the address has them."""
+    if key:
+        return {"Authorization": f"Bearer {key}"}
+    return {"Authorization": f"Basic {b64encode(f'{server.username}:{server.password}'.encode()).decode()}"} if server.userinfo else {}
 
 
 def _refusal(response: httpx.Response, kept: bool) -> ModelError:
