@@ -6,6 +6,9 @@ Failure               a status and a sentence for the person in front of the pag
 │   └── TooMany       429  not now, with the seconds to wait
 └── Unavailable       503  the database service or the model server cannot be reached
 ModelFailure          in an answer, after its stream began: told in the answer's own place
+ModelError            between us and the model server: whoever writes the answer tries again, or makes a ModelFailure of it
+├── Unreachable, Loading, Gone    it may come back, or has forgotten this stream
+└── Rejected, TooLong             it will not do it
 """
 
 
@@ -55,3 +58,35 @@ class Unavailable(Failure):
 
 class ModelFailure(Exception):
     """The answer ends here, with this sentence under what was written so far."""
+
+
+class ModelError(Exception):
+    pass
+
+
+class Unreachable(ModelError):
+    """Nobody is there, or the connection broke: it may come back."""
+
+
+class Loading(ModelError):
+    """It is there and still reads its model."""
+
+
+class Gone(ModelError):
+    """The stream that was asked for is not kept (any more)."""
+
+
+class Rejected(ModelError):
+    """It will not do it, and asking again will not help. `sentence` is for the user."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+
+
+class TooLong(ModelError):
+    """The prompt does not fit: it has `tokens`, the model can read `context`."""
+
+    def __init__(self, tokens: int, context: int) -> None:
+        super().__init__()
+        self.tokens, self.context = tokens, context

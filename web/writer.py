@@ -18,9 +18,10 @@ from uuid import UUID
 from kit.logs import event
 from web import context
 from web.dbapi import Dbapi
-from web.errors import ModelFailure, NotFound, Unavailable
-from web.llama import TOO_LONG, Gone, Llama, Loading, Piece, Rejected, Stream, TooLong, Unreachable
+from web.errors import Gone, Loading, ModelFailure, NotFound, Rejected, TooLong, Unavailable, Unreachable
+from web.llama import TOO_LONG, Llama
 from web.log import ANEW, CONTENT, REASONING, Entry, Fenced, Log
+from web.pieces import Piece, Stream
 from web.settings import Settings
 from web.watch import Watch
 

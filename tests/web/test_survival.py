@@ -5,9 +5,17 @@ from collections.abc import Callable
 
 from tests.stack import House, Service, client
 from tests.web.answers import begun, looks_reloaded
-from tests.web.visitor import Event, Model, Visitor, unique
+from tests.web.dom import Node
+from tests.web.visitor import Event, Model, Visitor, Watched, unique
 
 LONG = "Some words, and `code`.\n\n" * 12
+
+
+async def half_written(watched: Watched, page: Node, message: str) -> None:
+    """Waits until some of the answer is on the page."""
+    async for _ in watched.steps(page):
+        if "code" in page.select(f"#message-{message} .content").text:
+            return
 
 
 async def test_a_process_that_leaves_hands_its_answers_and_viewers_over(
@@ -49,9 +57,7 @@ async def test_an_answer_whose_process_was_killed_is_finished_by_another(
     visitor.http.cookies.update(there.http.cookies)
 
     async with visitor.following(page, message) as watched:
-        async for _ in watched.steps(page):
-            if "code" in page.select(f"#message-{message} .content").text:
-                break
+        await half_written(watched, page, message)
         await doomed.kill()
         house.services.remove(doomed)
         last = await watched.shown(page)
@@ -68,9 +74,7 @@ async def test_an_answer_survives_a_database_service_that_is_killed(house: House
     chat, message, page = await begun(visitor, content)
 
     async with visitor.following(page, message) as watched:
-        async for _ in watched.steps(page):
-            if "code" in page.select(f"#message-{message} .content").text:
-                break
+        await half_written(watched, page, message)
         await house.dbapi.kill()
         await house.dbapi.start()
         last = await watched.shown(page)
@@ -86,9 +90,7 @@ async def test_an_answer_survives_a_crash_of_postgresql(house: House, web: Servi
     chat, message, page = await begun(visitor, content)
 
     async with visitor.following(page, message) as watched:
-        async for _ in watched.steps(page):
-            if "code" in page.select(f"#message-{message} .content").text:
-                break
+        await half_written(watched, page, message)
         await house.cluster.crash_and_restart()
         last = await watched.shown(page)
 
