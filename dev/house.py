@@ -147,7 +147,8 @@ class House:
     def _nginx(self, name: str, folder: Path, is_ready: Callable[[], Awaitable[bool]]) -> Service:
         environ = {MARK: str(self.run.path), "PATH": os.defpath}
         stop = signal.SIGQUIT  # takes no new connection, ends when the open ones have
-        return Service(name, nginx.command(folder), environ, self.logs / f"{name}.log", folder, is_ready, stop_signal=stop)
+        # Each token of each answer would wake it just when web has more to send
+        return Service(name, nginx.command(folder), environ, self.logs / f"{name}.log", folder, is_ready, stop_signal=stop, batch=True)
 
     def _environ(self, own: dict[str, str]) -> dict[str, str]:
         """What we were given passes on, except for secrets: those go only where they are needed."""

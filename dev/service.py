@@ -30,6 +30,7 @@ class Service:
     stop_signal: signal.Signals = signal.SIGTERM
     stop_seconds: float = 12.0  # services give themselves 10
     patience: float = 60.0  # seconds, for the first start
+    batch: bool = False  # see process.start
     ready: asyncio.Event = field(default_factory=asyncio.Event)  # once, ever
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -52,7 +53,7 @@ class Service:
 
     async def _live_once(self, run: RunDir) -> tuple[bool, int]:
         """From start to end, its own or the one asked for: whether it was ready meanwhile, and its exit code."""
-        child = await process.start(self.command, self.log, self.environ, self.cwd, self.account, self.stop_signal)
+        child = await process.start(self.command, self.log, self.environ, self.cwd, self.account, self.stop_signal, self.batch)
         run.write_pid(self.name, child.pid)
         ended, asked, readiness = tasks = [
             asyncio.create_task(child.wait()),

@@ -7,10 +7,10 @@ import sys
 import uvicorn
 
 from kit import garbage, logs
-from kit.connections import Connection
 from kit.settings import read_or_exit
 from web import check
 from web.app import create_app
+from web.push import PushingConnection
 from web.settings import Settings
 
 SHUTDOWN_SECONDS = 8
@@ -27,7 +27,7 @@ def main() -> None:
         create_app(settings),
         host=settings.web_host,
         port=settings.web_port,
-        http=Connection,
+        http=PushingConnection,
         log_config=None,
         access_log=False,
         server_header=False,

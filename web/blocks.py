@@ -42,7 +42,7 @@ class Line(NamedTuple):
 
     start: Place  # from which on it was
     word: int  # offset of its last word at that time
-    path: tuple[str, ...]  # tags from the tail to the element whose end is the line's; each is the last of its parent's
+    path: str  # CSS, from the tail to the element whose end is the line's: each on the way is the last of its parent's
 
 
 class Step(NamedTuple):
@@ -136,9 +136,10 @@ def _code(text: str, at: Place, prefix: str) -> str:
     return opened.removesuffix(CLOSED_CODE) + escape(text[at.fence.inside : _shown(text, at)]) + CLOSED_CODE
 
 
-# Characters that open, close or change nothing wherever in a line they stand. Parentheses end links, a slash begins addresses.
-_PLAIN = r"""[0-9A-Za-z ,.;:?!'"%+={}\-]|[^\x00-\x7f\s\u0080-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]"""
-_WORDS = re.compile(rf"(?:(?!www)(?:{_PLAIN}))*", re.IGNORECASE)
+# Words of characters that open, close or change nothing wherever in a line they stand: of ASCII, all but those named here
+# (parentheses end links, a slash begins addresses); of the others, all but spaces and what can't be seen. "www" begins a link.
+_SPECIAL = r"\x00-\x1f#$&()*/<>@\[\\\]^_`|~\x7f-\xa0\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff"
+_WORDS = re.compile(rf"(?:[^wW{_SPECIAL}]++|[wW](?![wW]{{2}}))*+")
 _WORD = re.compile(r"[^ \n*_~`]+\Z")
 _LETTER = re.compile(r"[^\W\d_]")
 _MENDED = re.compile(r"[*_~`]*")
@@ -158,7 +159,8 @@ def _line(source: str, mended: str, tail: str, at: Place) -> Line | None:
     ends = _ENDINGS.fullmatch(tail, at_word + len(word[0]))
     if not ends or not _WORDS.fullmatch(word[0]):
         return None
-    return Line(at, at.boundary + word.start(), tuple(reversed(_ENDING.findall(ends[0]))))
+    path = "".join(f" > {tag}:last-child" for tag in reversed(_ENDING.findall(ends[0])))
+    return Line(at, at.boundary + word.start(), path)
 
 
 def _shown(text: str, at: Place) -> int:

@@ -29,6 +29,11 @@ class Frame(NamedTuple):
     def cursor(self) -> str:
         return f"{self.seq}.{self.fence}"
 
+    @property
+    def beside_content(self) -> tuple[object, ...]:
+        """All that is shown but the content."""
+        return self[3:]
+
 
 class Live:
     def __init__(self, generation_id: str, message: dict[str, Any]) -> None:
@@ -44,8 +49,9 @@ class Live:
         self.notice = self.remark = ""  # why there is no text yet; what else happened
         self._marks: list[tuple[int, int, int]] = [(0, 0, 0)]  # after seq: fence, length of text, length of reasoning
         self._epoch = 0
-        self._stepped = asyncio.Event()
+        self._waiting: list[asyncio.Future[None]] = []
         self._stepped_at = 0.0
+        self._followers: set[_Follower] = set()
         self._timer: asyncio.TimerHandle | None = None
         self.line: blocks.Line | None = None  # where plain words can be added to what was last rendered
         self._rendered: dict[Frame | None, bytes] = {}  # steps to the newest frame, by where they begin
@@ -120,15 +126,27 @@ class Live:
         while not self.left and (seen is None or seen.status not in FINAL):
             frame = self.frame
             if frame is seen or frame == seen or (seen and seen.epoch == frame.epoch and seen.seq > frame.seq):
-                await self._stepped.wait()
+                await self._news()
             else:
                 return frame
         return None
 
+    async def follow(self, seen: Frame, take: Callable[[Frame, Frame], bool]) -> Frame:
+        """Calls `take` with the frame seen last and the newest, as soon as there is one, without waking a task for it. Returns the last
+        one taken: when one was not, or when the answer's last is there, or when this process ends. Raises what `take` raises."""
+        follower = _Follower(seen, take)
+        self._followers.add(follower)
+        try:
+            if self.frame is seen and not self.left:
+                await follower.gone
+        finally:
+            self._followers.discard(follower)
+        return follower.seen
+
     async def loaded(self) -> None:
         """Waits until the log was read, or this process ends."""
         while not (self.is_loaded or self.left):
-            await self._stepped.wait()
+            await self._news()
 
     def set_loaded(self) -> None:
         self.is_loaded = True
@@ -136,6 +154,8 @@ class Live:
 
     def leave(self) -> None:
         self.left = True
+        for follower in self._followers:
+            follower.let_go()
         self._wake()
 
     def rendered(self, seen: Frame | None, render: Callable[[], bytes]) -> bytes:
@@ -165,14 +185,46 @@ class Live:
         if frame != self.frame:
             self.frame, self._stepped_at = frame, time.monotonic()
             self._rendered.clear()
+            for follower in self._followers:
+                follower.go_on(frame)
             self._wake()
 
     def _wake(self) -> None:
-        stepped, self._stepped = self._stepped, asyncio.Event()
-        stepped.set()
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def _news(self) -> None:
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        await waiter
 
     def _frame(self, place: blocks.Place) -> Frame:
         fence = self._marks[-1][0]
         return Frame(
             self.last_seq, fence, place, len(self.reasoning), self._epoch, self.status, self.queue_place, self.notice or self.remark
         )
+
+
+class _Follower:
+    """Goes along with the steps, called by whoever makes them: so nothing raised here may reach that one."""
+
+    def __init__(self, seen: Frame, take: Callable[[Frame, Frame], bool]) -> None:
+        self.seen, self._take = seen, take
+        self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def go_on(self, frame: Frame) -> None:
+        if self.gone.done():
+            return
+        try:
+            if frame.status not in FINAL and self._take(self.seen, frame):
+                self.seen = frame
+            else:
+                self.let_go()
+        except Exception as error:
+            self.gone.set_exception(error)
+
+    def let_go(self) -> None:
+        if not self.gone.done():
+            self.gone.set_result(None)

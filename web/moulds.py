@@ -29,25 +29,26 @@ class Mould:
     """An event but for its id, the message's id, and the parts that are filled in, in the order of their slots."""
 
     def __init__(self, html: str) -> None:
-        self._pieces = ServerSentEvent(data=html, id=SLOT, sep="\n").encode().decode().split(SLOT)
+        event = ServerSentEvent(data=html, id=SLOT, sep="\n").encode().decode()
+        first, *others = event.replace("{", "{{").replace("}", "}}").replace(MESSAGE, "{0}").split(SLOT)
+        self._format = first + "".join(f"{{{number}}}{piece}" for number, piece in enumerate(others, 1))
 
     def fill(self, message_id: str, *parts: str) -> bytes:
-        first, *others = (piece.replace(MESSAGE, message_id) for piece in self._pieces)
-        filled = [first]
-        for part, piece in zip(parts, others, strict=False):
-            filled += (_LINE_END.sub("\ndata: ", part) if "\n" in part or "\r" in part else part), piece
-        return "".join(filled).encode()
+        lines = [_LINE_END.sub("\ndata: ", part) if "\n" in part or "\r" in part else part for part in parts]
+        return self._format.format(message_id, *lines).encode()
 
 
 class Moulds:
     """Of all answers, each made with the first event of its kind. How deep lists are nested is the model's to say, so not all are kept."""
 
     def __init__(self) -> None:
-        self._made: dict[Change, Mould] = {}
+        self._made: dict[tuple[str, bool, str], Mould] = {}
 
-    def get(self, kind: Change, make: Callable[[], str]) -> Mould:
+    def get(self, change: Change, make: Callable[[Change], str]) -> Mould:
+        """The mould of this kind of change, made of the HTML of one with slots."""
+        kind = change.mode, not change.new, change.path
         if kind not in self._made:
             if len(self._made) >= MOST:
                 self._made.clear()
-            self._made[kind] = Mould(make())
+            self._made[kind] = Mould(make(change.blank()))
         return self._made[kind]

@@ -90,13 +90,14 @@ def _piece(event: bytes, offset: int, halves: "_SurrogateHalves") -> Piece | Non
             raise Rejected("The model server broke off this answer.")
         choice = (body.get("choices") or [{}])[0]
         delta = choice.get("delta") or {}
+        content, reasoning, reason = delta.get("content"), delta.get("reasoning_content"), choice.get("finish_reason")
         return Piece(
             offset,
-            content=halves.join(delta.get("content") or ""),
-            reasoning=clean(delta.get("reasoning_content") or ""),
-            finish_reason=str(choice["finish_reason"])[:100] if choice.get("finish_reason") else None,
-            usage=_numbers(body.get("usage")),
-            timings=_numbers(body.get("timings")),
+            halves.join(content) if content else "",
+            clean(reasoning) if reasoning else "",
+            str(reason)[:100] if reason else None,
+            _numbers(body.get("usage")),
+            _numbers(body.get("timings")),
         )
     except (ValueError, TypeError, AttributeError, KeyError, IndexError, RecursionError) as error:
         raise Rejected("The model server sent something that is no answer.") from error
@@ -129,6 +130,8 @@ class _SurrogateHalves:
         self._half = ""
 
     def join(self, text: str) -> str:
+        if text.isascii() and not self._half:
+            return clean(text)
         text, self._half = self._half + text, ""
         if text and "\ud800" <= text[-1] <= "\udbff":
             text, self._half = text[:-1], text[-1]

@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from web import push
 from web.errors import NotFound, TooMany
 from web.guard import FRAMED
 from web.viewer import PING, Viewer
@@ -42,7 +43,7 @@ def _represented(request: Request, viewer: Viewer) -> tuple[Response, str]:
     if "text/event-stream" in accept:
         html = pages.html("messages/_signed_out.html", message_id=request.path_params["message_id"])
         farewell = ServerSentEvent(data=html, sep="\n").encode().decode()
-        return Events(viewer.events(), request.state["settings"].ping_seconds), farewell
+        return Events(viewer.events(push.of(request.scope)), request.state["settings"].ping_seconds), farewell
     if "text/html" in accept:
         growing = Growing(viewer.page(), media_type="text/html", headers=HEADERS | FRAMED)
         return growing, pages.html("messages/frame_signed_out.html")

@@ -19,6 +19,7 @@ from web.live import FINAL, Frame, Live
 from web.markdown import render
 from web.moulds import MESSAGE, Change
 from web.pages import Pages, prefix
+from web.push import Push
 
 CURSOR = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})", re.ASCII)
 COMEBACK_MILLISECONDS = 100
@@ -42,8 +43,8 @@ class Viewer:
         self._cursor = CURSOR.fullmatch(cursor)
         self._finished = message["status"] in FINAL
 
-    async def events(self) -> AsyncGenerator[bytes]:
-        """Ends with `done` when the answer has, with `moved` when this process leaves."""
+    async def events(self, push: Push | None = None) -> AsyncGenerator[bytes]:
+        """Those that `push` did not take. Ends with `done` when the answer has, with `moved` when this process leaves."""
         if self._finished:
             yield self._closing_event(self._message, self._whole(self._message))
             return
@@ -55,8 +56,11 @@ class Viewer:
                 yield live.rendered(seen, partial(self._event, live, seen, frame))
                 if frame.status in FINAL:
                     return
-                seen = frame
+                seen = await live.follow(frame, partial(self._push, live, push)) if push else frame
             yield ServerSentEvent(event="moved", data="", retry=COMEBACK_MILLISECONDS, sep="\n").encode()
+
+    def _push(self, live: Live, push: Push, seen: Frame, frame: Frame) -> bool:
+        return push(live.rendered(seen, partial(self._event, live, seen, frame)))
 
     async def page(self) -> AsyncIterator[str]:
         """A document that grows: finished blocks are appended, and each newer open block hides the older by style sheet."""
@@ -99,9 +103,8 @@ class Viewer:
         if frame.status in FINAL:
             return self._closing_event(live.message, self._end(live, seen))
         change = self._change(live, seen, frame)
-        if seen and (seen.epoch, seen.reasoning, _progress(seen)) == (frame.epoch, frame.reasoning, _progress(frame)):
-            blank = change.blank()
-            mould = self._pages.moulds.get(blank, lambda: self._html(blank, {"id": MESSAGE}))
+        if seen and seen.beside_content == frame.beside_content:
+            mould = self._pages.moulds.get(change, self._mould)
             return mould.fill(self._message["id"], frame.cursor, change.new, change.tail)
         thought = self._thought(live, seen, frame)
         tells_progress = seen is None or _progress(seen) != _progress(frame)
@@ -113,6 +116,9 @@ class Viewer:
         no_news = {"thought": {"text": ""}, "tells_progress": False}
         return self._pages.html("messages/_step.html", message=message, chat_id=self._chat_id, change=change, **(no_news | news))
 
+    def _mould(self, blank: Change) -> str:
+        return self._html(blank, {"id": MESSAGE})
+
     def _closing_event(self, message: dict[str, Any], content: dict[str, Any]) -> bytes:
         html = self._pages.html("messages/_end.html", message=message, chat_id=self._chat_id, content=content, context=self._context)
         return ServerSentEvent(data=html, sep="\n").encode() + ServerSentEvent(event="done", data=message["status"], sep="\n").encode()
@@ -122,10 +128,10 @@ class Viewer:
         is_reset = seen is None or seen.epoch != frame.epoch
         before = seen.place if seen and not is_reset else blocks.START
         if live.line and not is_reset and (words := blocks.words(live.text, live.line, before, frame.place)) is not None:
-            return Change("add", words, path="".join(f" > {tag}:last-child" for tag in live.line.path))
+            return Change("add", words, "", live.line.path)
         step = blocks.step(live.text, before, frame.place, self._prefix)
         if step.append is not None:
-            return Change("add", step.append, path=" code")
+            return Change("add", step.append, "", " code")
         live.line = step.line
         return Change("reset" if is_reset else "step", step.frozen, step.tail)
 

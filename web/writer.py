@@ -202,11 +202,10 @@ class Writer:
             patience.reschedule(None)
 
     def _write(self, answer: "Answer", piece: Piece) -> None:
-        if reasoning := answer.fitting(piece.reasoning, self._settings.answer_bytes):
-            answer.note(REASONING, reasoning)
+        most = self._settings.answer_bytes
+        if piece.reasoning and (reasoning := answer.note(REASONING, piece.reasoning, most)):
             self._log.write(answer.entry, REASONING, reasoning, answer.offset if piece.content else piece.offset)
-        if content := answer.fitting(piece.content, self._settings.answer_bytes):
-            answer.note(CONTENT, content)
+        if piece.content and (content := answer.note(CONTENT, piece.content, most)):
             self._log.write(answer.entry, CONTENT, content, piece.offset)
         answer.offset = piece.offset
         answer.finish_reason = piece.finish_reason or answer.finish_reason
@@ -275,12 +274,20 @@ class Answer:
     def complete(self) -> bool:
         return self.finish_reason is not None
 
-    def note(self, kind: int, text: str) -> None:
+    def note(self, kind: int, text: str, most: int = 0) -> str:
+        """As much of the text as an answer of at most so many bytes has room for; 0 is no limit."""
+        size = _size(text)
+        if most and self._bytes + size > most:
+            self.is_cut_off, self.finish_reason = True, "length"
+            text = text.encode()[: most - self._bytes].decode(errors="ignore")
+            size = _size(text)
+        if text:
+            self._bytes += size
+            self.spoke = True
+            self.first_word_at = self.first_word_at or time.monotonic()
         if kind == CONTENT:
             self._parts.append(text)
-        self._bytes += _size(text)
-        self.spoke = True
-        self.first_word_at = self.first_word_at or time.monotonic()
+        return text
 
     def begin_anew(self) -> None:
         """The model server can't go on from the middle of an answer."""
@@ -291,13 +298,6 @@ class Answer:
         self._renamed += 1
         suffix = f".{self._renamed}" if self.asked else ""
         self.key, self.offset = f"g-{self.entry.id}-{self.entry.fence}{suffix}", 0
-
-    def fitting(self, text: str, most: int) -> str:
-        """As much of the text as an answer of at most so many bytes has room for; 0 is no limit."""
-        if not most or self._bytes + _size(text) <= most:
-            return text
-        self.is_cut_off, self.finish_reason = True, "length"
-        return text.encode()[: most - self._bytes].decode(errors="ignore")
 
     def failed(self, sentence: str) -> None:
         self.status, self.error = "failed", sentence  # type: ignore[assignment]

@@ -60,7 +60,7 @@ class Viewer:
     def see(self, text: str) -> None:
         now = blocks.place(text, self.at)
         if self.line and (words := blocks.words(text, self.line, self.at, now)) is not None:
-            ends = re.compile("".join(rf"</{tag}>\n*" for tag in reversed(self.line.path)) + r"\Z").search(self.tail)
+            ends = re.compile("".join(rf"</{tag}>\n*" for tag in reversed(re.findall(r" > (\w+):last-child", self.line.path))) + r"\Z").search(self.tail)
             assert ends
             self.tail = self.tail[: ends.start()] + words + self.tail[ends.start() :]
             self.at, self.words = now, self.words + 1
@@ -220,7 +220,7 @@ def test_plain_words_are_added_to_the_line_they_belong_to(text: str, word: str, 
     line = blocks.snapshot(text).line
 
     assert line
-    assert line.path == path
+    assert line.path == "".join(f" > {tag}:last-child" for tag in path)
     assert blocks.words(text + word, line, before, after) == word
 
 
