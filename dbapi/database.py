@@ -30,7 +30,10 @@ REVISION = "0003"  # the oldest schema this code can work with
 
 SET_SESSION = text("SELECT set_config('app.session_id', :session_id, true)")
 BEGIN_WRITE = text("SELECT begin_write(:session_id, :most)")
-SESSION_OF_DEVICE = "SELECT session_id FROM devices WHERE token_hash = $1 AND revoked_at IS NULL"
+BEGIN_RAW_WRITE = "SELECT $1::uuid AS session_id, begin_write($1, $2) AS seconds"
+BEGIN_WRITE_OF_DEVICE = (
+    "SELECT session_id, begin_write(session_id, $2) AS seconds FROM devices WHERE token_hash = $1 AND revoked_at IS NULL"
+)
 SET_TOKEN = text("SELECT set_config('app.token_hash', :token_hash, true)")
 
 
@@ -92,11 +95,12 @@ class Database:
             await self._writers.acquire()
         try:
             async with self.raw_session(session_id) if session_id else self.raw_device(token_hash) as raw:
-                session_id = session_id or await raw.fetchval(SESSION_OF_DEVICE, token_hash)
-                if session_id is None:
+                begin = (BEGIN_RAW_WRITE, session_id) if session_id else (BEGIN_WRITE_OF_DEVICE, token_hash)
+                begun = await raw.fetchrow(*begin, self._most_writes)
+                if begun is None:
                     raise NotFound
-                _may_write(await raw.fetchval("SELECT begin_write($1, $2)", session_id, self._most_writes))
-                yield raw, session_id
+                _may_write(begun["seconds"])
+                yield raw, begun["session_id"]
         finally:
             self._writers.release()
 

@@ -8,7 +8,7 @@ _UNFIT = re.compile("[\x00\ud800-\udfff]")
 
 def clean(text: str) -> str:
     """NUL and lone surrogates, which neither PostgreSQL nor UTF-8 can hold, become U+FFFD. All else stays as it is."""
-    return _UNFIT.sub(REPLACEMENT, text)
+    return text if text.isascii() and "\0" not in text else _UNFIT.sub(REPLACEMENT, text)
 
 
 def is_blank(text: str) -> bool:

@@ -55,7 +55,7 @@ class Stream:
 
     def _read(self, data: bytes, pieces: list[Piece]) -> None:
         buffer, start = self._buffer + data if self._buffer else data, 0
-        while (end := _event_end(buffer, start)) > 0:
+        while start < len(buffer) and (end := _event_end(buffer, start)) > 0:
             piece = _piece(buffer[start:end], self._offset + end, self._halves)
             start = end
             if piece:

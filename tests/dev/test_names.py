@@ -79,7 +79,7 @@ async def test_no_request_is_lost_when_the_servers_change_in_its_midst(leaving: 
 
     assert set().union(*codes) == {200}
     tried_once_more = {line["path"] for line in lines if " : " in line["upstream"]}
-    assert tried_once_more == {"/chats", STREAM}
+    assert tried_once_more >= {"/chats", STREAM}
 
 
 async def is_served(client: httpx.AsyncClient) -> bool:

@@ -60,7 +60,9 @@ class Viewer:
     def see(self, text: str) -> None:
         now = blocks.place(text, self.at)
         if self.line and (words := blocks.words(text, self.line, self.at, now)) is not None:
-            ends = re.compile("".join(rf"</{tag}>\n*" for tag in reversed(re.findall(r" > (\w+):last-child", self.line.path))) + r"\Z").search(self.tail)
+            ends = re.compile(
+                "".join(rf"</{tag}>\n*" for tag in reversed(re.findall(r" > (\w+):last-child", self.line.path))) + r"\Z"
+            ).search(self.tail)
             assert ends
             self.tail = self.tail[: ends.start()] + words + self.tail[ends.start() :]
             self.at, self.words = now, self.words + 1
@@ -222,6 +224,16 @@ def test_plain_words_are_added_to_the_line_they_belong_to(text: str, word: str, 
     assert line
     assert line.path == "".join(f" > {tag}:last-child" for tag in path)
     assert blocks.words(text + word, line, before, after) == word
+
+
+def test_a_long_line_that_ends_in_no_word_is_told_at_once() -> None:
+    text = "w" + " word" * 10_000
+    line, before = blocks.snapshot("w").line, blocks.place("w")
+
+    assert line
+    assert blocks.words(text + "*", line, before, blocks.place(text + "*")) is None
+    assert blocks.words(text + " www", line, before, blocks.place(text + " www")) is None
+    assert blocks.words(text, line, before, blocks.place(text)) == text[1:]
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,8 @@ _NESTABLE_TAGS = ("<ul>", "<ol", "<blockquote>", "<em>", "<strong>", "<del>")
 def first_excess(text: str, start: int = 0) -> int:
     """The offset of the first line that makes a table too wide, or too much wider than what fills it
     (short rows are filled up with empty cells), else the length. Later text never changes it."""
+    if "|" not in text:
+        return len(text)
     for row in _DELIMITER_ROW.finditer(text, start):
         columns = row[0].strip(" \t>|").count("|") + 1
         if columns > TABLE_COLUMNS:

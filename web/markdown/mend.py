@@ -30,12 +30,14 @@ def mend(text: str) -> str:
         text = text[:line]
     start = _start_of_inline(text)
     text = text[:start] + _closed(text[start:])
-    header = _HEADER.search(text)
+    header = _HEADER.search(text) if "|" in text else None
     return text.rstrip("\n") + _delimiter_row(header[1] or header[2]) if header else text
 
 
 def _open_fence(text: str) -> re.Match[str] | None:
     opened: re.Match[str] | None = None
+    if "```" not in text and "~~~" not in text:
+        return None
     for fence in _FENCE.finditer(text):
         if opened is None:
             opened = fence

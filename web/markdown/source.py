@@ -42,6 +42,8 @@ def with_all_blocks(text: str) -> str:
 
 def _may_overflow(text: str) -> bool:
     """Whether a row may have more cells than a table has columns."""
+    if "|" not in text:
+        return False
     widths = {len(_inner_pipes(text, *row.span())) for row in _DELIMITER_ROW.finditer(text) if "|" in row[0]}
     return any(re.search(rf"^[ \t>]*+\|?+(?:[^|\n]*+\|){{{width + 1}}}[ \t]*+\S", text, re.MULTILINE) for width in widths)
 

@@ -1,0 +1,134 @@
+"""Who follows an answer's steps is called by whoever makes them."""
+
+import asyncio
+
+import pytest
+
+from tests.stack import until
+from web.live import Frame, Live
+from web.log import CONTENT
+
+FENCE = 1
+
+
+def running() -> Live:
+    live = Live("g", {"id": "m", "status": "streaming"})
+    live.set_loaded()
+    return live
+
+
+def say(live: Live, word: str) -> None:
+    live.extend(live.last_seq + 1, FENCE, CONTENT, word)
+
+
+async def stepped(live: Live, text: str) -> None:
+    await until(lambda: live.frame.place.length >= len(text))
+
+
+class Follower:
+    def __init__(self, live: Live, takes: int = 1000) -> None:
+        self.live, self.takes = live, takes
+        self.steps: list[tuple[int, int]] = []
+        self.task = asyncio.create_task(live.follow(live.frame, self.take))
+
+    def take(self, seen: Frame, frame: Frame) -> bool:
+        if len(self.steps) == self.takes:
+            return False
+        self.steps.append((seen.seq, frame.seq))
+        return True
+
+    async def last(self) -> Frame:
+        return await asyncio.wait_for(self.task, 5)
+
+
+async def followed(live: Live, takes: int = 1000) -> Follower:
+    follower = Follower(live, takes)
+    await asyncio.sleep(0)
+    return follower
+
+
+async def test_each_step_begins_where_the_last_one_ended() -> None:
+    live = running()
+    follower = await followed(live)
+    for text in ("a", "ab", "abc"):
+        say(live, text[-1])
+        await stepped(live, text)
+
+    live.finish({"id": "m", "status": "complete", "content": "abc", "reasoning": ""})
+
+    assert (await follower.last()).seq == 3
+    assert follower.steps == [(0, 1), (1, 2), (2, 3)]
+
+
+async def test_the_last_frame_is_left_to_who_sends_the_end() -> None:
+    live = running()
+    follower = await followed(live)
+    live.finish({"id": "m", "status": "complete", "content": "whole", "reasoning": ""})
+
+    seen = await follower.last()
+
+    assert follower.steps == []
+    end = await live.next_frame(seen)
+    assert end
+    assert end.status == "complete"
+
+
+async def test_who_takes_no_more_goes_on_from_what_was_taken() -> None:
+    live = running()
+    follower = await followed(live, takes=1)
+    for text in ("a", "ab"):
+        say(live, text[-1])
+        await stepped(live, text)
+
+    seen = await follower.last()
+
+    assert (seen.seq, follower.steps) == (1, [(0, 1)])
+    missed = await live.next_frame(seen)
+    assert missed
+    assert missed.seq == 2
+
+
+async def test_a_step_that_was_made_meanwhile_is_not_passed_over() -> None:
+    live = running()
+    seen = live.frame
+    say(live, "a")
+    await stepped(live, "a")
+
+    assert await asyncio.wait_for(live.follow(seen, lambda *_: pytest.fail("too late")), 5) is seen
+
+
+async def test_an_error_is_the_follower_s_own() -> None:
+    live = running()
+    others = await followed(live)
+
+    def break_down(seen: Frame, frame: Frame) -> bool:
+        raise ZeroDivisionError
+
+    broken = asyncio.create_task(live.follow(live.frame, break_down))
+    await asyncio.sleep(0)
+    say(live, "a")
+    await stepped(live, "a")
+
+    with pytest.raises(ZeroDivisionError):
+        await asyncio.wait_for(broken, 5)
+    assert others.steps == [(0, 1)]
+    others.task.cancel()
+
+
+async def test_when_the_process_leaves_nobody_waits() -> None:
+    live = running()
+    follower = await followed(live)
+    live.leave()
+
+    assert await follower.last() is live.frame
+    assert await live.next_frame(live.frame) is None
+
+
+async def test_who_was_cancelled_is_called_no_more() -> None:
+    live = running()
+    follower = await followed(live)
+    follower.task.cancel()
+    say(live, "a")
+    await stepped(live, "a")
+
+    assert follower.steps == []
