@@ -46,7 +46,7 @@ async def nginx_alone(model: str) -> AsyncIterator[System]:
         for name, value in values.items():
             text = text.replace(f"${{{name}}}", value)
         (folder / "nginx.conf").write_text(text)
-        async with _child(nginx.command(folder), folder, f"{url}/health") as pid:
+        async with _child(nginx.command(folder), folder, f"{url}/health", batch=True) as pid:
             yield System("nginx alone", url, pids={"nginx": pid})
 
 
@@ -66,11 +66,13 @@ def pids(data_dir: Path) -> dict[str, int]:
 
 
 @contextlib.asynccontextmanager
-async def _child(command: Sequence[str | Path], cwd: Path, ready_url: str, environ: dict[str, str] | None = None) -> AsyncIterator[int]:
+async def _child(
+    command: Sequence[str | Path], cwd: Path, ready_url: str, environ: dict[str, str] | None = None, batch: bool = False
+) -> AsyncIterator[int]:
     """Until the block ends. Ready when it answers, or, without an address, when it says so."""
     with temporary() as folder:
         log = folder / "log"
-        child = await process.start(command, log, os.environ | (environ or {}), cwd)
+        child = await process.start(command, log, os.environ | (environ or {}), cwd, batch=batch)
         try:
             async with asyncio.timeout(START_SECONDS):
                 while not (b"\nready: " in log.read_bytes() if not ready_url else (await probe.get(ready_url)).status):

@@ -38,7 +38,7 @@ class Settings:
     # How an answer is kept
     lease_seconds: float = 3.0
     renew_seconds: float = 1.0
-    flush_seconds: float = 0.035
+    flush_seconds: float = 0.038
     ping_seconds: int = 15
     session_days: int = 400
 
