@@ -49,7 +49,7 @@ class Live:
         self.notice = self.remark = ""  # why there is no text yet; what else happened
         self._marks: list[tuple[int, int, int]] = [(0, 0, 0)]  # after seq: fence, length of text, length of reasoning
         self._epoch = 0
-        self._waiting: list[asyncio.Future[None]] = []
+        self._waiting: set[asyncio.Future[None]] = set()
         self._stepped_at = 0.0
         self._followers: set[_Follower] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -190,15 +190,17 @@ class Live:
             self._wake()
 
     def _wake(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for waiter in waiting:
+        for waiter in self._waiting:
             if not waiter.done():
                 waiter.set_result(None)
 
     async def _news(self) -> None:
         waiter = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiter)
-        await waiter
+        self._waiting.add(waiter)
+        try:
+            await waiter
+        finally:
+            self._waiting.discard(waiter)
 
     def _frame(self, place: blocks.Place) -> Frame:
         fence = self._marks[-1][0]

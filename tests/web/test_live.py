@@ -132,3 +132,15 @@ async def test_who_was_cancelled_is_called_no_more() -> None:
     await stepped(live, "a")
 
     assert follower.steps == []
+
+
+async def test_a_silent_answer_remembers_nobody_who_has_left() -> None:
+    live = running()
+    for _ in range(3):
+        waiting = asyncio.create_task(live.next_frame(live.frame))
+        following = await followed(live)
+        waiting.cancel()
+        following.task.cancel()
+        await asyncio.gather(waiting, following.task, return_exceptions=True)
+
+    assert (live._waiting, live._followers) == (set(), set())
