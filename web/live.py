@@ -49,7 +49,7 @@ class Live:
         self.notice = self.remark = ""  # why there is no text yet; what else happened
         self._marks: list[tuple[int, int, int]] = [(0, 0, 0)]  # after seq: fence, length of text, length of reasoning
         self._epoch = 0
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._stepped = asyncio.Event()  # set for a moment only: for those who wait just then
         self._stepped_at = 0.0
         self._followers: set[_Follower] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -126,7 +126,7 @@ class Live:
         while not self.left and (seen is None or seen.status not in FINAL):
             frame = self.frame
             if frame is seen or frame == seen or (seen and seen.epoch == frame.epoch and seen.seq > frame.seq):
-                await self._news()
+                await self._stepped.wait()
             else:
                 return frame
         return None
@@ -146,7 +146,7 @@ class Live:
     async def loaded(self) -> None:
         """Waits until the log was read, or this process ends."""
         while not (self.is_loaded or self.left):
-            await self._news()
+            await self._stepped.wait()
 
     def set_loaded(self) -> None:
         self.is_loaded = True
@@ -190,17 +190,8 @@ class Live:
             self._wake()
 
     def _wake(self) -> None:
-        for waiter in self._waiting:
-            if not waiter.done():
-                waiter.set_result(None)
-
-    async def _news(self) -> None:
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiting.add(waiter)
-        try:
-            await waiter
-        finally:
-            self._waiting.discard(waiter)
+        self._stepped.set()
+        self._stepped.clear()
 
     def _frame(self, place: blocks.Place) -> Frame:
         fence = self._marks[-1][0]

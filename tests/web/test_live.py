@@ -137,10 +137,20 @@ async def test_who_was_cancelled_is_called_no_more() -> None:
 async def test_a_silent_answer_remembers_nobody_who_has_left() -> None:
     live = running()
     for _ in range(3):
-        waiting = asyncio.create_task(live.next_frame(live.frame))
         following = await followed(live)
-        waiting.cancel()
+        assert len(live._followers) == 1
         following.task.cancel()
-        await asyncio.gather(waiting, following.task, return_exceptions=True)
+        await asyncio.gather(following.task, return_exceptions=True)
 
-    assert (live._waiting, live._followers) == (set(), set())
+    assert live._followers == set()
+
+
+async def test_all_who_wait_for_a_step_are_woken_by_it() -> None:
+    live = running()
+    waiting = [asyncio.create_task(live.next_frame(live.frame)) for _ in range(3)]
+    await asyncio.sleep(0)
+    say(live, "a")
+
+    frames = await asyncio.wait_for(asyncio.gather(*waiting), 5)
+
+    assert [frame and frame.seq for frame in frames] == [1, 1, 1]

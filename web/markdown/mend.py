@@ -35,9 +35,9 @@ def mend(text: str) -> str:
 
 
 def _open_fence(text: str) -> re.Match[str] | None:
-    opened: re.Match[str] | None = None
     if "```" not in text and "~~~" not in text:
         return None
+    opened: re.Match[str] | None = None
     for fence in _FENCE.finditer(text):
         if opened is None:
             opened = fence
