@@ -29,6 +29,10 @@ class Frame(NamedTuple):
     def cursor(self) -> str:
         return f"{self.seq}.{self.fence}"
 
+    def is_behind(self, seen: "Frame | None") -> bool:
+        """Whether a viewer has seen more of the same text. Such a frame is never shown: it would take text away without a reset."""
+        return seen is not None and seen.epoch == self.epoch and seen.seq > self.seq
+
     @property
     def beside_content(self) -> tuple[object, ...]:
         """All that is shown but the content."""
@@ -72,7 +76,13 @@ class Live:
     # Growing
 
     def extend(self, seq: int, fence: int, kind: int, text: str) -> bool:
-        """The next chunk; False if it is not the next one. A pruned log begins later than with 1."""
+        """Adds the next chunk; returns False if it is not the next one. A pruned log begins later than with 1."""
+        is_next = self._add(seq, fence, kind, text)
+        if is_next:
+            self._plan_step()
+        return is_next
+
+    def _add(self, seq: int, fence: int, kind: int, text: str) -> bool:
         if len(self._marks) == 1 and seq > 1 and not self.is_loaded:
             self._marks += [(-1, 0, 0)] * (seq - 1)
         if seq != len(self._marks):
@@ -81,21 +91,20 @@ class Live:
             self.text += text
         elif kind == ANEW:
             self.text, self.reasoning, self.remark = "", "", text
-            self._marks = [(-1, 0, 0)] * len(self._marks)  # nobody can go on from there
+            self._void_marks()
             self._void()
         else:
             self.reasoning += text
         self.fence = fence
         self._marks.append((fence, len(self.text), len(self.reasoning)))
-        self._plan_step()
         return True
 
     def replace(self, chunks: list[tuple[int, int, int, str]]) -> None:
-        """The log as it is now (seq, fence, kind, text). What it doesn't have any more, viewers will see vanish."""
+        """Rebuilds the text from the log as it is now (seq, fence, kind, text). Viewers see the result only, never a part of it."""
         marks, text, reasoning = self._marks, self.text, self.reasoning
         self._marks, self.text, self.reasoning = [(0, 0, 0)], "", ""
         for chunk in chunks:
-            self.extend(*chunk)
+            self._add(*chunk)
         if self._marks[: len(marks)] != marks or not self.text.startswith(text) or not self.reasoning.startswith(reasoning):
             self._void()
         self._plan_step()
@@ -110,8 +119,13 @@ class Live:
         self.message = message
         if (message["content"], message["reasoning"]) != (self.text, self.reasoning):
             self.text, self.reasoning = message["content"], message["reasoning"]
+            self._void_marks()
             self._void()
         self.set_state(message["status"], None, "")
+
+    def _void_marks(self) -> None:
+        """The chunks so far are not in the text: no viewer can continue from one of them."""
+        self._marks = [(-1, 0, 0)] * len(self._marks)
 
     def _void(self) -> None:
         """What was shown before is not what the log says."""
@@ -125,7 +139,7 @@ class Live:
         None after the answer's end, or when this process ends."""
         while not self.left and (seen is None or seen.status not in FINAL):
             frame = self.frame
-            if frame is seen or frame == seen or (seen and seen.epoch == frame.epoch and seen.seq > frame.seq):
+            if frame is seen or frame == seen or frame.is_behind(seen):
                 await self._stepped.wait()
             else:
                 return frame
@@ -166,14 +180,16 @@ class Live:
         return event
 
     def _plan_step(self) -> None:
-        """Leading edge: at once after a pause, else when the pause is over. After the end nothing is to be waited for."""
-        if self._timer and self.status in FINAL:
+        """Steps at once after a pause, else when the pause is over. The end and a reset never wait: until the step, `frame` describes
+        a text that is not there any more."""
+        is_urgent = self.status in FINAL or self._epoch != self.frame.epoch
+        if self._timer and is_urgent:
             self._timer.cancel()
         elif self._timer:
             return
         pause = min(max(STEP_SECONDS, (len(self.text) - self.frame.place.boundary) / RENDERED_PER_SECOND), LONGEST_STEP_SECONDS)
         delay = self._stepped_at + pause - time.monotonic()
-        if delay <= 0 or self.status in FINAL:
+        if delay <= 0 or is_urgent:
             self._step()
         else:
             self._timer = asyncio.get_running_loop().call_later(delay, self._step)
@@ -208,7 +224,7 @@ class _Follower:
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def go_on(self, frame: Frame) -> None:
-        if self.gone.done():
+        if self.gone.done() or frame.is_behind(self.seen):
             return
         try:
             if frame.status not in FINAL and self._take(self.seen, frame):

@@ -154,3 +154,60 @@ async def test_all_who_wait_for_a_step_are_woken_by_it() -> None:
     frames = await asyncio.wait_for(asyncio.gather(*waiting), 5)
 
     assert [frame and frame.seq for frame in frames] == [1, 1, 1]
+
+
+def log_of(*words: str, fence: int = FENCE) -> list[tuple[int, int, int, str]]:
+    return [(seq, fence, CONTENT, word) for seq, word in enumerate(words, 1)]
+
+
+async def test_a_text_that_is_rebuilt_is_one_step() -> None:
+    live = running()
+    say(live, "Sente")
+    await stepped(live, "Sente")
+    follower = await followed(live)
+    await asyncio.sleep(0.1)  # so that the next step is made at once
+
+    live.replace([*log_of("Sente"), (2, FENCE + 1, CONTENT, "nce"), (3, FENCE + 1, CONTENT, " 0")])
+
+    assert follower.steps == [(1, 3)]
+    follower.task.cancel()
+
+
+async def test_a_text_that_lost_its_end_is_reset_at_once() -> None:
+    live = running()
+    for word in ("One", " two"):
+        say(live, word)
+    await stepped(live, "One two")
+    epoch = live.frame.epoch
+
+    live.replace(log_of("One"))
+
+    assert (live.frame.seq, live.frame.place.length, live.frame.epoch) == (1, 3, epoch + 1)
+
+
+async def test_a_frame_behind_what_a_viewer_has_seen_is_not_delivered() -> None:
+    live = running()
+    for word in ("One", " two"):
+        say(live, word)
+    await stepped(live, "One")
+    ahead = live.at(2, FENCE)  # as a viewer comes back who has seen more than the last step
+    assert ahead
+    live.frame = live.frame._replace(seq=1)
+    follower = Follower(live)
+    follower.task.cancel()
+    follower.task = asyncio.create_task(live.follow(ahead, follower.take))
+    await asyncio.sleep(0)
+
+    for each in live._followers:
+        each.go_on(live.frame)
+
+    assert follower.steps == []
+    follower.task.cancel()
+
+
+async def test_no_chunk_is_a_place_in_another_text() -> None:
+    live = running()
+    say(live, "One")
+    live.finish({"id": "m", "status": "complete", "content": "Another", "reasoning": ""})
+
+    assert live.at(1, FENCE) is None
