@@ -30,7 +30,7 @@ check: .venv/test.stamp ## format, lint, strict types, Dockerfiles, nginx -t, mi
 	$(BIN)/ruff check .
 	$(BIN)/mypy .
 	$(BIN)/hadolint */Dockerfile deploy/*/Dockerfile
-	$(BIN)/python -m dev.check
+	$(BIN)/python -m tools.check
 
 bench: .venv/test.stamp ## benchmarks, with a table as result
 	$(BIN)/python -m bench
@@ -75,7 +75,7 @@ requirements: .venv/test.stamp ## pin what requirements/*.in ask for
 	for each in web dbapi dev sbom; do $(BIN)/$(PIP_COMPILE) --constraint requirements/test.txt --output-file requirements/$$each.txt requirements/$$each.in; done
 
 licences: .venv/test.stamp ## list what everything is licensed under, in docs/licences.md
-	$(BIN)/python -m dev.licences
+	$(BIN)/python -m tools.licences
 
 audit: .venv/test.stamp ## ask the Python Packaging Advisory Database about every pinned package
 	$(BIN)/python -m pip install --quiet pip-audit

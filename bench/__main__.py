@@ -10,7 +10,7 @@ import contextlib
 import os
 from typing import Any
 
-from bench import growth, house, scenarios, systems, table
+from bench import growth, page_and_idle, scenarios, systems, table
 from bench.scenarios import Scenario
 
 SYSTEMS = ("direct", "nginx", "1", "2")
@@ -23,11 +23,11 @@ async def main(chosen: list[str], names: list[str], runs: int) -> None:
     if loads:
         await streams(loads, names, runs)
     if "S5" in chosen:
-        print(await house.page(), flush=True)
+        print(await page_and_idle.page(), flush=True)
     if "S6" in chosen:
-        print(await house.idle(runs), flush=True)
+        print(await page_and_idle.idle(runs), flush=True)
     if "S7" in chosen:
-        print(await house.conversation(), flush=True)
+        print(await page_and_idle.conversation(), flush=True)
     if "growth" in chosen:
         print(await growth.table(), flush=True)
 

@@ -20,7 +20,7 @@ import uvloop
 
 from bench.document import WORD, text
 from bench.http import Answer, Connection
-from web.markdown import render
+from web.rendering.markdown import render
 
 AT_ONCE = 20  # chats that are begun, or checked, at the same time
 LONGEST_WORD = 12  # bytes

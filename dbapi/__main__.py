@@ -6,11 +6,11 @@ import sys
 
 import uvicorn
 
-from dbapi import check
+from dbapi import diagnostics
 from dbapi.app import create_app
 from dbapi.settings import Settings
 from kit import garbage, logs
-from kit.connections import Connection
+from kit.http_server import Connection
 from kit.settings import read_or_exit
 
 SHUTDOWN_SECONDS = 8
@@ -18,7 +18,7 @@ SHUTDOWN_SECONDS = 8
 
 def main() -> None:
     if sys.argv[1:] == ["check"]:
-        sys.exit(asyncio.run(check.main()))
+        sys.exit(asyncio.run(diagnostics.main()))
     settings = read_or_exit(Settings, "dbapi")
     logs.configure()
     garbage.collect_seldom()

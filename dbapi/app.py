@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from dbapi import chats, devices, docs, errors, events, generations, messages, sessions
-from dbapi.access import ServiceCredential
+from dbapi import chats, devices, errors, events, generations, messages, openapi, sessions
+from dbapi.auth import ServiceCredential
 from dbapi.database import Database
 from dbapi.events import Listener, Undertaker
 from dbapi.settings import Settings
@@ -110,7 +110,7 @@ def create_app(settings: Settings) -> Starlette:
 
     development = settings.environment == "development"
     app = Starlette(
-        routes=routes + (docs.routes(routes) if development else []),
+        routes=routes + (openapi.routes(routes) if development else []),
         lifespan=lifespan,
         middleware=[Middleware(ServiceCredential, keys=settings.dbapi_keys, development=development)],
         exception_handlers=dict(errors.handlers),

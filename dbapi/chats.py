@@ -5,7 +5,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from dbapi import body
-from dbapi.access import session_id
+from dbapi.auth import session_id
 from dbapi.database import driver
 from dbapi.errors import Invalid
 from dbapi.schemas import ChatChange, ChatInList, ChatList, ChatRecord, ChatWithMessages, NewChat, Tip

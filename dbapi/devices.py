@@ -4,7 +4,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from dbapi import body
-from dbapi.access import session_id
+from dbapi.auth import session_id
 from dbapi.errors import BadRequest, Conflict, NotFound
 from dbapi.schemas import DeviceList, DeviceRecord, LinkedDevice, LinkMade, NewLink, SessionId, SignedOut
 from dbapi.sql import sessions

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from dbapi import body
-from dbapi.access import session_id
+from dbapi.auth import session_id
 from dbapi.database import driver
 from dbapi.errors import Conflict, TooMany
 from dbapi.schemas import Again, Answering, Claim, Claimed, MessageRecord, NewMessage, NewTurn, Prompt, PromptMessage, Stopped, Turn

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from dev import ports, settings
-from dev.house import House
 from dev.rundir import RunDir
+from dev.services import Services
 from dev.supervisor import Supervisor
 from dev.terminal import StartError, fail
 from kit.settings import SettingsError
@@ -25,7 +25,7 @@ def main() -> int:
             ports.refuse_taken(given.bind, given.port)
             if given.tls_certificate:
                 ports.refuse_taken(given.bind, given.tls_port)
-            asyncio.run(Supervisor(House(given, run)).run())
+            asyncio.run(Supervisor(Services(given, run)).run())
     except (SettingsError, StartError, ModelError) as error:
         return fail(error)
     return 0

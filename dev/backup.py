@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from dev import ports, postgres, settings
-from dev.keys import Keys
+from dev.credentials import Keys
 from dev.postgres import Cluster
 from dev.rundir import RunDir
 from dev.settings import Settings

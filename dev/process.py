@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from dev.account import Account
 from dev.terminal import StartError, last_lines
+from dev.unprivileged import Account
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
 LOG_BYTES = 20_000_000  # a log larger than this is set aside at the next start, the one before it goes

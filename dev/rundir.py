@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from dev.keys import write_private
+from dev.credentials import write_private
 from dev.terminal import StartError, say
 
 MARK = "RUNNEL_RUN"  # in the environment of all we start

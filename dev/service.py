@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dev import process
-from dev.account import Account
 from dev.rundir import RunDir
 from dev.terminal import StartError, last_lines, say
+from dev.unprivileged import Account
 
 POLL_SECONDS = 0.03
 STILL_WAITING_SECONDS = 10.0

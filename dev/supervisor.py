@@ -6,8 +6,8 @@ import os
 import signal
 import time
 
-from dev.house import House
 from dev.service import Service
+from dev.services import Services
 from dev.terminal import line, say
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -15,7 +15,7 @@ STILL_WAITING_SECONDS = 10.0
 
 
 class Supervisor:
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: Services) -> None:
         self.house = house
         self.services: dict[str, list[Service]] = {}  # by kind
         self.keepers: dict[str, asyncio.Task[None]] = {}  # by service

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.stack import Cluster, House, running_cluster, running_house
+from tests.stack import Cluster, Stack, running_cluster, running_stack
 
 
 @pytest.fixture(scope="session")
@@ -14,7 +14,7 @@ async def cluster() -> AsyncIterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
-async def house(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+async def stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     """With dbapi, and no web process yet."""
-    async with running_house(cluster, tmp_path_factory.mktemp("house")) as house:
-        yield house
+    async with running_stack(cluster, tmp_path_factory.mktemp("stack")) as stack:
+        yield stack

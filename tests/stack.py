@@ -36,8 +36,8 @@ class Cluster:
 
     TEMPLATE = postgres.DATABASE
 
-    def __init__(self, cluster: postgres.Cluster, stack: contextlib.AsyncExitStack) -> None:
-        self.cluster, self._stack, self._made = cluster, stack, 0
+    def __init__(self, cluster: postgres.Cluster, exit_stack: contextlib.AsyncExitStack) -> None:
+        self.cluster, self._stack, self._made = cluster, exit_stack, 0
 
     def owner_url(self, database: str) -> str:
         return urlsplit(self.cluster.owner_url)._replace(path=f"/{database}").geturl()
@@ -88,8 +88,8 @@ def client(url: str, **options: Any) -> httpx.AsyncClient:
 
 @contextlib.asynccontextmanager
 async def running_cluster() -> AsyncIterator[Cluster]:
-    async with contextlib.AsyncExitStack() as stack:
-        cluster = Cluster(await stack.enter_async_context(postgres.throwaway()), stack)
+    async with contextlib.AsyncExitStack() as exit_stack:
+        cluster = Cluster(await exit_stack.enter_async_context(postgres.throwaway()), exit_stack)
         urls = {"DATABASE_URL": cluster.owner_url(Cluster.TEMPLATE), "DBAPI_DATABASE_URL": cluster.runtime_url(Cluster.TEMPLATE)}
         await succeed("alembic", "upgrade", "head", **urls)
         await succeed("dbapi.login", **urls)
@@ -163,7 +163,7 @@ class Service:
         return f"{self.name}: {self.log.read_text()[-3000:] if self.log.exists() else 'not started'}"
 
 
-class House:
+class Stack:
     """A database with its dbapi, a model server that follows scripts, and as many web processes as a test asks for."""
 
     def __init__(
@@ -196,19 +196,19 @@ class House:
 
 
 @contextlib.asynccontextmanager
-async def running_house(
+async def running_stack(
     cluster: Cluster, folder: Path, limits: dict[str, str] = NO_LIMITS, database: str = "", dbapi: str = "dbapi", **llama: Any
-) -> AsyncIterator[House]:
+) -> AsyncIterator[Stack]:
     """`dbapi` is the module to run as it."""
     with running_llama(**{"delay_ms": 1} | llama) as url:
-        house = House(cluster, database or await cluster.new_database(), url, folder, limits, dbapi)
+        stack = Stack(cluster, database or await cluster.new_database(), url, folder, limits, dbapi)
         try:
-            await house.dbapi.start()
-            yield house
+            await stack.dbapi.start()
+            yield stack
         finally:
-            started = [service for service in house.services if hasattr(service, "process")]
-            await asyncio.gather(*(service.terminate() for service in started if service is not house.dbapi))
-            await house.dbapi.terminate()
+            started = [service for service in stack.services if hasattr(service, "process")]
+            await asyncio.gather(*(service.terminate() for service in started if service is not stack.dbapi))
+            await stack.dbapi.terminate()
 
 
 async def until(

@@ -5,7 +5,7 @@ import hashlib
 import re
 from pathlib import Path
 
-from dev import licences
+from tools import licences
 
 ROOT = Path(__file__).parents[1]
 SECURITY = (ROOT / "docs" / "security.md").read_text()

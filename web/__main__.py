@@ -8,9 +8,9 @@ import uvicorn
 
 from kit import garbage, logs
 from kit.settings import read_or_exit
-from web import check
+from web import diagnostics
 from web.app import create_app
-from web.push import PushingConnection
+from web.live.push import PushingConnection
 from web.settings import Settings
 
 SHUTDOWN_SECONDS = 8
@@ -18,7 +18,7 @@ SHUTDOWN_SECONDS = 8
 
 def main() -> None:
     if sys.argv[1:] == ["check"]:
-        sys.exit(asyncio.run(check.main()))
+        sys.exit(asyncio.run(diagnostics.main()))
     settings = read_or_exit(Settings, "web")
     logs.configure()
     garbage.collect_seldom()

@@ -19,18 +19,18 @@ from starlette.types import ASGIApp
 
 from kit import drain, ids
 from kit.logs import event
-from web import chats, devices, installing, messages, metrics, streams, tuning
-from web.answers import Answers
-from web.dbapi import Dbapi
+from web.clients.dbapi import Dbapi
+from web.clients.llama import Llama
 from web.errors import Failure, NotFound, Unavailable
-from web.guard import AllowedHosts, SameOrigin, SecurityHeaders
-from web.llama import Llama
-from web.log import Log
-from web.open_streams import OpenStreams
-from web.pages import Pages, is_htmx
+from web.generation.log_writer import Log
+from web.generation.worker import Answers
+from web.live.hub import Watch
+from web.live.open_streams import OpenStreams
+from web.middleware import AllowedHosts, SameOrigin, SecurityHeaders
+from web.pages import chat_settings, chats, devices, messages, metrics, pwa, streams
+from web.rendering.templates import Pages, is_htmx
 from web.sessions import Sessions
 from web.settings import Settings
-from web.watch import Watch
 
 EVENTS_RETRY_SECONDS, WORK_RETRY_SECONDS = 0.25, 1.0
 DRIP_SECONDS = 0.5
@@ -55,7 +55,7 @@ class State(TypedDict):
 
 
 async def healthz(request: Request) -> Response:
-    """As a stream it comes in two pieces, so that one can tell whether something on the way holds it back: see web/check.py."""
+    """As a stream it comes in two pieces, so that one can tell whether something on the way holds it back: see web/diagnostics.py."""
     if "text/event-stream" not in request.headers.get("accept", ""):
         return JSONResponse({"status": "alive"})
 
@@ -84,9 +84,9 @@ routes = [
     Route("/healthz", healthz),
     Route("/readyz", readyz),
     Route("/metrics", metrics.show),
-    Route("/manifest.webmanifest", installing.manifest),
-    Route("/sw.js", installing.service_worker),
-    Route("/offline", installing.offline),
+    Route("/manifest.webmanifest", pwa.manifest),
+    Route("/sw.js", pwa.service_worker),
+    Route("/offline", pwa.offline),
     # Chats
     Route("/chats", chats.create, methods=["POST"]),
     Route("/chats/{chat_id:id}", chats.show),
@@ -97,8 +97,8 @@ routes = [
     Route("/chats/{chat_id:id}/title", chats.rename, methods=["POST"]),
     Route("/chats/{chat_id:id}/delete", chats.delete, methods=["POST"]),
     Route("/chats/{chat_id:id}/restore", chats.restore, methods=["POST"]),
-    Route("/chats/{chat_id:id}/settings", tuning.show),
-    Route("/chats/{chat_id:id}/settings", tuning.change, methods=["POST"]),
+    Route("/chats/{chat_id:id}/settings", chat_settings.show),
+    Route("/chats/{chat_id:id}/settings", chat_settings.change, methods=["POST"]),
     # Devices, and the link that lets one more in
     Route("/devices", devices.index),
     Route("/devices/link", devices.create_link, methods=["POST"]),

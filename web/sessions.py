@@ -14,7 +14,7 @@ from itsdangerous import BadData, TimestampSigner
 from starlette.requests import Request
 from starlette.responses import Response
 
-from web.dbapi import Dbapi
+from web.clients.dbapi import Dbapi
 from web.errors import NotFound
 from web.settings import Settings
 

@@ -17,7 +17,7 @@ from playwright.async_api import Browser, BrowserContext, Page, Playwright, asyn
 from tests.browser.page import DESKTOP
 from tests.browser.visitor import Visitor, visitor
 from tests.fake_llama.server import running as running_llama
-from tests.stack import House
+from tests.stack import Stack
 from tests.system.running import Runnel, running
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -86,9 +86,9 @@ async def ada(visit: Callable[..., Any]) -> Visitor:
 
 
 @pytest.fixture(scope="session")
-async def origin(house: House) -> str:
+async def origin(stack: Stack) -> str:
     """Of one web process, without nginx."""
-    return (await house.web()).url
+    return (await stack.web()).url
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ async def test_everything_can_be_done_with_keys_alone(opened: Callable[..., Any]
 
     async def tab_to(name: str, back: bool = False) -> None:
         for _ in range(60):
-            await page.keyboard.press("Shift+Tab" if back else "Tab")
+            await page.keyboard.press("Shift+BrowserTab" if back else "BrowserTab")
             about = await page.evaluate("document.activeElement.innerText || document.activeElement.title || document.activeElement.id")
             outline = await page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
             if name in about:
@@ -98,6 +98,6 @@ async def test_everything_can_be_done_with_keys_alone(opened: Callable[..., Any]
     await expect(page.locator("#edited")).to_be_focused()
     await page.keyboard.press("Control+a")
     await page.keyboard.type("Changed")
-    await page.keyboard.press("Tab")
+    await page.keyboard.press("BrowserTab")
     await page.keyboard.press("Enter")
     await expect(page.locator(".user .content")).to_have_text("Changed")

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.house import SECONDS_OF_SILENCE, House
+from tests.chaos.fault_injector import SECONDS_OF_SILENCE, FaultInjector
 from tests.chaos.model_server import ModelServer
 from tests.stack import NO_LIMITS
-from tests.system.person import Person, person
 from tests.system.running import running
+from tests.system.user import User, user
 
 ROUNDS = int(os.environ.get("CHAOS_ROUNDS", "3"))
 
@@ -22,7 +22,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+async def faults(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[FaultInjector]:
     model = ModelServer(tmp_path_factory.mktemp("model") / "log")
     await model.start()
     limit = str(SECONDS_OF_SILENCE)
@@ -35,32 +35,32 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
             "WRITES_PER_ADDRESS": "0",
         } | NO_LIMITS
         with running(WEB_REPLICAS="2", LLAMA_URL=model.url, PING_SECONDS="1", **limits) as runnel:
-            yield House(runnel, model)
+            yield FaultInjector(runnel, model)
     finally:
         await model.kill()
 
 
 @pytest.fixture(autouse=True)
-async def wholeness(house: House) -> AsyncIterator[None]:
+async def wholeness(faults: FaultInjector) -> AsyncIterator[None]:
     """What a test has broken is whole again before the next."""
-    await house.is_whole()
+    await faults.is_whole()
     yield
-    await house.is_whole()
-    assert house.unexpected() == []
+    await faults.is_whole()
+    assert faults.unexpected() == []
 
 
 @pytest.fixture
-async def ada(house: House) -> AsyncIterator[Person]:
+async def ada(faults: FaultInjector) -> AsyncIterator[User]:
     """In a new chat."""
-    async with person(house.origin) as ada:
+    async with user(faults.origin) as ada:
         await ada.begin()
         yield ada
 
 
 @pytest.fixture
-async def eve(house: House) -> AsyncIterator[Person]:
+async def eve(faults: FaultInjector) -> AsyncIterator[User]:
     """In another session, with a chat of her own."""
-    async with person(house.origin) as eve:
+    async with user(faults.origin) as eve:
         await eve.begin("Eve")
         yield eve
 

@@ -9,45 +9,45 @@ from uuid import uuid4
 
 import pytest
 
+from tests.chaos.browser_tab import BrowserTab, watched
 from tests.chaos.conftest import ROUNDS
-from tests.chaos.house import REPLICAS, SECONDS_OF_SILENCE, House, a_moment
+from tests.chaos.fault_injector import REPLICAS, SECONDS_OF_SILENCE, FaultInjector, random_pause
 from tests.chaos.model_server import script, text
-from tests.chaos.tab import Tab, watched
 from tests.stack import client, until
-from tests.system.person import Person
+from tests.system.user import User
 
 ANSWER_SECONDS = 2.5
 REFUSED_WITHIN_SECONDS = 3.5  # the deadline of a call, and a bit
 
 
-async def dbapi_is_killed(house: House) -> None:
-    pid = house.pid("dbapi-1")
-    house.send("dbapi-1", signal.SIGKILL)
-    await house.replaced("dbapi-1", pid)
+async def dbapi_is_killed(faults: FaultInjector) -> None:
+    pid = faults.pid("dbapi-1")
+    faults.send("dbapi-1", signal.SIGKILL)
+    await faults.replaced("dbapi-1", pid)
 
 
-async def dbapi_is_asked_to_leave(house: House) -> None:
-    pid = house.pid("dbapi-1")
-    house.send("dbapi-1", signal.SIGTERM)
-    await house.replaced("dbapi-1", pid)
+async def dbapi_is_asked_to_leave(faults: FaultInjector) -> None:
+    pid = faults.pid("dbapi-1")
+    faults.send("dbapi-1", signal.SIGTERM)
+    await faults.replaced("dbapi-1", pid)
 
 
-async def postgresql_crashes(house: House) -> None:
+async def postgresql_crashes(faults: FaultInjector) -> None:
     """As at once as `pg_ctl stop -m immediate`; what was not yet in the write-ahead log is lost."""
-    pid = house.pid("postgres")
-    house.send("postgres", signal.SIGQUIT)
-    await until(lambda: house.pid("postgres") != pid)
+    pid = faults.pid("postgres")
+    faults.send("postgres", signal.SIGQUIT)
+    await until(lambda: faults.pid("postgres") != pid)
 
 
-async def nginx_workers_are_killed(house: House) -> None:
-    for worker in house.children("nginx"):
+async def nginx_workers_are_killed(faults: FaultInjector) -> None:
+    for worker in faults.children("nginx"):
         os.kill(worker, signal.SIGKILL)
 
 
-async def everything_but_the_model_is_killed(house: House) -> None:
-    house.send("postgres", signal.SIGQUIT)
+async def everything_but_the_model_is_killed(faults: FaultInjector) -> None:
+    faults.send("postgres", signal.SIGQUIT)
     for service in ("dbapi-1", *REPLICAS):
-        house.send(service, signal.SIGKILL)
+        faults.send(service, signal.SIGKILL)
 
 
 ACCIDENTS = [
@@ -62,55 +62,55 @@ ACCIDENTS = [
 @pytest.mark.parametrize("moment", range(max(1, ROUNDS // 5)))
 @pytest.mark.parametrize("happens", ACCIDENTS, ids=lambda accident: accident.__name__)
 async def test_an_answer_is_finished_although(
-    house: House, ada: Person, gaps: dict[str, list[float]], happens: Callable[[House], Awaitable[None]], moment: int
+    faults: FaultInjector, ada: User, gaps: dict[str, list[float]], happens: Callable[[FaultInjector], Awaitable[None]], moment: int
 ) -> None:
     answer = text()
     asked = script(answer, ANSWER_SECONDS)
     path = await ada.say(asked)
-    tabs = [await Tab(ada.http, path, answer).load() for _ in range(2)]
+    tabs = [await BrowserTab(ada.http, path, answer).load() for _ in range(2)]
 
     async with watched(*tabs):
-        await a_moment(ANSWER_SECONDS * 0.8, 0.3)
+        await random_pause(ANSWER_SECONDS * 0.8, 0.3)
         began = time.monotonic()
-        await happens(house)
+        await happens(faults)
 
-    await house.exact(ada, path, answer, *tabs)
-    assert len(await house.model.asked(asked)) == 1
+    await faults.exact(ada, path, answer, *tabs)
+    assert len(await faults.model.asked(asked)) == 1
     gaps.setdefault(happens.__name__, []).append(max(tab.gap(began) for tab in tabs))
 
 
 @pytest.mark.parametrize("moment", range(max(1, ROUNDS // 5)))
-async def test_a_model_server_that_was_killed_goes_on_where_it_was(house: House, ada: Person, moment: int) -> None:
+async def test_a_model_server_that_was_killed_goes_on_where_it_was(faults: FaultInjector, ada: User, moment: int) -> None:
     answer = text()
     asked = script(answer, ANSWER_SECONDS)
     path = await ada.say(asked)
-    tab = await Tab(ada.http, path, answer).load()
+    tab = await BrowserTab(ada.http, path, answer).load()
 
     async with watched(tab):
-        await a_moment(ANSWER_SECONDS * 0.8, 0.3)
-        await house.model.kill()
-        await a_moment(1.0)
-        await house.model.start()
+        await random_pause(ANSWER_SECONDS * 0.8, 0.3)
+        await faults.model.kill()
+        await random_pause(1.0)
+        await faults.model.start()
 
-    await house.exact(ada, path, answer, tab)
-    (again,) = await house.model.asked(asked)
+    await faults.exact(ada, path, answer, tab)
+    (again,) = await faults.model.asked(asked)
     prefix = again["messages"][-1]["content"]
     assert again["continue_final_message"]
     assert answer.startswith(prefix)
     assert prefix
 
 
-async def test_a_sleeping_database_service_is_told_and_nothing_is_stored_twice(house: House, ada: Person) -> None:
+async def test_a_sleeping_database_service_is_told_and_nothing_is_stored_twice(faults: FaultInjector, ada: User) -> None:
     """What was asked of it while it slept may still happen when it wakes: with its id, the message is the same."""
     answer, words = text(), text(3)
     running = await ada.say(script(answer, 8))
     chat = await ada.begin()
     form = {"content": script(words, 0.2), "message_id": str(uuid4())}
-    tab = await Tab(ada.http, running, answer).load()
+    tab = await BrowserTab(ada.http, running, answer).load()
 
     async with watched(tab):
-        await a_moment(0.5, 0.2)
-        async with house.frozen("dbapi-1"):
+        await random_pause(0.5, 0.2)
+        async with faults.frozen("dbapi-1"):
             began = time.monotonic()
             refused = await ada.http.post(f"{chat}/messages", data=form, headers={"HX-Request": "true"})
             seconds = time.monotonic() - began
@@ -122,39 +122,39 @@ async def test_a_sleeping_database_service_is_told_and_nothing_is_stored_twice(h
     assert accepted.status_code == 303
     await ada.ended(f"{chat}/messages/{accepted.headers['Location'].partition('#message-')[2]}")
     assert [message["content"] for message in await ada.messages(chat)][1:] == [form["content"], words]
-    await house.exact(ada, running, answer, tab)
+    await faults.exact(ada, running, answer, tab)
 
 
-async def test_a_model_server_that_sleeps_for_a_while_is_waited_for(house: House, ada: Person) -> None:
+async def test_a_model_server_that_sleeps_for_a_while_is_waited_for(faults: FaultInjector, ada: User) -> None:
     answer = text()
     asked = script(answer, ANSWER_SECONDS)
     path = await ada.say(asked)
-    tab = await Tab(ada.http, path, answer).load()
+    tab = await BrowserTab(ada.http, path, answer).load()
 
     async with watched(tab):
-        await a_moment(1.0, 0.3)
-        house.model.send(signal.SIGSTOP)
+        await random_pause(1.0, 0.3)
+        faults.model.send(signal.SIGSTOP)
         before = tab.pings
         await asyncio.sleep(SECONDS_OF_SILENCE - 1.2)
         heard = tab.pings - before
-        house.model.send(signal.SIGCONT)
+        faults.model.send(signal.SIGCONT)
 
     assert heard >= 1, "the tab was told that its stream is alive"
-    await house.exact(ada, path, answer, tab)
-    assert len(await house.model.asked(asked)) == 1
+    await faults.exact(ada, path, answer, tab)
+    assert len(await faults.model.asked(asked)) == 1
 
 
-async def test_a_model_server_that_sleeps_for_too_long_ends_the_answer_with_its_text(house: House, ada: Person) -> None:
+async def test_a_model_server_that_sleeps_for_too_long_ends_the_answer_with_its_text(faults: FaultInjector, ada: User) -> None:
     answer = text()
     path = await ada.say(script(answer, 3))
-    tab = await Tab(ada.http, path, answer).load()
+    tab = await BrowserTab(ada.http, path, answer).load()
 
     try:
         async with watched(tab):
-            await a_moment(1.0, 0.3)
-            house.model.send(signal.SIGSTOP)
+            await random_pause(1.0, 0.3)
+            faults.model.send(signal.SIGSTOP)
     finally:
-        house.model.send(signal.SIGCONT)
+        faults.model.send(signal.SIGCONT)
 
     message = await ada.look(path)
     assert message["status"] == "failed"
@@ -162,28 +162,28 @@ async def test_a_model_server_that_sleeps_for_too_long_ends_the_answer_with_its_
     assert message["error"] in tab.remark
     assert answer.startswith(message["content"])
     assert message["content"]
-    assert tab.content == (await Tab(ada.http, path).load()).content
-    await until(house.model.is_idle)
+    assert tab.content == (await BrowserTab(ada.http, path).load()).content
+    await until(faults.model.is_idle)
 
 
-async def test_a_model_that_is_given_up_is_let_go(house: House, ada: Person) -> None:
+async def test_a_model_that_is_given_up_is_let_go(faults: FaultInjector, ada: User) -> None:
     never = await ada.say(script(text(), 1, hang_after=-1))
     await ada.begin()
     silent = await ada.say(script(text(), 1, hang_after=10))
-    await until(house.model.is_idle, seconds=SECONDS_OF_SILENCE + 3)
+    await until(faults.model.is_idle, seconds=SECONDS_OF_SILENCE + 3)
 
     assert [(await ada.ended(path))["status"] for path in (never, silent)] == ["failed", "failed"]
 
 
-async def test_a_chat_page_is_there_while_the_model_server_is_not(house: House, ada: Person) -> None:
-    await house.model.kill()
+async def test_a_chat_page_is_there_while_the_model_server_is_not(faults: FaultInjector, ada: User) -> None:
+    await faults.model.kill()
     try:
         began = time.monotonic()
-        async with client(house.origin, cookies=ada.http.cookies) as http:
+        async with client(faults.origin, cookies=ada.http.cookies) as http:
             pages = [(await http.get(address)).status_code for address in ("/", ada.chat, f"{ada.chat}.json")]
         seconds = time.monotonic() - began
     finally:
-        await house.model.start()
+        await faults.model.start()
 
     assert pages == [200, 200, 200]
     assert seconds < 2

@@ -5,12 +5,12 @@ import time
 
 import pytest
 
+from tests.chaos.browser_tab import BrowserTab, watched
 from tests.chaos.conftest import ROUNDS
-from tests.chaos.house import House, a_moment
+from tests.chaos.fault_injector import FaultInjector, random_pause
 from tests.chaos.model_server import script, text
-from tests.chaos.tab import Tab, watched
 from tests.stack import until
-from tests.system.person import Person
+from tests.system.user import User
 
 STOPPED_SECONDS = 0.5
 BUSY_MACHINE_SECONDS = 2.0  # what is asserted: other work may run beside the tests
@@ -18,17 +18,17 @@ BUSY_MACHINE_SECONDS = 2.0  # what is asserted: other work may run beside the te
 
 @pytest.mark.parametrize("moment", range(ROUNDS))
 async def test_stop_at_the_replica_that_does_not_write_is_heard_by_the_one_that_does(
-    house: House, ada: Person, gaps: dict[str, list[float]], moment: int
+    faults: FaultInjector, ada: User, gaps: dict[str, list[float]], moment: int
 ) -> None:
     answer = text()
     path = await ada.say(script(answer, 5))
-    writer = await house.writer(path)
-    async with house.at(ada, writer) as beside, house.at(ada, house.other(writer)) as elsewhere:
-        tabs = [await Tab(http, path, answer).load() for http in (beside, elsewhere)]
+    writer = await faults.writer(path)
+    async with faults.at(ada, writer) as beside, faults.at(ada, faults.other(writer)) as elsewhere:
+        tabs = [await BrowserTab(http, path, answer).load() for http in (beside, elsewhere)]
         began = 0.0
 
         async with watched(*tabs):
-            await a_moment(2, 0.4)
+            await random_pause(2, 0.4)
             began = time.monotonic()
             assert (await elsewhere.post(f"{path}/stop")).status_code == 303
         seconds = time.monotonic() - began
@@ -37,19 +37,19 @@ async def test_stop_at_the_replica_that_does_not_write_is_heard_by_the_one_that_
         assert (message["status"], message["error"]) == ("stopped", None)
         assert answer.startswith(message["content"])
         assert message["content"]
-        reloaded = await Tab(ada.http, path).load()
+        reloaded = await BrowserTab(ada.http, path).load()
         assert [tab.content for tab in tabs] == [reloaded.content] * 2
         assert [tab.remark for tab in tabs] == ["Stopped."] * 2
-    await until(house.model.is_idle)
+    await until(faults.model.is_idle)
     gaps.setdefault("stop until all tabs said so", []).append(seconds)
     gaps.setdefault("stop until the slot was free", []).append(time.monotonic() - began)
     assert seconds < BUSY_MACHINE_SECONDS
 
 
-async def test_stop_twice_and_after_the_end_changes_nothing_more(house: House, ada: Person) -> None:
+async def test_stop_twice_and_after_the_end_changes_nothing_more(faults: FaultInjector, ada: User) -> None:
     path = await ada.say(script(text(), 5))
     await ada.written(path)
-    async with house.at(ada, "web-1") as one, house.at(ada, "web-2") as two:
+    async with faults.at(ada, "web-1") as one, faults.at(ada, "web-2") as two:
         answers = await asyncio.gather(*(http.post(f"{path}/stop") for http in (one, two, one, two)))
         stopped = await ada.ended(path)
         answers += [await http.post(f"{path}/stop") for http in (one, two)]
@@ -65,51 +65,51 @@ async def test_stop_twice_and_after_the_end_changes_nothing_more(house: House, a
     assert await ada.look(finished) == complete
 
 
-async def test_stop_while_it_waits_for_its_turn(house: House, ada: Person) -> None:
+async def test_stop_while_it_waits_for_its_turn(faults: FaultInjector, ada: User) -> None:
     answer, asked = text(), script(text(), 1)
     running = await ada.say(script(answer, 2))
     waiting = await ada.say(asked)
-    tab = await Tab(ada.http, waiting).load()
+    tab = await BrowserTab(ada.http, waiting).load()
     assert "Waiting" in tab.remark
 
     async with watched(tab):
         began = time.monotonic()
-        async with house.at(ada, "web-2") as two:
+        async with faults.at(ada, "web-2") as two:
             await two.post(f"{waiting}/stop")
     seconds = time.monotonic() - began
 
     stopped = await ada.look(waiting)
     assert (stopped["status"], stopped["content"]) == ("stopped", "")
     assert seconds < BUSY_MACHINE_SECONDS
-    await house.exact(ada, running, answer)
-    assert await house.model.asked(asked) == []
+    await faults.exact(ada, running, answer)
+    assert await faults.model.asked(asked) == []
 
 
-async def test_stop_while_the_model_is_loading(house: House, ada: Person) -> None:
-    await house.model.control(loading_seconds=2)
+async def test_stop_while_the_model_is_loading(faults: FaultInjector, ada: User) -> None:
+    await faults.model.control(loading_seconds=2)
     asked = script(text(), 1)
     path = await ada.say(asked)
-    tab = await Tab(ada.http, path).load()
+    tab = await BrowserTab(ada.http, path).load()
 
     async with watched(tab):
-        await a_moment(0.8, 0.4)
+        await random_pause(0.8, 0.4)
         began = time.monotonic()
         await ada.stop(path)
     seconds = time.monotonic() - began
 
     assert (await ada.look(path))["status"] == "stopped"
     assert seconds < BUSY_MACHINE_SECONDS
-    await house.is_whole()
-    assert await house.model.is_idle()
+    await faults.is_whole()
+    assert await faults.model.is_idle()
 
 
-async def test_stop_while_the_model_reads_the_question(house: House, ada: Person, gaps: dict[str, list[float]]) -> None:
+async def test_stop_while_the_model_reads_the_question(faults: FaultInjector, ada: User, gaps: dict[str, list[float]]) -> None:
     """As llama.cpp does, the scripted server goes on reading; the answer is stopped at once all the same."""
     path = await ada.say(script(text(), 1, first_delay_ms=2500))
-    tab = await Tab(ada.http, path).load()
+    tab = await BrowserTab(ada.http, path).load()
 
     async with watched(tab):
-        await a_moment(0.6, 0.3)
+        await random_pause(0.6, 0.3)
         began = time.monotonic()
         await ada.stop(path)
     seconds = time.monotonic() - began
@@ -118,24 +118,24 @@ async def test_stop_while_the_model_reads_the_question(house: House, ada: Person
     stopped = await ada.look(path)
     assert (stopped["status"], stopped["content"]) == ("stopped", "")
     assert seconds < BUSY_MACHINE_SECONDS
-    await until(house.model.is_idle)
+    await until(faults.model.is_idle)
 
 
-async def test_stop_while_its_writer_is_dead(house: House, ada: Person) -> None:
+async def test_stop_while_its_writer_is_dead(faults: FaultInjector, ada: User) -> None:
     """Whoever takes over finds that it was asked to stop, and asks the model for nothing more."""
     answer = text()
     path = await ada.say(script(answer, 8))
     await ada.written(path)
-    writer = await house.writer(path)
-    async with house.at(ada, house.other(writer)) as elsewhere:
-        tab = await Tab(elsewhere, path, answer).load()
+    writer = await faults.writer(path)
+    async with faults.at(ada, faults.other(writer)) as elsewhere:
+        tab = await BrowserTab(elsewhere, path, answer).load()
 
-        async with watched(tab), house.frozen(writer):
+        async with watched(tab), faults.frozen(writer):
             await elsewhere.post(f"{path}/stop")
             await until(lambda: tab.is_done)
 
     stopped = await ada.look(path)
     assert stopped["status"] == "stopped"
     assert answer.startswith(stopped["content"])
-    assert tab.content == (await Tab(ada.http, path).load()).content
-    await until(house.model.is_idle)
+    assert tab.content == (await BrowserTab(ada.http, path).load()).content
+    await until(faults.model.is_idle)

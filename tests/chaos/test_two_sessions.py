@@ -23,9 +23,9 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from tests.chaos.conftest import ROUNDS
-from tests.chaos.house import REPLICAS, House
+from tests.chaos.fault_injector import REPLICAS, FaultInjector
 from tests.chaos.model_server import script, text
-from tests.system.person import FINAL
+from tests.system.user import FINAL
 
 STEPS = 16
 ANSWERED_TWICE = "SELECT FROM messages WHERE role = 'assistant' AND parent_id IS NOT NULL GROUP BY parent_id HAVING count(*) > 1"
@@ -56,14 +56,14 @@ class Sent:
 class Somebody:
     """One session, at whichever replica."""
 
-    def __init__(self, house: House) -> None:
-        self.house, self.sent, self.order = house, list[Sent](), list[str]()
+    def __init__(self, faults: FaultInjector) -> None:
+        self.faults, self.sent, self.order = faults, list[Sent](), list[str]()
         self.cookies = httpx.Cookies()
         self.chat = self._begin()
 
     def ask(self, replica: str, method: str, path: str, **form: str) -> httpx.Response | None:
         """None if no answer came, or only that it is not possible now."""
-        url = self.house.origin if replica == "nginx" else self.house.url(replica)
+        url = self.faults.origin if replica == "nginx" else self.faults.url(replica)
         try:
             with httpx.Client(base_url=url, headers={"Origin": url}, cookies=self.cookies, trust_env=False, timeout=10) as http:
                 answer = http.request(method, path, data=form or None)
@@ -96,12 +96,12 @@ class Somebody:
 
 
 class Everybody(RuleBasedStateMachine):
-    house: ClassVar[House]
+    faults: ClassVar[FaultInjector]
     seen: ClassVar[Counter[str]]
 
     @initialize()
     def begin(self) -> None:
-        self.people = [Somebody(self.house), Somebody(self.house)]
+        self.people = [Somebody(self.faults), Somebody(self.faults)]
         for who in range(2):
             self.say(who, "nginx", 4, 10)
 
@@ -148,7 +148,7 @@ class Everybody(RuleBasedStateMachine):
         """Kills a process, freezes it for a moment, or lets PostgreSQL crash."""
         service, how = harm
         with contextlib.suppress(ProcessLookupError, FileNotFoundError):  # it is away already
-            pid = self.house.pid(service)
+            pid = self.faults.pid(service)
             os.kill(pid, how)
             self.seen[f"{service} {how.name}"] += 1
             if how == signal.SIGSTOP:
@@ -223,13 +223,13 @@ def seen() -> Iterator[Counter[str]]:
     print(f"\ntwo sessions, two replicas, one nemesis: {dict(seen)}")
 
 
-def test_whatever_is_broken_and_in_whatever_order(house: House, seen: Counter[str]) -> None:
-    Everybody.house, Everybody.seen = house, seen
+def test_whatever_is_broken_and_in_whatever_order(faults: FaultInjector, seen: Counter[str]) -> None:
+    Everybody.faults, Everybody.seen = faults, seen
     random.seed()  # names of texts must differ from those of other runs, whatever Hypothesis has seeded
 
     run_state_machine_as_test(Everybody, settings=BOUNDED)
 
-    twice = asyncio.run(house.query(f"SELECT count(*) FROM ({ANSWERED_TWICE}) x"))
+    twice = asyncio.run(faults.query(f"SELECT count(*) FROM ({ANSWERED_TWICE}) x"))
     assert twice == 0
     assert seen["sent"] >= ROUNDS
     assert seen["complete"] >= ROUNDS

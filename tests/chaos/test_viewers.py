@@ -7,11 +7,11 @@ from pathlib import Path
 
 import httpx
 
-from tests.chaos.house import REPLICAS, House, a_moment
+from tests.chaos.browser_tab import BrowserTab, watched
+from tests.chaos.fault_injector import REPLICAS, FaultInjector, random_pause
 from tests.chaos.model_server import script, text
-from tests.chaos.tab import Tab, watched
 from tests.stack import until
-from tests.system.person import Person
+from tests.system.user import User
 
 VIEWERS, CYCLES = 10, 200
 FORGED = ["999999.1", "1.99", "1.0", "-1.1", "0.1", "1", ".", "1.1.1", "abc", "1.1; DROP TABLE chats", "9" * 400 + ".1", "1e3.1", "%00"]
@@ -19,33 +19,33 @@ FORGED_BYTES = ["\u0661.\u0661".encode(), b"\xff\xfe", "1.1\u2028".encode()]
 KIB = 1024
 
 
-async def test_ten_viewers_who_come_and_go_all_end_exact(house: House, ada: Person) -> None:
+async def test_ten_viewers_who_come_and_go_all_end_exact(faults: FaultInjector, ada: User) -> None:
     answer = text(20)
     asked = script(answer, 4)
     path = await ada.say(asked)
 
-    tabs = await asyncio.gather(*(come_and_go(house, ada, path, answer) for _ in range(VIEWERS)))
+    tabs = await asyncio.gather(*(come_and_go(faults, ada, path, answer) for _ in range(VIEWERS)))
 
-    await house.exact(ada, path, answer, *tabs)
+    await faults.exact(ada, path, answer, *tabs)
     assert sum(tab.lost for tab in tabs) == 0, "nobody was sent away"
-    assert len(await house.model.asked(asked)) == 1
+    assert len(await faults.model.asked(asked)) == 1
 
 
-async def come_and_go(house: House, person: Person, path: str, answer: str) -> Tab:
+async def come_and_go(faults: FaultInjector, person: User, path: str, answer: str) -> BrowserTab:
     """At any replica, again and again; at last to the end."""
-    tab: Tab | None = None
+    tab: BrowserTab | None = None
     for _ in range(random.randrange(2, 7)):
-        async with house.at(person, random.choice(REPLICAS)) as http:
+        async with faults.at(person, random.choice(REPLICAS)) as http:
             tab = await next_visit(http, path, answer, tab)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(random.uniform(0.1, 0.7)):
                     await tab.follow()
-        await a_moment(0.3)
+        await random_pause(0.3)
     assert tab
     return await tab.elsewhere(person.http).follow()
 
 
-async def next_visit(http: httpx.AsyncClient, path: str, answer: str, before: Tab | None) -> Tab:
+async def next_visit(http: httpx.AsyncClient, path: str, answer: str, before: BrowserTab | None) -> BrowserTab:
     """The page as it was left, as it was a while before, or loaded anew; sometimes with an absurd place in the log."""
     match random.randrange(4):
         case 0 if before and before.history and not before.is_done:
@@ -54,34 +54,34 @@ async def next_visit(http: httpx.AsyncClient, path: str, answer: str, before: Ta
         case 1 if before and not before.is_done:
             tab = before.elsewhere(http)
         case 2:
-            tab = await Tab(http, path, answer).load()
+            tab = await BrowserTab(http, path, answer).load()
             tab.cursor = random.choice(FORGED)
         case _:
-            tab = await Tab(http, path, answer).load()
+            tab = await BrowserTab(http, path, answer).load()
     return tab
 
 
-async def test_whatever_place_is_claimed_the_message_is_shown_whole(house: House, ada: Person) -> None:
+async def test_whatever_place_is_claimed_the_message_is_shown_whole(faults: FaultInjector, ada: User) -> None:
     answer = text()
     path = await ada.say(script(answer, 2.5))
     places: list[str | bytes] = [*FORGED, *FORGED_BYTES]
-    await a_moment(1.0, 0.5)
+    await random_pause(1.0, 0.5)
 
     tabs = []
     for place in places:
-        by_header, by_address = await Tab(ada.http, path, answer).load(), await Tab(ada.http, path, answer).load()
+        by_header, by_address = await BrowserTab(ada.http, path, answer).load(), await BrowserTab(ada.http, path, answer).load()
         by_header.cursor = place
         by_address.go_to(place)
         tabs += [by_header, by_address]
 
     async with watched(*tabs):
         pass
-    await house.exact(ada, path, answer, *tabs)
+    await faults.exact(ada, path, answer, *tabs)
 
 
-async def test_another_session_sees_nothing_of_it(house: House, ada: Person, eve: Person) -> None:
+async def test_another_session_sees_nothing_of_it(faults: FaultInjector, ada: User, eve: User) -> None:
     path = await ada.say(script(text(), 1.5))
-    async with house.at(eve, "web-1") as one, house.at(eve, "web-2") as two, house.at(ada, "web-1") as own:
+    async with faults.at(eve, "web-1") as one, faults.at(eve, "web-2") as two, faults.at(ada, "web-1") as own:
         addresses = [f"{path}/stream", f"{path}/stream?after=1.1", path.partition("/messages/")[0]]
         answers = [
             await http.get(address, headers={"Accept": accept, "Last-Event-ID": "1.1"})
@@ -99,27 +99,27 @@ async def test_another_session_sees_nothing_of_it(house: House, ada: Person, eve
     assert (await ada.ended(path))["status"] == "complete"
 
 
-async def test_two_hundred_visits_leave_nothing_behind(house: House, ada: Person) -> None:
+async def test_two_hundred_visits_leave_nothing_behind(faults: FaultInjector, ada: User) -> None:
     answer = text(20)
     path = await ada.say(script(answer, 20))
-    await visits(house, ada, path, 40)  # what is kept for later is made now
-    before = await until(lambda: settled(house))
+    await visits(faults, ada, path, 40)  # what is kept for later is made now
+    before = await until(lambda: settled(faults))
 
-    await visits(house, ada, path, CYCLES)
+    await visits(faults, ada, path, CYCLES)
 
-    after = await until(lambda: settled(house))
+    after = await until(lambda: settled(faults))
     for service, (descriptors, threads, kib) in before.items():
         assert after[service][0] <= descriptors + 2, (service, before, after)
         assert after[service][1] <= threads + 1, (service, before, after)
         assert after[service][2] <= kib + 4 * KIB, (service, before, after)
     await ada.stop(path)
     await ada.ended(path)
-    await until(house.model.is_idle)
+    await until(faults.model.is_idle)
 
 
-async def visits(house: House, person: Person, path: str, times: int) -> None:
+async def visits(faults: FaultInjector, person: User, path: str, times: int) -> None:
     """By nginx and past it, three at a time; each leaves without a word, most in the middle."""
-    async with house.at(person, "web-1") as one, house.at(person, "web-2") as two:
+    async with faults.at(person, "web-1") as one, faults.at(person, "web-2") as two:
         doors = [person.http, one, two]
         for _ in range(0, times, len(doors)):
             await asyncio.gather(*(visit(http, path) for http in doors))
@@ -133,13 +133,13 @@ async def visit(http: httpx.AsyncClient, path: str) -> None:
             await anext(pieces)
 
 
-async def settled(house: House) -> dict[str, tuple[int, int, int]] | None:
+async def settled(faults: FaultInjector) -> dict[str, tuple[int, int, int]] | None:
     """Open files, threads and KiB of memory of each process, once two looks at it agree; and connections to PostgreSQL."""
     looks = []
     for _ in range(2):
-        look = {service: usage(house.pid(service)) for service in (*REPLICAS, "dbapi-1")}
-        look |= {f"nginx {worker}": usage(worker) for worker in house.children("nginx")}
-        look["postgres"] = (await house.query("SELECT count(*) FROM pg_stat_activity WHERE usename = 'runnel_app'"), 0, 0)
+        look = {service: usage(faults.pid(service)) for service in (*REPLICAS, "dbapi-1")}
+        look |= {f"nginx {worker}": usage(worker) for worker in faults.children("nginx")}
+        look["postgres"] = (await faults.query("SELECT count(*) FROM pg_stat_activity WHERE usename = 'runnel_app'"), 0, 0)
         looks.append(look)
         await asyncio.sleep(0.3)
     steady = all(looks[0][service][:2] == looks[1][service][:2] for service in looks[0])

@@ -23,7 +23,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from dbapi.app import routes
-from dbapi.docs import openapi
+from dbapi.openapi import openapi
 from tests.dbapi.conftest import CREDENTIAL
 from tests.stack import Service
 

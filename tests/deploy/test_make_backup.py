@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from dev import ports, postgres
-from dev.keys import Keys
+from dev.credentials import Keys
 from dev.rundir import RunDir
 from tests.stack import run, succeed
 

@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 
 from dev import postgres
-from dev.keys import Keys
+from dev.credentials import Keys
 from dev.ports import free
 from dev.postgres import Cluster
 

@@ -14,10 +14,10 @@ import httpx
 import pytest
 
 from dev import nginx, ports, process, settings
-from web import guard
+from web import middleware
 
 STREAM = "/chats/1/messages/2/stream"
-STRICT = {name.lower(): value for name, value in guard.HEADERS.items()}  # what web says of its own pages
+STRICT = {name.lower(): value for name, value in middleware.HEADERS.items()}  # what web says of its own pages
 
 
 @dataclass

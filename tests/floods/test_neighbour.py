@@ -16,8 +16,8 @@ import pytest
 from tests.chaos.model_server import ModelServer
 from tests.floods.attackers import HOARD
 from tests.stack import BASE_ENVIRON, ROOT, until
-from tests.system.person import Person, person
 from tests.system.running import Runnel, running
+from tests.system.user import User, user
 
 EACH = 10  # of five kinds
 QUIET_SECONDS, FLOOD_SECONDS = 2.0, 12.0 * max(1, int(os.environ.get("CHAOS_ROUNDS", "3")) // 10)
@@ -41,7 +41,7 @@ async def runnel(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Runn
         await model.kill()
 
 
-async def pages(ada: Person, seconds: float) -> list[float]:
+async def pages(ada: User, seconds: float) -> list[float]:
     """Seconds that each page took."""
     took, until = [], time.monotonic() + seconds
     while time.monotonic() < until:
@@ -54,7 +54,7 @@ async def pages(ada: Person, seconds: float) -> list[float]:
     return took
 
 
-async def gaps(ada: Person, seconds: float) -> list[float]:
+async def gaps(ada: User, seconds: float) -> list[float]:
     """Seconds between two pieces of a running answer."""
     words = round(seconds * 1000 / WORDS_EVERY_MILLISECONDS)
     path = await ada.say(json.dumps({"text": "word " * words, "delay_ms": WORDS_EVERY_MILLISECONDS}))
@@ -85,7 +85,7 @@ def sockets_of(pid: int) -> int:
 
 
 async def test_fifty_who_hold_on_to_everything_do_not_slow_down_a_neighbour(runnel: Runnel) -> None:
-    async with person(runnel.origin) as ada, person(runnel.origin) as reader:
+    async with user(runnel.origin) as ada, user(runnel.origin) as reader:
         await ada.begin()
         await reader.begin()
         web = [runnel.dev.pid(name) for name in ("web-1", "web-2")]

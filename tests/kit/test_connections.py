@@ -10,7 +10,7 @@ import pytest
 import uvicorn
 from starlette.responses import PlainTextResponse
 
-from kit.connections import IDLE_SECONDS, LINGER_SECONDS, Connection
+from kit.http_server import IDLE_SECONDS, LINGER_SECONDS, Connection
 from tests.stack import ROOT
 
 REQUEST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"

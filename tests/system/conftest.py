@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.system.person import Person, person
 from tests.system.running import Runnel, running
+from tests.system.user import User, user
 
 SLOTS, TOKENS = 2, 80
 # One thread: several that share their cores with anything else wait for each other most of the time
@@ -19,16 +19,16 @@ def runnel() -> Iterator[Runnel]:
 
 
 @pytest.fixture
-async def ada(runnel: Runnel) -> AsyncIterator[Person]:
+async def ada(runnel: Runnel) -> AsyncIterator[User]:
     """In a new chat."""
-    async with person(runnel.origin) as ada:
+    async with user(runnel.origin) as ada:
         await ada.begin()
         yield ada
 
 
 @pytest.fixture
-async def eve(runnel: Runnel) -> AsyncIterator[Person]:
+async def eve(runnel: Runnel) -> AsyncIterator[User]:
     """In another session, with a chat of her own."""
-    async with person(runnel.origin) as eve:
+    async with user(runnel.origin) as eve:
         await eve.begin("Eve")
         yield eve

@@ -5,13 +5,13 @@ from itertools import pairwise
 
 from tests.stack import until
 from tests.system.conftest import SLOTS, TOKENS
-from tests.system.person import Person, person
 from tests.system.running import Runnel
+from tests.system.user import User, user
 
 STORY = "Write a very long story about a river and the people who live beside it."
 
 
-async def test_arrives_piece_by_piece_and_is_stored_as_it_was_shown(ada: Person) -> None:
+async def test_arrives_piece_by_piece_and_is_stored_as_it_was_shown(ada: User) -> None:
     answer = await ada.say(STORY)
 
     arrivals = [arrival async for arrival in ada.tail(answer)]
@@ -26,7 +26,7 @@ async def test_arrives_piece_by_piece_and_is_stored_as_it_was_shown(ada: Person)
     assert stored["status"] == "complete"
 
 
-async def test_keeps_what_it_cost(ada: Person) -> None:
+async def test_keeps_what_it_cost(ada: User) -> None:
     answer = await ada.ended(await ada.say("Count to ten."))
 
     assert 0 < answer["usage"]["completion_tokens"] <= TOKENS
@@ -35,7 +35,7 @@ async def test_keeps_what_it_cost(ada: Person) -> None:
     assert answer["timings"]["predicted_per_second"] > 0
 
 
-async def test_has_the_conversation_in_its_prompt(ada: Person) -> None:
+async def test_has_the_conversation_in_its_prompt(ada: User) -> None:
     first = await ada.ended(await ada.say("Name a colour."))
     second = await ada.ended(await ada.say("And another one."))
 
@@ -44,7 +44,7 @@ async def test_has_the_conversation_in_its_prompt(ada: Person) -> None:
     assert [message["role"] for message in await ada.messages()] == ["assistant", "user", "assistant", "user", "assistant"]
 
 
-async def test_is_finished_though_everybody_has_gone(ada: Person) -> None:
+async def test_is_finished_though_everybody_has_gone(ada: User) -> None:
     answer = await ada.say(STORY)
     async for _, text in ada.tail(answer):
         assert text
@@ -62,7 +62,7 @@ async def test_is_finished_though_everybody_has_gone(ada: Person) -> None:
 
 
 async def test_stop_keeps_the_text_and_frees_its_slot_for_who_waits(runnel: Runnel) -> None:
-    async with person(runnel.origin) as ada:
+    async with user(runnel.origin) as ada:
         answers = []
         for _ in range(SLOTS):
             await ada.begin()

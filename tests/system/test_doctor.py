@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from dev import ports
-from tests.stack import DBAPI_KEY, LOGIN, PASSWORD, SECRET_KEY, Cluster, House, run, running_house, succeed, taken_ports
+from tests.stack import DBAPI_KEY, LOGIN, PASSWORD, SECRET_KEY, Cluster, Stack, run, running_stack, succeed, taken_ports
 from tests.system.running import Runnel
 from tests.web.test_guard import serving
 
@@ -23,16 +23,16 @@ OTHER_KEY = "0ther-key-of-the-tests-9876543210fedcba"
 
 
 @pytest.fixture(scope="module")
-async def house(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
-    async with running_house(cluster, tmp_path_factory.mktemp("doctor")) as house:
-        yield house
+async def stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    async with running_stack(cluster, tmp_path_factory.mktemp("doctor")) as stack:
+        yield stack
 
 
 @pytest.fixture
-def healthy(house: House, tmp_path: Path) -> dict[str, str]:
+def healthy(stack: Stack, tmp_path: Path) -> dict[str, str]:
     """The environment of a deployment that nothing is wrong with, but that PUBLIC_URL leads nowhere from here."""
-    environ = {"PUBLIC_URL": "https://chat.test", "DBAPI_URL": house.dbapi.url, "LLAMA_URL": house.llama, "ENVIRONMENT": "production"}
-    database = house.cluster.runtime_url(house.database).replace(PASSWORD, LONG_PASSWORD)
+    environ = {"PUBLIC_URL": "https://chat.test", "DBAPI_URL": stack.dbapi.url, "LLAMA_URL": stack.llama, "ENVIRONMENT": "production"}
+    database = stack.cluster.runtime_url(stack.database).replace(PASSWORD, LONG_PASSWORD)
     for name, text in (("SECRET_KEYS", SECRET_KEY), ("DBAPI_KEYS", DBAPI_KEY), ("DBAPI_DATABASE_URL", database)):
         file = tmp_path / name.lower()
         file.write_text(f"{text}\n")
@@ -42,9 +42,9 @@ def healthy(house: House, tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-async def long_password(cluster: Cluster, house: House) -> AsyncIterator[None]:
+async def long_password(cluster: Cluster, stack: Stack) -> AsyncIterator[None]:
     """The login is the whole cluster's: for other tests it becomes again what it was."""
-    owner, usual = cluster.owner_url(house.database), cluster.runtime_url(house.database)
+    owner, usual = cluster.owner_url(stack.database), cluster.runtime_url(stack.database)
     await succeed("dbapi.login", DATABASE_URL=owner, DBAPI_DATABASE_URL=usual.replace(PASSWORD, LONG_PASSWORD))
     yield
     await succeed("dbapi.login", DATABASE_URL=owner, DBAPI_DATABASE_URL=usual)
@@ -115,15 +115,15 @@ async def test_what_is_wrong_with_dbapi_is_found(healthy: dict[str, str], change
     assert code == (1 if grade == "WRONG" else 0)
 
 
-async def test_what_is_wrong_with_the_database_is_found(house: House, healthy: dict[str, str]) -> None:
+async def test_what_is_wrong_with_the_database_is_found(stack: Stack, healthy: dict[str, str]) -> None:
     def at(url: str) -> dict[str, str]:
         return {**healthy, "DBAPI_DATABASE_URL_FILE": "", "DBAPI_DATABASE_URL": url}
 
-    runtime = house.cluster.runtime_url(house.database).replace(PASSWORD, LONG_PASSWORD)
+    runtime = stack.cluster.runtime_url(stack.database).replace(PASSWORD, LONG_PASSWORD)
     urls = {
-        "owns the tables": house.cluster.owner_url(house.database),
-        "is a superuser": house.cluster.superuser_url,
-        "the tables are missing": house.cluster.runtime_url("template1").replace(PASSWORD, LONG_PASSWORD),
+        "owns the tables": stack.cluster.owner_url(stack.database),
+        "is a superuser": stack.cluster.superuser_url,
+        "the tables are missing": stack.cluster.runtime_url("template1").replace(PASSWORD, LONG_PASSWORD),
         "PostgreSQL can't be used": runtime.replace(LONG_PASSWORD, "not-the-password-at-all"),
         "the password of runnel_app is weak": runtime.replace(LONG_PASSWORD, LOGIN),
     }
@@ -134,16 +134,16 @@ async def test_what_is_wrong_with_the_database_is_found(house: House, healthy: d
         assert any(said in line for line in found["WRONG"]), (said, found)
         assert LONG_PASSWORD not in str(found)
 
-    unprotected = await house.cluster.without_row_security()
-    code, found = await check("dbapi", at(house.cluster.runtime_url(unprotected).replace(PASSWORD, LONG_PASSWORD)))
+    unprotected = await stack.cluster.without_row_security()
+    code, found = await check("dbapi", at(stack.cluster.runtime_url(unprotected).replace(PASSWORD, LONG_PASSWORD)))
     assert code == 1
     assert any("chats" in line and "can be read without a session" in line for line in found["WRONG"])
 
-    old = await house.cluster.new_database()
-    owner = await asyncpg.connect(house.cluster.owner_url(old))
+    old = await stack.cluster.new_database()
+    owner = await asyncpg.connect(stack.cluster.owner_url(old))
     await owner.execute("UPDATE alembic_version SET version_num = '0001'")
     await owner.close()
-    code, found = await check("dbapi", at(house.cluster.runtime_url(old).replace(PASSWORD, LONG_PASSWORD)))
+    code, found = await check("dbapi", at(stack.cluster.runtime_url(old).replace(PASSWORD, LONG_PASSWORD)))
     assert code == 1
     assert any("the schema is at 0001" in line for line in found["WRONG"])
 

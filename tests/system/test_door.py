@@ -6,15 +6,15 @@ import re
 import httpx
 import pytest
 
-from tests.system.person import Person
 from tests.system.running import Runnel
-from web.guard import HEADERS
+from tests.system.user import User
+from web.middleware import HEADERS
 
 FIRST_LOAD_BYTES = 30_000
 ASSET = re.compile(r'(?:href|src)="(/static/[^"]+)"')
 
 
-async def test_pages_of_web_and_of_nginx_itself_carry_the_security_headers(runnel: Runnel, ada: Person) -> None:
+async def test_pages_of_web_and_of_nginx_itself_carry_the_security_headers(runnel: Runnel, ada: User) -> None:
     def expect(answer: httpx.Response, status: int) -> None:
         assert answer.status_code == status
         assert {name: answer.headers.get(name) for name in HEADERS} == HEADERS
@@ -35,7 +35,7 @@ async def test_pages_of_web_and_of_nginx_itself_carry_the_security_headers(runne
     await runnel.back("web-1")
 
 
-async def test_the_first_load_of_a_chat_page_is_small(ada: Person) -> None:
+async def test_the_first_load_of_a_chat_page_is_small(ada: User) -> None:
     status, headers, page = await raw(ada.http, ada.chat)
     assert (status, headers["Content-Encoding"]) == (200, "gzip")
     html = re.sub("<noscript>.*?</noscript>", "", (await ada.http.get(ada.chat)).text, flags=re.DOTALL)
@@ -53,7 +53,7 @@ async def test_the_first_load_of_a_chat_page_is_small(ada: Person) -> None:
 
 
 @pytest.mark.parametrize("accept", ["text/event-stream", "text/html", "text/plain"])
-async def test_a_stream_is_never_compressed(ada: Person, accept: str) -> None:
+async def test_a_stream_is_never_compressed(ada: User, accept: str) -> None:
     answer = await ada.say("Write a very long story about a mountain.")
 
     async with ada.http.stream("GET", f"{answer}/stream", headers={"Accept": accept, "Accept-Encoding": "gzip, br"}) as stream:
@@ -66,7 +66,7 @@ async def test_a_stream_is_never_compressed(ada: Person, accept: str) -> None:
     await ada.stop(answer)
 
 
-async def test_any_request_can_be_made_while_the_model_writes(ada: Person) -> None:
+async def test_any_request_can_be_made_while_the_model_writes(ada: User) -> None:
     answer = await ada.say("Write a very long story about a desert.")
     await ada.written(answer)
 

@@ -6,15 +6,15 @@ import httpx
 import pytest
 
 from tests.stack import until
-from tests.system.person import Person
 from tests.system.running import Runnel
+from tests.system.user import User
 
 STORY = "Write a very long story about a lighthouse and the storm that it saw."
 CUTS_VIEWERS_OFF = ("web-1", "nginx")
 
 
 @pytest.mark.parametrize("service", ["web-1", "dbapi-1", "llama", "postgres", "nginx"])
-async def test_an_answer_survives_the_death_of(runnel: Runnel, ada: Person, service: str) -> None:
+async def test_an_answer_survives_the_death_of(runnel: Runnel, ada: User, service: str) -> None:
     answer = await ada.say(STORY)
     shown: list[str] = []
     watching = asyncio.create_task(watch(ada, answer, shown))
@@ -36,7 +36,7 @@ async def test_an_answer_survives_the_death_of(runnel: Runnel, ada: Person, serv
     await ada.stop(again)
 
 
-async def watch(person: Person, answer: str, shown: list[str]) -> None:
+async def watch(person: User, answer: str, shown: list[str]) -> None:
     try:
         async for _, text in person.tail(answer):
             shown.append(text)

@@ -5,7 +5,7 @@ import uuid
 import httpx
 import pytest
 
-from tests.system.person import Person
+from tests.system.user import User
 
 ACCEPTED = ["text/html", "text/plain", "text/event-stream", "application/json"]
 
@@ -16,7 +16,7 @@ def routes(chat: str, answer: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("accept", ACCEPTED)
-async def test_every_address_of_a_chat_is_not_there_for_another_session(ada: Person, eve: Person, accept: str) -> None:
+async def test_every_address_of_a_chat_is_not_there_for_another_session(ada: User, eve: User, accept: str) -> None:
     answer = (await ada.messages())[-1]
     mine = routes(ada.chat, f"{ada.chat}/messages/{answer['id']}")
     assert {await status(ada.http, "GET", path, accept) for method, path in mine if method == "GET"} == {200}
@@ -31,7 +31,7 @@ async def test_every_address_of_a_chat_is_not_there_for_another_session(ada: Per
     assert [message["id"] for message in await ada.messages()] == [answer["id"]], "nothing was added"
 
 
-async def test_without_a_cookie_there_is_nothing_to_see(ada: Person, eve: Person) -> None:
+async def test_without_a_cookie_there_is_nothing_to_see(ada: User, eve: User) -> None:
     answer = (await ada.messages())[-1]
     eve.http.cookies.clear()
 
@@ -39,14 +39,14 @@ async def test_without_a_cookie_there_is_nothing_to_see(ada: Person, eve: Person
         assert await status(eve.http, method, path, "text/html") == 404, path
 
 
-async def test_the_same_name_in_another_session_is_another_chat(ada: Person, eve: Person) -> None:
+async def test_the_same_name_in_another_session_is_another_chat(ada: User, eve: User) -> None:
     chat = (await eve.http.post("/chats", data={"username": "Ada"})).headers["Location"]
 
     assert chat != ada.chat
     assert (await ada.http.post("/chats", data={"username": "Ada"})).headers["Location"] == ada.chat
 
 
-async def test_a_form_on_another_site_changes_nothing(ada: Person) -> None:
+async def test_a_form_on_another_site_changes_nothing(ada: User) -> None:
     for headers in ({"Origin": "https://evil.test"}, {"Sec-Fetch-Site": "cross-site"}, {"Origin": "null"}):
         refused = await ada.http.post(f"{ada.chat}/messages", data={"content": "from elsewhere"}, headers=headers)
         assert refused.status_code == 403

@@ -6,13 +6,13 @@ import re
 import pytest
 
 from dev.rundir import is_alive
-from tests.system.person import Person
 from tests.system.running import Runnel
+from tests.system.user import User
 
 pytestmark = pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="looks for processes in /proc")
 
 
-async def test_says_ready_once_and_a_chat_works_at_that_address(runnel: Runnel, ada: Person) -> None:
+async def test_says_ready_once_and_a_chat_works_at_that_address(runnel: Runnel, ada: User) -> None:
     lines = re.findall("^ready: .*$", runnel.dev.text, re.MULTILINE)
 
     answer = await ada.ended(await ada.say("Say hello."))
@@ -23,7 +23,7 @@ async def test_says_ready_once_and_a_chat_works_at_that_address(runnel: Runnel, 
     assert sorted(file.stem for file in runnel.dev.run.glob("*.pid")) == ["dbapi-1", "llama", "nginx", "postgres", "web-1"]
 
 
-async def test_sigterm_leaves_no_process_and_a_second_start_keeps_the_chats(runnel: Runnel, ada: Person) -> None:
+async def test_sigterm_leaves_no_process_and_a_second_start_keeps_the_chats(runnel: Runnel, ada: User) -> None:
     await ada.ended(await ada.say("Name a colour."))
     before, first = await ada.messages(), runnel.dev.process.pid
     family = runnel.processes()

@@ -10,8 +10,8 @@ import asyncpg
 import pytest
 
 from tests.stack import client
-from tests.system.person import Person
 from tests.system.running import Runnel
+from tests.system.user import User
 
 INNER = ["/api", "/internal", "/dbapi", "/v1/chat/completions", "/v1/models", "/slots", "/props", "/metrics", "/docs", "/openapi.json"]
 INNER += ["/..%2f", "/generations/claim", "/sessions", "/events", "/.env", "/.git/config", "/static/../settings.py"]
@@ -29,7 +29,7 @@ LIES = ["x\x1b[31m", '"}{"level":"error"', "a" * 3000, "%0d%0aINFO:%20fake"]
 
 
 @pytest.mark.parametrize("path", INNER)
-async def test_no_inner_address_is_reached_through_the_door(ada: Person, path: str) -> None:
+async def test_no_inner_address_is_reached_through_the_door(ada: User, path: str) -> None:
     for method in ("GET", "POST"):
         answer = await ada.http.request(method, path)
         assert answer.status_code in (400, 404, 405), (method, path, answer.status_code)
@@ -37,7 +37,7 @@ async def test_no_inner_address_is_reached_through_the_door(ada: Person, path: s
 
 
 @pytest.mark.parametrize("name", TRAVERSALS)
-async def test_static_files_are_those_of_their_folder(ada: Person, name: str) -> None:
+async def test_static_files_are_those_of_their_folder(ada: User, name: str) -> None:
     answer = await ada.http.get(f"/static/{name}")
 
     assert answer.status_code in (400, 404)
@@ -63,7 +63,7 @@ def test_everything_listens_on_this_machine_only(runnel: Runnel) -> None:
     assert set(found.values()) <= {"127.0.0.1", "::1"}
 
 
-async def test_no_log_holds_what_was_said_who_said_it_or_any_secret(runnel: Runnel, ada: Person) -> None:
+async def test_no_log_holds_what_was_said_who_said_it_or_any_secret(runnel: Runnel, ada: User) -> None:
     canaries = {
         name: f"canary-{name}-{number}"
         for number, name in enumerate(("said", "title", "query", "header", "name", "instruction", "link"), 7_390_231)
@@ -107,7 +107,7 @@ async def test_no_log_holds_what_was_said_who_said_it_or_any_secret(runnel: Runn
                 assert json.loads(line)
 
 
-async def test_a_great_many_chats_and_messages_are_shown_soon(runnel: Runnel, ada: Person) -> None:
+async def test_a_great_many_chats_and_messages_are_shown_soon(runnel: Runnel, ada: User) -> None:
     owner = await asyncpg.connect(runnel.dev.url("postgres"))
     try:
         chat_id = ada.chat.removeprefix("/chats/")

@@ -6,21 +6,21 @@ from typing import Any
 import asyncpg
 import pytest
 
-from tests.stack import Cluster, House, Service, running_house, until
+from tests.stack import Cluster, Service, Stack, running_stack, until
 from tests.web.visitor import Model, Visitor
 
 pytest.register_assert_rewrite("tests.web.answers", "tests.web.rendered")  # what they find wrong is told as fully as by a test
 
 
 @pytest.fixture(scope="session")
-async def usual_web(house: House) -> Service:
-    return await house.web()
+async def usual_web(stack: Stack) -> Service:
+    return await stack.web()
 
 
 @pytest.fixture
-async def model(house: House) -> AsyncIterator[Model]:
+async def model(stack: Stack) -> AsyncIterator[Model]:
     """With the settings it began with, and nothing asked yet."""
-    model = Model(house.llama)
+    model = Model(stack.llama)
     await model.reset()
     yield model
     await model.reset()
@@ -28,12 +28,12 @@ async def model(house: House) -> AsyncIterator[Model]:
 
 
 @pytest.fixture
-async def web(house: House, usual_web: Service, model: Model) -> AsyncIterator[Service]:
+async def web(stack: Stack, usual_web: Service, model: Model) -> AsyncIterator[Service]:
     """A web process with the usual settings. Whatever a test does, no process may meet an exception that it did not expect."""
     await until(usual_web.is_ready, usual_web.say_why)
-    before = {service: service.logged for service in house.services}
+    before = {service: service.logged for service in stack.services}
     yield usual_web
-    surprises = [line for service in house.services for line in service.lines(before.get(service, 0)) if "error" in line]
+    surprises = [line for service in stack.services for line in service.lines(before.get(service, 0)) if "error" in line]
     assert surprises == []
 
 
@@ -63,24 +63,24 @@ async def other(visitors: Callable[..., Visitor]) -> Visitor:
 
 
 @pytest.fixture
-async def owner(house: House) -> AsyncIterator[Any]:
+async def owner(stack: Stack) -> AsyncIterator[Any]:
     """A connection of the tables' owner, who sees everything."""
-    connection = await asyncpg.connect(house.cluster.owner_url(house.database))
+    connection = await asyncpg.connect(stack.cluster.owner_url(stack.database))
     yield connection
     await connection.close()
 
 
 @pytest.fixture(scope="session")
-async def narrow_house(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+async def single_slot_stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     """Where the model writes one answer at a time."""
-    async with running_house(cluster, tmp_path_factory.mktemp("narrow"), slots=1) as house:
-        await house.web()
-        yield house
+    async with running_stack(cluster, tmp_path_factory.mktemp("narrow"), slots=1) as stack:
+        await stack.web()
+        yield stack
 
 
 @pytest.fixture
-async def queuer(narrow_house: House) -> AsyncIterator[Visitor]:
-    """A visitor of that house."""
-    visitor = Visitor(narrow_house.services[-1])
+async def queuer(single_slot_stack: Stack) -> AsyncIterator[Visitor]:
+    """A visitor of that stack."""
+    visitor = Visitor(single_slot_stack.services[-1])
     yield visitor
     await visitor.leave()

@@ -6,18 +6,18 @@ from typing import Any
 
 import pytest
 
-from tests.stack import House, Service, until
+from tests.stack import Service, Stack, until
 from tests.web.answers import begun, looks_reloaded
 from tests.web.dom import Node
 from tests.web.visitor import FINAL, SECRETS, Event, Model, Visitor, unique
 
 
 @pytest.fixture(scope="module")
-async def impatient(house: House, usual_web: Service) -> AsyncIterator[Service]:
+async def impatient(stack: Stack, usual_web: Service) -> AsyncIterator[Service]:
     """A web process that waits for no word longer than a moment."""
-    web = await house.web(FIRST_TOKEN_SECONDS="1", TOKEN_SECONDS="0.7", ANSWER_BYTES="300", MAX_TOKENS="40")
+    web = await stack.web(FIRST_TOKEN_SECONDS="1", TOKEN_SECONDS="0.7", ANSWER_BYTES="300", MAX_TOKENS="40")
     yield web
-    await house.leave(web)
+    await stack.leave(web)
 
 
 async def watched_to_the_end(visitor: Visitor, content: Any) -> tuple[Any, Node, str]:

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from web import blocks
-from web.markdown import render
-from web.markdown.mend import mend
-from web.markdown.rendering import plain
+from web.rendering import blocks
+from web.rendering.markdown import render
+from web.rendering.markdown.mend import mend
+from web.rendering.markdown.rendering import plain
 
 CORPUS = {path.stem: path.read_bytes().decode() for path in sorted((Path(__file__).parent / "corpus").glob("*.md"))}
 CORPUS |= {

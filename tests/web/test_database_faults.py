@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from tests.stack import House, until
+from tests.stack import Stack, until
 from tests.web.dom import parse
 from tests.web.visitor import Visitor
 
@@ -18,9 +18,9 @@ REQUESTS_A_SECOND = 20
 
 
 @pytest.fixture
-async def second(house: House) -> AsyncIterator[Any]:
+async def second(stack: Stack) -> AsyncIterator[Any]:
     """One more connection of the owner."""
-    connection = await asyncpg.connect(house.cluster.owner_url(house.database))
+    connection = await asyncpg.connect(stack.cluster.owner_url(stack.database))
     yield connection
     await connection.close()
 
@@ -43,7 +43,7 @@ async def test_a_lock_that_is_held_is_told_in_time_and_nobody_waits_for_ever(vis
     assert len(await visitor.messages(chat)) == 1
 
 
-async def test_when_no_connection_is_free_it_is_told_in_time_and_goes_by(visitor: Visitor, second: Any, house: House) -> None:
+async def test_when_no_connection_is_free_it_is_told_in_time_and_goes_by(visitor: Visitor, second: Any, stack: Stack) -> None:
     chat = await visitor.begin()
     path = f"/chats/{chat.removeprefix('/chats/')}/title"
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import segno
 
-from tests.stack import House, Service, until
+from tests.stack import Service, Stack, until
 from tests.web.dom import Node, parse
 from tests.web.visitor import EVENTS, HTML, TEXT, Visitor
 
@@ -21,8 +21,8 @@ PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKit/605.
 
 
 @pytest.fixture(scope="session")
-async def second_web(house: House) -> Service:
-    return await house.web()
+async def second_web(stack: Stack) -> Service:
+    return await stack.web()
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tests.stack import PUBLIC_URL, House, Service, client
+from tests.stack import PUBLIC_URL, Service, Stack, client
 from tests.web.test_chats import NOBODY, rows
 from tests.web.test_sessions import signed
 from tests.web.visitor import EVENTS, HTML, TEXT, Visitor
@@ -282,7 +282,7 @@ async def test_odd_requests_are_answered_without_surprise(web: Service, head: st
 
 
 @pytest.fixture(scope="module")
-async def broken(house: House, usual_web: Service) -> AsyncIterator[Service]:
+async def broken(stack: Stack, usual_web: Service) -> AsyncIterator[Service]:
     """A web process whose database service talks nonsense."""
 
     async def nonsense(request: Request) -> Response:
@@ -290,9 +290,9 @@ async def broken(house: House, usual_web: Service) -> AsyncIterator[Service]:
         return JSONResponse(quiet | {"session_id": str(uuid4()), "chats": [{"id": "secret-host"}]})
 
     with serving(Starlette(routes=[Route("/{path:path}", nonsense, methods=["GET", "POST"])])) as url:
-        web = await house.web(DBAPI_URL=url)
+        web = await stack.web(DBAPI_URL=url)
         yield web
-        await house.leave(web)
+        await stack.leave(web)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from dev import nginx, ports, process, settings
 from tests.observatory import Site, graded
-from tests.stack import House, Service, client, taken_ports, until
+from tests.stack import Service, Stack, client, taken_ports, until
 from tests.web.test_guard import serving
 from tests.web.visitor import EVENTS, HTML, HTMX, TEXT
 
@@ -63,13 +63,13 @@ async def door(folder: Path, web: str) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture(scope="module")
-async def secure_web(house: House) -> Service:
+async def secure_web(stack: Stack) -> Service:
     """As behind TLS, and with little patience for large bodies."""
-    return await house.web(PUBLIC_URL=ORIGIN)
+    return await stack.web(PUBLIC_URL=ORIGIN)
 
 
 @pytest.fixture(scope="module")
-async def broken_web(house: House, secure_web: Service) -> AsyncIterator[Service]:
+async def broken_web(stack: Stack, secure_web: Service) -> AsyncIterator[Service]:
     """Its database service talks nonsense."""
 
     async def nonsense(request: Request) -> Response:
@@ -77,15 +77,15 @@ async def broken_web(house: House, secure_web: Service) -> AsyncIterator[Service
         return JSONResponse(quiet | {"session_id": "not one"})
 
     with serving(Starlette(routes=[Route("/{path:path}", nonsense, methods=["GET", "POST"])])) as url:
-        web = await house.web(PUBLIC_URL=ORIGIN, DBAPI_URL=url)
+        web = await stack.web(PUBLIC_URL=ORIGIN, DBAPI_URL=url)
         yield web
-        await house.leave(web)
+        await stack.leave(web)
 
 
 @pytest.fixture(scope="module")
-async def lonely_web(house: House, secure_web: Service) -> AsyncIterator[Service]:
+async def lonely_web(stack: Stack, secure_web: Service) -> AsyncIterator[Service]:
     """Nobody is where its database service should be."""
-    web = house._service("web", "web", **secure_web.environ | {"DBAPI_URL": f"http://127.0.0.1:{ports.free(None, taken_ports)}"})
+    web = stack._service("web", "web", **secure_web.environ | {"DBAPI_URL": f"http://127.0.0.1:{ports.free(None, taken_ports)}"})
     web.environ["WEB_PORT"] = str(web.port)
     await web.start(wait=False)
 
@@ -98,7 +98,7 @@ async def lonely_web(house: House, secure_web: Service) -> AsyncIterator[Service
 
     await until(alive, web.say_why)
     yield web
-    await house.leave(web)
+    await stack.leave(web)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.stack import Cluster, House, Service, running_house
+from tests.stack import Cluster, Service, Stack, running_stack
 from tests.web.test_chats import (  # noqa: F401 (collected here as well)
     test_a_stream_that_is_not_there_says_so_in_plain_text,
     test_another_sessions_chat_is_not_there,
@@ -20,15 +20,15 @@ from tests.web.test_sessions import test_no_other_way_opens_a_session, test_two_
 
 
 @pytest.fixture(scope="module", params=["without conditions", "without row security"])
-async def house(request: pytest.FixtureRequest, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+async def stack(request: pytest.FixtureRequest, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     folder = tmp_path_factory.mktemp("isolation")
     conditions = request.param == "without row security"
     database = await (cluster.without_row_security() if conditions else cluster.new_database())
     module = "dbapi" if conditions else "tests.dbapi.without_conditions"
-    async with running_house(cluster, folder, database=database, dbapi=module) as house:
-        yield house
+    async with running_stack(cluster, folder, database=database, dbapi=module) as stack:
+        yield stack
 
 
 @pytest.fixture(scope="module")
-async def usual_web(house: House) -> Service:
-    return await house.web()
+async def usual_web(stack: Stack) -> Service:
+    return await stack.web()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.stack import NO_LIMITS, Cluster, House, running_house, until
+from tests.stack import NO_LIMITS, Cluster, Stack, running_stack, until
 from tests.web.dom import parse
 from tests.web.visitor import EVENTS, HTMX, TEXT, Visitor
 
@@ -15,29 +15,29 @@ WRITES, ANSWERS, STREAMS = 8, 3, 2
 
 
 @pytest.fixture(scope="module")
-async def house(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+async def stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     """Where everything is limited, with two web processes."""
     limits = {"WRITES_PER_SESSION": str(WRITES), "ANSWERS_PER_SESSION": str(ANSWERS), "STREAMS_PER_SESSION": str(STREAMS)}
     assert limits.keys() == NO_LIMITS.keys()
-    async with running_house(cluster, tmp_path_factory.mktemp("limited"), limits, slots=2) as house:
-        await house.web()
-        await house.web()
-        yield house
+    async with running_stack(cluster, tmp_path_factory.mktemp("limited"), limits, slots=2) as stack:
+        await stack.web()
+        await stack.web()
+        yield stack
 
 
 @pytest.fixture
-async def pair(house: House) -> AsyncIterator[tuple[Visitor, Visitor]]:
+async def pair(stack: Stack) -> AsyncIterator[tuple[Visitor, Visitor]]:
     """The same visitor at both web processes."""
-    one, two = (Visitor(service) for service in house.services[-2:])
+    one, two = (Visitor(service) for service in stack.services[-2:])
     await one.begin()
     two.http.cookies.update(one.http.cookies)
     yield one, two
-    await house_at_peace(house, one)
+    await house_at_peace(stack, one)
     await two.http.aclose()
     await one.http.aclose()
 
 
-async def house_at_peace(house: House, visitor: Visitor) -> None:
+async def house_at_peace(stack: Stack, visitor: Visitor) -> None:
     """The test's answers end, although its visitor may write no more: stopping is never refused."""
     for chat in visitor.chats:
         for message in await visitor.messages(chat):

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from tests.stack import until
-from web.live import Frame, Live
-from web.log import CONTENT
+from web.generation.log_writer import CONTENT
+from web.live.answer import Frame, Live
 
 FENCE = 1
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from web.llama import Llama
+from web.clients.llama import Llama
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.web.rendered import CORPUS, page
-from web.markdown import formulas, limits, render
-from web.markdown.colours import BLOCK_CHARACTERS, LANGUAGES
+from web.rendering.markdown import formulas, limits, render
+from web.rendering.markdown.colours import BLOCK_CHARACTERS, LANGUAGES
 
 
 def test_the_dialect_is_that_of_github() -> None:

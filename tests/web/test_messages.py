@@ -9,7 +9,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from tests.stack import Cluster, House, Service, running_house, until
+from tests.stack import Cluster, Service, Stack, running_stack, until
 from tests.web.dom import Node, parse
 from tests.web.test_chats import rows
 from tests.web.visitor import HTMX, Model, Visitor, unique
@@ -295,7 +295,7 @@ async def test_stopping_a_finished_answer_changes_nothing(visitor: Visitor) -> N
     assert await visitor.message(chat, done["id"]) == done
 
 
-async def test_an_answer_that_waits_for_a_slot_tells_its_place_and_can_be_stopped(queuer: Visitor, narrow_house: House) -> None:
+async def test_an_answer_that_waits_for_a_slot_tells_its_place_and_can_be_stopped(queuer: Visitor, single_slot_stack: Stack) -> None:
     running, waiting = await queuer.begin(), await queuer.begin(new="1")
     writing = await queuer.say(running, {"text": "one two", "hang_after": 1})
     await queuer.written(running, writing)
@@ -310,7 +310,7 @@ async def test_an_answer_that_waits_for_a_slot_tells_its_place_and_can_be_stoppe
             if "number 1 in line" in page.select(f"#message-{second}-footer").text:
                 await queuer.stop(running, writing)
 
-    model = Model(narrow_house.llama)
+    model = Model(single_slot_stack.llama)
     assert (await queuer.message(waiting, first))["status"] == "stopped"
     assert (await queuer.ended(queued, second))["content"] == "next"
     assert await model.requests(script) == []
@@ -318,8 +318,8 @@ async def test_an_answer_that_waits_for_a_slot_tells_its_place_and_can_be_stoppe
     await model.http.aclose()
 
 
-async def test_no_more_answers_are_asked_for_than_the_model_has_slots(queuer: Visitor, narrow_house: House) -> None:
-    model = Model(narrow_house.llama)
+async def test_no_more_answers_are_asked_for_than_the_model_has_slots(queuer: Visitor, single_slot_stack: Stack) -> None:
+    model = Model(single_slot_stack.llama)
     chats = [await queuer.begin(new="1") for _ in range(4)]
     most = 0
 
@@ -336,14 +336,14 @@ async def test_no_more_answers_are_asked_for_than_the_model_has_slots(queuer: Vi
     assert most == 1
 
 
-async def test_without_the_database_what_was_typed_is_kept_and_can_be_sent_again(house: House, web: Service, visitor: Visitor) -> None:
+async def test_without_the_database_what_was_typed_is_kept_and_can_be_sent_again(stack: Stack, web: Service, visitor: Visitor) -> None:
     chat = await visitor.begin()
-    await house.dbapi.kill()
+    await stack.dbapi.kill()
     try:
         refused, notice = await visitor.post(chat, "Keep\nthis <b>"), await visitor.post(chat, "Keep this", HTMX)
         home, ready, alive = [await visitor.http.get(path) for path in ("/", "/readyz", "/healthz")]
     finally:
-        await house.dbapi.start()
+        await stack.dbapi.start()
 
     form = parse(refused.text)
     assert [answer.status_code for answer in (refused, notice, home, ready, alive)] == [503, 503, 503, 503, 200]
@@ -359,42 +359,42 @@ async def test_without_the_database_what_was_typed_is_kept_and_can_be_sent_again
     assert (await visitor.messages(chat))[1]["content"] == "Keep\nthis <b>"
 
 
-async def test_without_the_database_a_name_that_was_typed_is_kept(house: House, web: Service, visitor: Visitor) -> None:
-    await house.dbapi.kill()
+async def test_without_the_database_a_name_that_was_typed_is_kept(stack: Stack, web: Service, visitor: Visitor) -> None:
+    await stack.dbapi.kill()
     try:
         refused = await visitor.http.post("/chats", data={"username": "Ada"})
     finally:
-        await house.dbapi.start()
+        await stack.dbapi.start()
 
     assert refused.status_code == 503
     assert parse(refused.text).select("#username").attributes["value"] == "Ada"
 
 
-async def test_a_stream_without_a_database_never_answers_html_to_who_wants_events(house: House, web: Service, visitor: Visitor) -> None:
+async def test_a_stream_without_a_database_never_answers_html_to_who_wants_events(stack: Stack, web: Service, visitor: Visitor) -> None:
     chat = await visitor.begin()
     message = await visitor.say(chat)
     await visitor.ended(chat, message)
-    await house.dbapi.kill()
+    await stack.dbapi.kill()
     try:
         refused = await visitor.http.get(f"{chat}/messages/{message}/stream", headers={"Accept": "text/event-stream", "HX-Request": "true"})
     finally:
-        await house.dbapi.start()
+        await stack.dbapi.start()
 
     assert refused.status_code == 503
     assert not refused.headers["content-type"].startswith("text/html")
 
 
 @pytest.fixture
-async def starved_house(cluster: Cluster, tmp_path: Path) -> AsyncIterator[House]:
+async def starved_stack(cluster: Cluster, tmp_path: Path) -> AsyncIterator[Stack]:
     """Where there is one web process only."""
-    async with running_house(cluster, tmp_path) as house:
-        await house.web()
-        yield house
+    async with running_stack(cluster, tmp_path) as stack:
+        await stack.web()
+        yield stack
 
 
-async def test_a_starved_process_that_loses_its_leases_again_and_again_gives_no_answer_up(starved_house: House) -> None:
-    visitor = Visitor(starved_house.services[-1])
-    owner = await asyncpg.connect(starved_house.cluster.owner_url(starved_house.database))
+async def test_a_starved_process_that_loses_its_leases_again_and_again_gives_no_answer_up(starved_stack: Stack) -> None:
+    visitor = Visitor(starved_stack.services[-1])
+    owner = await asyncpg.connect(starved_stack.cluster.owner_url(starved_stack.database))
     chat = await visitor.begin()
     message = await visitor.say(chat, {"text": "at last", "first_delay_ms": 4000})
     fence = 0

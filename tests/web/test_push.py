@@ -9,8 +9,8 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from tests.stack import until
-from web import push
-from web.push import Push, PushingConnection
+from web.live import push
+from web.live.push import Push, PushingConnection
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 

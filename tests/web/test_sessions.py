@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from itsdangerous import TimestampSigner
 
-from tests.stack import SECRET_KEY, House, Service, client, until
+from tests.stack import SECRET_KEY, Service, Stack, client, until
 from tests.web.visitor import HTML, Visitor
 
 NEW_KEY = "new-secret-key-of-the-tests-9876543210fedcba"
@@ -170,11 +170,11 @@ async def test_a_cookie_is_renewed_when_it_is_older_than_a_day(web: Service, vis
 
 
 @pytest.fixture(scope="module")
-async def rotated(house: House, usual_web: Service) -> AsyncIterator[Service]:
+async def rotated(stack: Stack, usual_web: Service) -> AsyncIterator[Service]:
     """A web process after its operator has put a new key before the old one."""
-    web = await house.web(SECRET_KEYS=f"{NEW_KEY},{SECRET_KEY}")
+    web = await stack.web(SECRET_KEYS=f"{NEW_KEY},{SECRET_KEY}")
     yield web
-    await house.leave(web)
+    await stack.leave(web)
 
 
 async def test_a_new_key_keeps_old_cookies_and_signs_them_anew(web: Service, rotated: Service, visitor: Visitor) -> None:
@@ -192,11 +192,11 @@ async def test_a_new_key_keeps_old_cookies_and_signs_them_anew(web: Service, rot
 
 
 @pytest.fixture(scope="module")
-async def secure(house: House, usual_web: Service) -> AsyncIterator[Service]:
+async def secure(stack: Stack, usual_web: Service) -> AsyncIterator[Service]:
     """A web process that is reached by https."""
-    web = await house.web(PUBLIC_URL="https://chat.test")
+    web = await stack.web(PUBLIC_URL="https://chat.test")
     yield web
-    await house.leave(web)
+    await stack.leave(web)
 
 
 async def test_by_https_the_cookie_is_for_this_host_and_for_https_only(web: Service, secure: Service) -> None:

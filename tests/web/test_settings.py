@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from tests.stack import Cluster, House, running_house
+from tests.stack import Cluster, Stack, running_stack
 from tests.web.actions import answered
 from tests.web.dom import parse
 from tests.web.visitor import Model, Visitor, unique
@@ -36,15 +36,15 @@ async def test_settings_reach_the_model_and_can_be_taken_back(visitor: Visitor, 
 
 
 @pytest.fixture(scope="session")
-async def choosy_house(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+async def choosy_stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     """Where there are several models."""
-    async with running_house(cluster, tmp_path_factory.mktemp("choosy"), models=("small", "large")) as house:
-        await house.web()
-        yield house
+    async with running_stack(cluster, tmp_path_factory.mktemp("choosy"), models=("small", "large")) as stack:
+        await stack.web()
+        yield stack
 
 
-async def test_one_of_several_models_is_chosen_for_a_chat_and_for_those_begun_from_it(choosy_house: House) -> None:
-    visitor, model = Visitor(choosy_house.services[-1]), Model(choosy_house.llama)
+async def test_one_of_several_models_is_chosen_for_a_chat_and_for_those_begun_from_it(choosy_stack: Stack) -> None:
+    visitor, model = Visitor(choosy_stack.services[-1]), Model(choosy_stack.llama)
     asked = [unique(name) for name in ("chosen", "after", "changed", "default")]
     offered = parse((await visitor.http.get("/")).text).select("#model").text
     chat = await visitor.begin(model="large")
@@ -101,15 +101,15 @@ async def test_what_an_answer_cost_is_told_to_who_asks(visitor: Visitor) -> None
 
 
 @pytest.fixture(scope="session")
-async def forgetful_house(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+async def forgetful_stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     """Where the model remembers little."""
-    async with running_house(cluster, tmp_path_factory.mktemp("forgetful"), n_ctx=1500) as house:
-        await house.web()
-        yield house
+    async with running_stack(cluster, tmp_path_factory.mktemp("forgetful"), n_ctx=1500) as stack:
+        await stack.web()
+        yield stack
 
 
-async def test_the_oldest_turns_are_left_out_in_big_steps_and_the_page_says_from_where(forgetful_house: House) -> None:
-    visitor, model = Visitor(forgetful_house.services[-1]), Model(forgetful_house.llama)
+async def test_the_oldest_turns_are_left_out_in_big_steps_and_the_page_says_from_where(forgetful_stack: Stack) -> None:
+    visitor, model = Visitor(forgetful_stack.services[-1]), Model(forgetful_stack.llama)
     chat, starts = await visitor.begin(), []
     questions = [unique(f"{number} " + "word " * 60) for number in range(12)]
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from tests.stack import House, Service, client
+from tests.stack import Service, Stack, client
 from tests.web.answers import begun, looks_reloaded
 from tests.web.dom import Node
 from tests.web.visitor import Event, Model, Visitor, Watched, unique
@@ -19,9 +19,9 @@ async def half_written(watched: Watched, page: Node, message: str) -> None:
 
 
 async def test_a_process_that_leaves_hands_its_answers_and_viewers_over(
-    house: House, web: Service, visitor: Visitor, visitors: Callable[..., Visitor], model: Model
+    stack: Stack, web: Service, visitor: Visitor, visitors: Callable[..., Visitor], model: Model
 ) -> None:
-    leaving = await house.web()
+    leaving = await stack.web()
     there, content = visitors(leaving), {"text": unique(LONG), "delay_ms": 15, "first_delay_ms": 50}
     chat, message, page = await begun(there, content)
     visitor.http.cookies.update(there.http.cookies)
@@ -32,7 +32,7 @@ async def test_a_process_that_leaves_hands_its_answers_and_viewers_over(
         async for event in watched.steps(page):
             cursor = event.id or cursor
             if ending is None and "code" in page.select(f"#message-{message} .content").text:
-                ending = asyncio.create_task(house.leave(leaving))
+                ending = asyncio.create_task(stack.leave(leaving))
         assert event.event == "moved"
         assert b"retry: 100\n" in watched.raw
         await ending  # type: ignore[misc]
@@ -49,9 +49,9 @@ async def test_a_process_that_leaves_hands_its_answers_and_viewers_over(
 
 
 async def test_an_answer_whose_process_was_killed_is_finished_by_another(
-    house: House, web: Service, visitor: Visitor, visitors: Callable[..., Visitor], model: Model
+    stack: Stack, web: Service, visitor: Visitor, visitors: Callable[..., Visitor], model: Model
 ) -> None:
-    doomed = await house.web(LEASE_SECONDS="1", RENEW_SECONDS="0.3")
+    doomed = await stack.web(LEASE_SECONDS="1", RENEW_SECONDS="0.3")
     there, content = visitors(doomed), {"text": unique(LONG), "delay_ms": 15, "first_delay_ms": 50}
     chat, message, page = await begun(there, content)
     visitor.http.cookies.update(there.http.cookies)
@@ -59,7 +59,7 @@ async def test_an_answer_whose_process_was_killed_is_finished_by_another(
     async with visitor.following(page, message) as watched:
         await half_written(watched, page, message)
         await doomed.kill()
-        house.services.remove(doomed)
+        stack.services.remove(doomed)
         last = await watched.shown(page)
 
     there.web, there.http.base_url = web, web.url
@@ -69,14 +69,14 @@ async def test_an_answer_whose_process_was_killed_is_finished_by_another(
     assert len(await model.requests(content)) == 1
 
 
-async def test_an_answer_survives_a_database_service_that_is_killed(house: House, web: Service, visitor: Visitor, model: Model) -> None:
+async def test_an_answer_survives_a_database_service_that_is_killed(stack: Stack, web: Service, visitor: Visitor, model: Model) -> None:
     content = {"text": unique(LONG), "delay_ms": 15, "first_delay_ms": 50}
     chat, message, page = await begun(visitor, content)
 
     async with visitor.following(page, message) as watched:
         await half_written(watched, page, message)
-        await house.dbapi.kill()
-        await house.dbapi.start()
+        await stack.dbapi.kill()
+        await stack.dbapi.start()
         last = await watched.shown(page)
 
     assert last == Event("complete", "done")
@@ -85,13 +85,13 @@ async def test_an_answer_survives_a_database_service_that_is_killed(house: House
     assert len(await model.requests(content)) == 1
 
 
-async def test_an_answer_survives_a_crash_of_postgresql(house: House, web: Service, visitor: Visitor, model: Model) -> None:
+async def test_an_answer_survives_a_crash_of_postgresql(stack: Stack, web: Service, visitor: Visitor, model: Model) -> None:
     content = {"text": unique(LONG), "delay_ms": 15, "first_delay_ms": 50}
     chat, message, page = await begun(visitor, content)
 
     async with visitor.following(page, message) as watched:
         await half_written(watched, page, message)
-        await house.cluster.crash_and_restart()
+        await stack.cluster.crash_and_restart()
         last = await watched.shown(page)
 
     ended = await visitor.ended(chat, message)
@@ -101,11 +101,11 @@ async def test_an_answer_survives_a_crash_of_postgresql(house: House, web: Servi
     assert len(await model.requests(content)) == 1
 
 
-async def test_after_a_crash_the_next_click_works(house: House, web: Service, visitor: Visitor) -> None:
+async def test_after_a_crash_the_next_click_works(stack: Stack, web: Service, visitor: Visitor) -> None:
     chat = await visitor.begin()
     await visitor.ended(chat, await visitor.say(chat))
 
-    await house.cluster.crash_and_restart()
+    await stack.cluster.crash_and_restart()
 
     async with client(web.url, headers={"Cookie": f"runnel={visitor.http.cookies['runnel']}"}) as http:
         assert (await http.get(chat)).status_code == 200

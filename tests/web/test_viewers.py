@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from tests.stack import House, Service
+from tests.stack import Service, Stack
 from tests.web.answers import begun, looks_reloaded, script
 from tests.web.dom import Node
 from tests.web.visitor import EVENTS, HTML, TEXT, Event, Model, Visitor, unique
@@ -62,11 +62,11 @@ async def test_stopping_is_seen_at_once(visitor: Visitor) -> None:
 
 
 @pytest.fixture(scope="module")
-async def second(house: House, usual_web: Service) -> AsyncIterator[Service]:
+async def second(stack: Stack, usual_web: Service) -> AsyncIterator[Service]:
     """Another web process, which pings often."""
-    web = await house.web(PING_SECONDS="1")
+    web = await stack.web(PING_SECONDS="1")
     yield web
-    await house.leave(web)
+    await stack.leave(web)
 
 
 async def test_silence_is_filled_with_pings(second: Service, visitors: Callable[..., Visitor]) -> None:

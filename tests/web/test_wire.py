@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.stack import until
-from web.wire import MOST_UNREAD, Body, Wire
+from web.clients.transport import MOST_UNREAD, Body, Wire
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

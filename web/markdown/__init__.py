@@ -1,5 +1,0 @@
-"""Markdown as safe HTML: one renderer for the live view, a reload, a shared chat and an export."""
-
-from web.markdown.rendering import render
-
-__all__ = ["render"]
