@@ -1,4 +1,4 @@
-"""Runs the migrations: `alembic upgrade head` from the root, with DATABASE_URL (the owner's)."""
+"""Runs the migrations: `alembic upgrade head` in the root folder, with DATABASE_URL (the owner's)."""
 
 import asyncio
 import sys
@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from dbapi.tables import Base
 from kit.settings import read_or_exit
 
-LOCK = 0x52756E6E  # "Runn": two upgrades at once take turns
-LOCK_TIMEOUT = "4s"  # a migration that cannot have its lock gives up rather than hold up the site
+LOCK = 0x52756E6E  # "Runn": simultaneous upgrades wait for each other
+LOCK_TIMEOUT = "4s"  # a migration fails rather than block the site while it waits for a lock
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ async def online() -> None:
 
 
 if context.is_offline_mode():
-    sys.exit("alembic: offline mode is not supported, the first migration asks the server about its roles")
+    sys.exit("alembic: offline mode is not supported: the first migration queries the server's roles")
 try:
     asyncio.run(online())
 except (OSError, asyncpg.PostgresError) as error:

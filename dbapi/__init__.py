@@ -1,1 +1,1 @@
-"""What the data talks to: chats, messages and the generation log, as JSON over HTTP."""
+"""The database service: chats, messages and the generation log, as JSON over HTTP."""

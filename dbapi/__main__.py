@@ -1,4 +1,4 @@
-"""`python -m dbapi`: serves the database API. `python -m dbapi check`: says what is wrong here."""
+"""`python -m dbapi` serves the database API. `python -m dbapi check` finds problems with this deployment."""
 
 import asyncio
 import signal
@@ -21,8 +21,9 @@ def main() -> None:
         sys.exit(asyncio.run(diagnostics.main()))
     settings = read_or_exit(Settings, "dbapi")
     logs.configure()
-    garbage.collect_seldom()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it again when it has stopped gracefully: that is success
+    garbage.configure()
+    # uvicorn raises SIGTERM again after a graceful shutdown, which is a success.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     uvicorn.run(
         create_app(settings),
         host=settings.dbapi_host,

@@ -1,13 +1,13 @@
-"""What can go wrong, and the answer each failure gets.
+"""The errors of this service, and the response to each.
 
-Refused             4xx: the caller's doing
-├── Unauthorized    401  no or a wrong credential, no session
+Refused             4xx: caused by the request
+├── Unauthorized    401  credential missing or wrong, or session missing
 ├── BadRequest      400
-├── NotFound        404  not there, or not this session's
+├── NotFound        404  not found, or in another session
 ├── Conflict        409
 ├── TooLarge        413
 ├── WrongType       415
-├── Invalid         422  with a list of what is wrong, and where
+├── Invalid         422  with a list of problems and where they are
 └── TooMany         429  with the seconds to wait
 NotReady            503  the database cannot be used, with the reason
 """
@@ -41,7 +41,7 @@ class BadRequest(Refused):
 
 
 class Unauthorized(Refused):
-    status, detail = 401, "A valid service credential is needed."
+    status, detail = 401, "A valid service credential is required."
 
 
 class NotFound(Refused):
@@ -65,13 +65,15 @@ class Invalid(Refused):
 
 
 class TooMany(Refused):
-    """The detail is a sentence for the person in front of the page."""
+    """The page shows the detail to the user."""
 
     status = 429
 
     def __init__(self, detail: str, seconds: float) -> None:
         self.seconds = max(1, math.ceil(seconds))
-        super().__init__(f"{detail} Please wait {self.seconds} second{'s' if self.seconds > 1 else ''}, then send this again.")
+        super().__init__(
+            f"{detail} Please wait {self.seconds} second{'s' if self.seconds > 1 else ''}, then send this again."
+        )
 
 
 class NotReady(Exception):
@@ -87,7 +89,7 @@ async def refused(request: Request, error: Exception) -> Response:
 
 
 async def invalid(request: Request, error: Exception) -> Response:
-    """Where and why, without the value: it may be a message."""
+    """Reports where and why, without the value: it may be a private message."""
     assert isinstance(error, ValidationError)
     found = error.errors(include_url=False, include_context=False, include_input=False)
     errors = [{"at": ".".join(map(str, item["loc"])), "problem": item["msg"]} for item in found]
@@ -99,11 +101,11 @@ async def not_ready(request: Request, error: Exception) -> Response:
 
 
 async def database_failed(request: Request, error: Exception) -> Response:
-    """Data that PostgreSQL cannot hold is the caller's mistake; all else means: not now, come again."""
+    """Values that PostgreSQL cannot store are the caller's mistake. Any other failure is temporary: 503."""
     state = sqlstate(error)
     logger.warning("database: %s %s", type(error).__name__, state)
     if state[:2] in ("22", "54") or isinstance(error, asyncpg.DataError):
-        return await refused(request, Invalid("The database cannot hold this value."))
+        return await refused(request, Invalid("The database cannot store this value."))
     if state == "23505":
         return await refused(request, Conflict())
     if isinstance(error, SQLAlchemyError) and not isinstance(error, DBAPIError | PoolTimeout):

@@ -1,62 +1,80 @@
-"""The generation log, for the processes that write answers and those that watch them."""
+"""The generation log, for the processes that write answers and those that show them."""
 
-from starlette.requests import Request
-from starlette.responses import Response
-
-from dbapi import body
-from dbapi.body import MOST_LOG_BYTES
-from dbapi.schemas import Appended, Appends, Claim, Claimed, ClaimedList, Done, Finish, Finished, Held, Log, Places, Released, Rename, State
+from dbapi.endpoint import endpoint
+from dbapi.schemas.generations import (
+    Appended,
+    Appends,
+    Claim,
+    Claimed,
+    ClaimedList,
+    CursorList,
+    Finish,
+    Finished,
+    LeaseList,
+    Log,
+    LogState,
+    Released,
+    Rename,
+    Renamed,
+)
 from dbapi.sql import log
+from dbapi.state import Request
+
+MAX_LOG_BYTES = 16_000_000  # one append carries the new text of every answer that a process writes
 
 
-async def claim(request: Request) -> Response:
-    """Answers to write: those whose writer is gone, and queued ones as far as the model has slots free."""
-    wanted = await body.read(request, Claim)
-    async with request.state["database"].log() as door:
-        rows = await log.claim(door, wanted.owner, wanted.slots, wanted.lease)
-        left = await log.next_work(door)
-    claimed = [Claimed.model_validate(dict(row)) for row in rows]
-    return body.answer(ClaimedList(claimed=claimed, **left))
+@endpoint()
+async def claim(request: Request, wanted: Claim) -> ClaimedList:
+    """Claims answers to write: those whose lease ended, and queued ones while the model server has free slots."""
+    async with request.state["database"].connection() as connection:
+        rows = await log.claim(connection, wanted.owner, wanted.slots, wanted.lease)
+        left = await log.next_work(connection)
+    return ClaimedList(claimed=[Claimed.model_validate(dict(row)) for row in rows], **left)
 
 
-async def append(request: Request) -> Response:
-    """Appends to all answers of a process at once. What is missing from `ok` was refused: its fence has passed, or its seq is taken."""
-    new = await body.read(request, Appends, MOST_LOG_BYTES)
+@endpoint(max_bytes=MAX_LOG_BYTES)
+async def append(request: Request, new: Appends) -> Appended:
+    """Appends to all answers of a process.
+
+    Entries missing from `ok` were refused: their fence is outdated or their seq is taken.
+    """
     if not new.entries:
-        return body.answer(Appended(ok=[], stop=[]))
-    async with request.state["database"].log() as door:
-        rows = await log.append(door, new.entries, new.lease)
-    return body.answer(Appended(ok=[row["id"] for row in rows], stop=[row["id"] for row in rows if row["stop_requested"]]))
+        return Appended(ok=[], stop=[])
+    async with request.state["database"].connection() as connection:
+        rows = await log.append(connection, new.entries, new.lease)
+    return Appended(ok=[row["id"] for row in rows], stop=[row["id"] for row in rows if row["stop_requested"]])
 
 
-async def finish(request: Request) -> Response:
-    """Sets the final status; the message's text becomes what the log says."""
-    end = await body.read(request, Finish)
-    async with request.state["database"].log() as door:
-        done = await log.finish(door, **end.model_dump())
-        waiting = done and (await log.next_work(door))["waiting"] > 0
-    return body.answer(Finished(done=done, waiting=waiting))
+@endpoint()
+async def finish(request: Request, end: Finish) -> Finished:
+    """Sets the final status and copies the text from the log to the message."""
+    async with request.state["database"].connection() as connection:
+        done = await log.finish(connection, **end.model_dump())
+        waiting = done and (await log.next_work(connection))["waiting"] > 0
+    return Finished(done=done, waiting=waiting)
 
 
-async def rename(request: Request) -> Response:
-    """Notes under which key the model server is asked, before it is asked."""
-    new = await body.read(request, Rename)
-    async with request.state["database"].log() as door:
-        done = await log.rename(door, new.id, new.fence, new.upstream_key)
-    return body.answer(Done(done=done))
+@endpoint()
+async def rename(request: Request, new: Rename) -> Renamed:
+    """Stores the key of a request to the model server, before that request is sent."""
+    async with request.state["database"].connection() as connection:
+        done = await log.rename(connection, new.id, new.fence, new.upstream_key)
+    return Renamed(done=done)
 
 
-async def release(request: Request) -> Response:
-    """Ends the leases of a process that leaves, so that others go on at once."""
-    held = await body.read(request, Held)
-    async with request.state["database"].log() as door:
-        released = await log.release(door, held.entries)
-    return body.answer(Released(released=released))
+@endpoint()
+async def release(request: Request, leases: LeaseList) -> Released:
+    """Ends the leases of a process that shuts down, so that others continue its answers at once."""
+    async with request.state["database"].connection() as connection:
+        return Released(released=await log.release(connection, leases.entries))
 
 
-async def read(request: Request) -> Response:
-    """States and new chunks of any number of answers."""
-    places = await body.read(request, Places, MOST_LOG_BYTES)
-    async with request.state["database"].log() as door:
-        states, chunks = await log.read(door, places.entries)
-    return body.answer(Log(states=[State.model_validate(dict(row)) for row in states], chunks=[tuple(row) for row in chunks]))
+@endpoint(max_bytes=MAX_LOG_BYTES)
+async def read(request: Request, cursors: CursorList) -> Log:
+    """Returns the states and new chunks of several answers."""
+    async with request.state["database"].connection() as connection:
+        states, chunks = await log.read(connection, cursors.entries)
+    return Log(
+        states=[LogState.model_validate(dict(row)) for row in states],
+        chunks=[tuple(row) for row in chunks],
+    )

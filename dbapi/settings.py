@@ -1,4 +1,4 @@
-"""The settings of this service: name, type, default. The order is that of .env.example."""
+"""The settings of this service: name, type, default. Their order is that of .env.example."""
 
 from dataclasses import dataclass
 
@@ -7,13 +7,13 @@ from kit.settings import secret
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    dbapi_database_url: str  # the runtime login's, never the owner's
+    dbapi_database_url: str  # of the runtime login, never of the owner
     dbapi_keys: tuple[str, ...] = secret()  # service credentials; callers use the first, all are accepted
     dbapi_host: str = "127.0.0.1"
     dbapi_port: int = 8001
-    dbapi_pool_size: int = 10  # connections to PostgreSQL, besides the listening one
-    # Limits; 0 is none
+    dbapi_pool_size: int = 10  # connections to PostgreSQL, without the listening one
+    # Limits; 0 means no limit
     message_code_points: int = 32_000
     writes_per_session: int = 60  # a minute
-    answers_per_session: int = 16  # that run or wait
+    answers_per_session: int = 16  # running or queued
     environment: str = "production"  # or development: shows /docs and /openapi.json

@@ -1,4 +1,4 @@
-"""The tables as SQLAlchemy classes. How they came to be, with policies and functions, is in alembic/versions."""
+"""The tables as SQLAlchemy classes. Policies and functions are in alembic/schema.sql."""
 
 from datetime import datetime
 from typing import Any
@@ -42,7 +42,7 @@ class Session(Base):
 
 
 class Device(Base):
-    """One browser's cookie, known by the SHA-256 of its token."""
+    """One browser's cookie, stored as the SHA-256 of its token."""
 
     __tablename__ = "devices"
 
@@ -58,7 +58,7 @@ class Device(Base):
 
 
 class Link(Base):
-    """What opens a session on one more device, once."""
+    """Adds one more device to a session, once."""
 
     __tablename__ = "links"
 
@@ -123,7 +123,9 @@ class Message(Base):
     __table_args__ = (
         UniqueConstraint("session_id", "chat_id", "id", name="messages_of_chat"),
         UniqueConstraint("session_id", "chat_id", "turn_key", name="messages_turn"),
-        ForeignKeyConstraint(["session_id", "chat_id"], ["chats.session_id", "chats.id"], name="messages_chat", ondelete="CASCADE"),
+        ForeignKeyConstraint(
+            ["session_id", "chat_id"], ["chats.session_id", "chats.id"], name="messages_chat", ondelete="CASCADE"
+        ),
         ForeignKeyConstraint(
             ["session_id", "chat_id", "parent_id"],
             ["messages.session_id", "messages.chat_id", "messages.id"],
@@ -135,7 +137,7 @@ class Message(Base):
 
 
 class Generation(Base):
-    """How one assistant message comes to be. Written by the log's functions; see alembic/versions."""
+    """The writing of one assistant message. Only a stop and the log's functions change it; see alembic/schema.sql."""
 
     __tablename__ = "generations"
 

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from alembic import op
 
+from dbapi.migrations import run_script
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -13,16 +15,9 @@ SQL = Path(__file__).with_suffix("")
 
 
 def upgrade() -> None:
-    # Read top to bottom: who there is, what is kept, who may see it, and the log's narrow door.
     for part in ("1_roles", "2_tables", "3_policies", "4_log"):
-        run(part)
+        run_script(op, SQL / f"{part}.sql")
 
 
 def downgrade() -> None:
-    run("down")
-
-
-def run(part: str) -> None:
-    """A whole script at once: op.execute prepares its statement, and a prepared statement is a single one."""
-    script = (SQL / f"{part}.sql").read_text()
-    op.get_bind().connection.dbapi_connection.run_async(lambda connection: connection.execute(script))
+    run_script(op, SQL / "down.sql")

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from alembic import op
 
+from dbapi.migrations import run_script
+
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
@@ -13,14 +15,8 @@ SQL = Path(__file__).with_suffix("")
 
 
 def upgrade() -> None:
-    run("up")
+    run_script(op, SQL / "up.sql")
 
 
 def downgrade() -> None:
-    run("down")
-
-
-def run(part: str) -> None:
-    """A whole script at once: op.execute prepares its statement, and a prepared statement is a single one."""
-    script = (SQL / f"{part}.sql").read_text()
-    op.get_bind().connection.dbapi_connection.run_async(lambda connection: connection.execute(script))
+    run_script(op, SQL / "down.sql")

@@ -1,4 +1,7 @@
-"""Chats of the session that the transaction was opened for. Each question names the session again, besides the policies."""
+"""Chats, with SQLAlchemy only: users read and change them click by click.
+
+Every statement names the session, although the row-level security policies restrict it as well.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,7 +22,7 @@ async def create(db: AsyncSession, session_id: UUID, username: str, model: str |
 
 
 async def get(db: AsyncSession, session_id: UUID, chat_id: UUID, lock: bool = False) -> Chat:
-    """Raises NotFound. With `lock`, writers of one chat take turns."""
+    """With `lock`, writers of one chat take turns. Raises NotFound."""
     query = select(Chat).where(Chat.session_id == session_id, Chat.id == chat_id, Chat.deleted_at.is_(None))
     chat = await db.scalar(query.with_for_update() if lock else query)
     if chat is None:
@@ -27,46 +30,24 @@ async def get(db: AsyncSession, session_id: UUID, chat_id: UUID, lock: bool = Fa
     return chat
 
 
-async def lock(raw: Any, session_id: UUID, chat_id: UUID) -> Any:
-    """As `get` with a lock, for `raw_writing`: what a turn needs to know of its chat. Raises NotFound."""
-    chat = await raw.fetchrow(_LOCK, session_id, chat_id)
-    if chat is None:
-        raise NotFound
-    return chat
-
-
-_LOCK = """
-SELECT id, session_id, tip_id, model, system_prompt, parameters FROM chats
- WHERE session_id = $1 AND id = $2 AND deleted_at IS NULL FOR UPDATE
-"""
-
-
-async def system_prompt(raw: Any, session_id: UUID, chat_id: UUID) -> str:
-    """Raises NotFound."""
-    found = await raw.fetchval(
-        "SELECT system_prompt FROM chats WHERE session_id = $1 AND id = $2 AND deleted_at IS NULL", session_id, chat_id
-    )
-    if found is None:
-        raise NotFound
-    return str(found)
-
-
 async def latest(db: AsyncSession, session_id: UUID, username: str) -> Chat:
-    """The chat of this name that was written in last. Raises NotFound."""
-    of_name = select(Chat).where(Chat.session_id == session_id, Chat.username == username, Chat.deleted_at.is_(None))
-    chat = await db.scalar(of_name.order_by(Chat.updated_at.desc(), Chat.id).limit(1))
+    """The most recently used chat with this username. Raises NotFound."""
+    named = select(Chat).where(Chat.session_id == session_id, Chat.username == username, Chat.deleted_at.is_(None))
+    chat = await db.scalar(named.order_by(Chat.updated_at.desc(), Chat.id).limit(1))
     if chat is None:
         raise NotFound
     return chat
 
 
-async def all_of(db: AsyncSession, session_id: UUID, most: int) -> Sequence[tuple[Chat, bool]]:
-    """Chats, and whether an answer is being written in each; latest first."""
+async def all_of(db: AsyncSession, session_id: UUID, limit: int) -> Sequence[tuple[Chat, bool]]:
+    """Chats, latest first, each with whether an answer is queued or being written in it."""
     live = select(Generation.id).where(
-        Generation.session_id == session_id, Generation.chat_id == Chat.id, Generation.status.in_(("queued", "streaming"))
+        Generation.session_id == session_id,
+        Generation.chat_id == Chat.id,
+        Generation.status.in_(("queued", "streaming")),
     )
     own = select(Chat, live.exists()).where(Chat.session_id == session_id, Chat.deleted_at.is_(None))
-    return (await db.execute(own.order_by(Chat.updated_at.desc(), Chat.id).limit(most))).tuples().all()
+    return (await db.execute(own.order_by(Chat.updated_at.desc(), Chat.id).limit(limit))).tuples().all()
 
 
 async def change(db: AsyncSession, chat: Chat, values: dict[str, Any]) -> None:
@@ -76,7 +57,7 @@ async def change(db: AsyncSession, chat: Chat, values: dict[str, Any]) -> None:
 
 
 async def delete(db: AsyncSession, session_id: UUID, chat_id: UUID) -> None:
-    """Away, but for a while it can be restored. Its answers are stopped. Raises NotFound."""
+    """Marks a chat as deleted and stops its answers. `restore` reverts the former. Raises NotFound."""
     chat = await get(db, session_id, chat_id, lock=True)
     await change(db, chat, {"deleted_at": func.clock_timestamp()})
     live = update(Generation).where(Generation.session_id == session_id, Generation.chat_id == chat_id)
@@ -84,7 +65,7 @@ async def delete(db: AsyncSession, session_id: UUID, chat_id: UUID) -> None:
 
 
 async def restore(db: AsyncSession, session_id: UUID, chat_id: UUID) -> Chat:
-    """Raises NotFound if it is really gone."""
+    """Raises NotFound if the row no longer exists."""
     chat = await db.scalar(select(Chat).where(Chat.session_id == session_id, Chat.id == chat_id).with_for_update())
     if chat is None:
         raise NotFound
@@ -92,7 +73,7 @@ async def restore(db: AsyncSession, session_id: UUID, chat_id: UUID) -> Chat:
     return chat
 
 
-async def empty_bin(db: AsyncSession, session_id: UUID) -> None:
-    """What was deleted an hour ago is gone for good."""
+async def purge_deleted(db: AsyncSession, session_id: UUID) -> None:
+    """Removes the chats that were deleted more than an hour ago."""
     old = func.clock_timestamp() - text("interval '1 hour'")
     await db.execute(delete_rows(Chat).where(Chat.session_id == session_id, Chat.deleted_at < old))

@@ -1,9 +1,14 @@
-"""The generation log's door: its functions live in PostgreSQL, see alembic/versions."""
+"""The generation log, with asyncpg only: every answer needs it. SQLAlchemy would double the cost of an append.
+
+The functions are in PostgreSQL, see alembic/schema.sql. `connection` is from `Database.connection`.
+"""
 
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
+
+import asyncpg
 
 _CLAIM = "SELECT * FROM log_claim($1, $2, $3, $4)"
 _APPEND = "SELECT * FROM log_append($1, $2, $3, $4, $5, $6, $7)"
@@ -16,20 +21,22 @@ _STATE = "SELECT * FROM log_state($1)"
 _NEXT = "SELECT * FROM log_next()"
 _PRUNE = "SELECT log_prune($1, $2)"
 
-# Here a log is a connection of asyncpg, as `Database.log` gives it; without SQLAlchemy above it, an append costs half.
+
+async def claim(
+    connection: asyncpg.Connection, owner: str, slots: int, lease: float, only: UUID | None = None
+) -> Sequence[asyncpg.Record]:
+    return list(await connection.fetch(_CLAIM, owner, slots, timedelta(seconds=lease), only))
 
 
-async def claim(log: Any, owner: str, slots: int, lease: float, only: UUID | None = None) -> Sequence[Any]:
-    return list(await log.fetch(_CLAIM, owner, slots, timedelta(seconds=lease), only))
-
-
-async def append(log: Any, entries: Sequence[tuple[Any, ...]], lease: float) -> Sequence[Any]:
-    """Rows (id, stop_requested) of those that were accepted."""
-    return list(await log.fetch(_APPEND, *zip(*entries, strict=True), timedelta(seconds=lease)))
+async def append(
+    connection: asyncpg.Connection, entries: Sequence[tuple[Any, ...]], lease: float
+) -> Sequence[asyncpg.Record]:
+    """Rows (id, stop_requested) of the accepted entries."""
+    return list(await connection.fetch(_APPEND, *zip(*entries, strict=True), timedelta(seconds=lease)))
 
 
 async def finish(
-    log: Any,
+    connection: asyncpg.Connection,
     id: UUID,  # noqa: A002
     fence: int,
     last_seq: int,
@@ -39,32 +46,35 @@ async def finish(
     usage: dict[str, Any] | None,
     timings: dict[str, Any] | None,
 ) -> bool:
-    return bool(await log.fetchval(_FINISH, id, fence, last_seq, status, error, finish_reason, usage, timings))
+    values = (id, fence, last_seq, status, error, finish_reason, usage, timings)
+    return bool(await connection.fetchval(_FINISH, *values))
 
 
-async def rename(log: Any, generation_id: UUID, fence: int, key: str) -> bool:
-    return bool(await log.fetchval(_RENAME, generation_id, fence, key))
+async def rename(connection: asyncpg.Connection, generation_id: UUID, fence: int, key: str) -> bool:
+    return bool(await connection.fetchval(_RENAME, generation_id, fence, key))
 
 
-async def release(log: Any, entries: Sequence[tuple[UUID, int]]) -> int:
+async def release(connection: asyncpg.Connection, entries: Sequence[tuple[UUID, int]]) -> int:
     ids, fences = zip(*entries, strict=True) if entries else ((), ())
-    return int(await log.fetchval(_RELEASE, ids, fences))
+    return int(await connection.fetchval(_RELEASE, ids, fences))
 
 
-async def expire(log: Any, owner: str, lease: float, silence: float) -> int:
-    """Ends the leases of a process that has gone without a word."""
-    return int(await log.fetchval(_EXPIRE, owner, timedelta(seconds=lease), timedelta(seconds=silence)))
+async def expire(connection: asyncpg.Connection, owner: str, lease: float, silence: float) -> int:
+    """Ends the leases of `owner` that were not renewed for `silence` seconds. Leases are `lease` seconds long."""
+    return int(await connection.fetchval(_EXPIRE, owner, timedelta(seconds=lease), timedelta(seconds=silence)))
 
 
-async def read(log: Any, places: Sequence[tuple[UUID, int]]) -> tuple[Sequence[Any], Sequence[Any]]:
-    """States, then chunks: what a state says is there is among the chunks, which may run ahead of it."""
-    ids = [place[0] for place in places]
-    return list(await log.fetch(_STATE, ids)), list(await log.fetch(_READ, ids, [place[1] for place in places]))
+async def read(
+    connection: asyncpg.Connection, cursors: Sequence[tuple[UUID, int]]
+) -> tuple[Sequence[asyncpg.Record], Sequence[asyncpg.Record]]:
+    """States, then chunks. The chunks include everything up to a state's last_seq and may run ahead of it."""
+    ids, seqs = [cursor[0] for cursor in cursors], [cursor[1] for cursor in cursors]
+    return list(await connection.fetch(_STATE, ids)), list(await connection.fetch(_READ, ids, seqs))
 
 
-async def next_work(log: Any) -> Any:
-    return await log.fetchrow(_NEXT)
+async def next_work(connection: asyncpg.Connection) -> asyncpg.Record:
+    return await connection.fetchrow(_NEXT)
 
 
-async def prune(log: Any, age: timedelta, most: int) -> int:
-    return int(await log.fetchval(_PRUNE, age, most))
+async def prune(connection: asyncpg.Connection, age: timedelta, limit: int) -> int:
+    return int(await connection.fetchval(_PRUNE, age, limit))

@@ -1,14 +1,12 @@
-"""`python -m deploy.compose.make_owner`: the role that owns the tables, which may make roles but is no superuser.
+"""`python -m deploy.compose.make_owner` makes the role that owns the tables. It may create roles but is no superuser.
 
-Name and password are those in DATABASE_URL; SUPERUSER_URL is who may make it.
+Its name and password are those in DATABASE_URL. SUPERUSER_URL is a login that may create it.
 """
 
 import asyncio
 from dataclasses import dataclass
-from urllib.parse import unquote, urlsplit
 
-import asyncpg
-
+from dbapi import roles
 from kit.settings import read_or_exit
 
 
@@ -20,16 +18,14 @@ class Settings:
 
 async def main() -> None:
     settings = read_or_exit(Settings, "make_owner")
-    url = urlsplit(settings.database_url)
-    name, password, database = unquote(url.username or ""), unquote(url.password or ""), url.path.lstrip("/")
-    superuser = await asyncpg.connect(settings.superuser_url, timeout=10)
+    owner = roles.login_of(settings.database_url)
+    superuser = await roles.connect(settings.superuser_url)
     try:
-        verb = "ALTER" if await superuser.fetchval("SELECT true FROM pg_roles WHERE rolname = $1", name) else "CREATE"
-        for template in (f"{verb} ROLE %1$I LOGIN CREATEROLE PASSWORD %2$L", "ALTER DATABASE %3$I OWNER TO %1$I"):
-            statement = await superuser.fetchval("SELECT format($1, $2::text, $3::text, $4::text)", template, name, password, database)
-            await superuser.execute(statement)
+        await roles.make_owner(superuser, owner)
+        await roles.give_database(superuser, owner)
     finally:
         await superuser.close()
 
 
-asyncio.run(main())
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,4 +1,4 @@
-"""The migrations, by the command that people type: up, down and up again, two at once, and no drift from the classes."""
+"""The migrations, with the `alembic` command: upgrade, downgrade, two at a time, and no drift from the classes."""
 
 import asyncio
 from typing import Any
@@ -9,20 +9,24 @@ import pytest
 from tests.stack import Cluster, run, succeed
 
 SHAPE = """
-SELECT format('%s.%s %s %s %s', c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, pg_get_expr(d.adbin, d.adrelid))
-  FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid LEFT JOIN pg_attrdef d ON (d.adrelid, d.adnum) = (a.attrelid, a.attnum)
+SELECT format('%s.%s %s %s %s', c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
+              pg_get_expr(d.adbin, d.adrelid))
+  FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+  LEFT JOIN pg_attrdef d ON (d.adrelid, d.adnum) = (a.attrelid, a.attnum)
  WHERE c.relnamespace = 'public'::regnamespace AND a.attnum > 0 AND NOT a.attisdropped
 UNION ALL SELECT format('%s %s %s', conrelid::regclass, conname, pg_get_constraintdef(oid)) FROM pg_constraint
  WHERE connamespace = 'public'::regnamespace
-UNION ALL SELECT format('%s %s %s %s %s', tablename, policyname, roles, cmd, qual) FROM pg_policies WHERE schemaname = 'public'
-UNION ALL SELECT format('%s %s %s', oid::regprocedure, proowner::regrole, proacl) FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+UNION ALL SELECT format('%s %s %s %s %s', tablename, policyname, roles, cmd, qual) FROM pg_policies
+ WHERE schemaname = 'public'
+UNION ALL SELECT format('%s %s %s', oid::regprocedure, proowner::regrole, proacl) FROM pg_proc
+ WHERE pronamespace = 'public'::regnamespace
 UNION ALL SELECT format('%s %s', relname, relacl) FROM pg_class WHERE relnamespace = 'public'::regnamespace
 """
 
 
 @pytest.fixture
 async def empty(cluster: Cluster) -> str:
-    """A database without tables."""
+    """The name of a database without tables."""
     return await cluster.new_database("template1")
 
 
@@ -35,17 +39,19 @@ async def fetch(cluster: Cluster, database: str, query: str) -> list[Any]:
 
 
 async def shape(cluster: Cluster, database: str) -> list[str]:
-    """Columns, constraints, policies, functions and who may do what."""
+    """Columns, constraints, policies, functions and privileges."""
     return sorted(await fetch(cluster, database, SHAPE))
 
 
-async def test_up_down_and_up_again_gives_the_same_schema(cluster: Cluster, empty: str) -> None:
+async def test_upgrading_again_after_a_downgrade_gives_the_same_schema(cluster: Cluster, empty: str) -> None:
     url = cluster.owner_url(empty)
 
     await succeed("alembic", "upgrade", "head", DATABASE_URL=url)
     first = await shape(cluster, empty)
     await succeed("alembic", "downgrade", "base", DATABASE_URL=url)
-    nothing = await fetch(cluster, empty, "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'")
+    nothing = await fetch(
+        cluster, empty, "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"
+    )
     functions = await fetch(cluster, empty, "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace")
     await succeed("alembic", "upgrade", "head", DATABASE_URL=url)
 
@@ -54,7 +60,7 @@ async def test_up_down_and_up_again_gives_the_same_schema(cluster: Cluster, empt
     assert await shape(cluster, empty) == first
 
 
-async def test_the_classes_have_not_drifted_from_the_schema(cluster: Cluster, empty: str) -> None:
+async def test_the_sqlalchemy_classes_match_the_schema(cluster: Cluster, empty: str) -> None:
     url = cluster.owner_url(empty)
     await succeed("alembic", "upgrade", "head", DATABASE_URL=url)
 
@@ -68,7 +74,7 @@ async def test_the_classes_have_not_drifted_from_the_schema(cluster: Cluster, em
     assert "colour" in difference
 
 
-async def test_two_upgrades_at_once_take_turns(cluster: Cluster, empty: str) -> None:
+async def test_simultaneous_upgrades_wait_for_each_other(cluster: Cluster, empty: str) -> None:
     url = cluster.owner_url(empty)
 
     ends = await asyncio.gather(*(run("alembic", "upgrade", "head", DATABASE_URL=url) for _ in range(2)))
@@ -78,7 +84,7 @@ async def test_two_upgrades_at_once_take_turns(cluster: Cluster, empty: str) -> 
     assert await shape(cluster, empty) == await shape(cluster, Cluster.TEMPLATE)
 
 
-async def test_an_upgrade_of_what_is_up_to_date_changes_nothing(cluster: Cluster, empty: str) -> None:
+async def test_upgrading_a_current_schema_changes_nothing(cluster: Cluster, empty: str) -> None:
     url = cluster.owner_url(empty)
     await succeed("alembic", "upgrade", "head", DATABASE_URL=url)
     before = await shape(cluster, empty)
@@ -89,16 +95,20 @@ async def test_an_upgrade_of_what_is_up_to_date_changes_nothing(cluster: Cluster
 
 
 async def test_a_migration_needs_no_superuser(cluster: Cluster) -> None:
-    owner = await fetch(cluster, Cluster.TEMPLATE, "SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = CURRENT_USER")
+    owner = await fetch(
+        cluster, Cluster.TEMPLATE, "SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = CURRENT_USER"
+    )
     tables = await fetch(
-        cluster, Cluster.TEMPLATE, "SELECT DISTINCT tableowner::text = CURRENT_USER FROM pg_tables WHERE schemaname = 'public'"
+        cluster,
+        Cluster.TEMPLATE,
+        "SELECT DISTINCT tableowner::text = CURRENT_USER FROM pg_tables WHERE schemaname = 'public'",
     )
 
     assert owner == [False]
     assert tables == [True]
 
 
-async def test_without_an_address_the_command_says_so(cluster: Cluster) -> None:
+async def test_alembic_reports_a_missing_database_url(cluster: Cluster) -> None:
     code, output = await run("alembic", "upgrade", "head")
 
     assert code != 0
@@ -106,7 +116,7 @@ async def test_without_an_address_the_command_says_so(cluster: Cluster) -> None:
     assert "Traceback" not in output
 
 
-async def test_the_login_is_made_again_with_another_password(cluster: Cluster, empty: str) -> None:
+async def test_running_the_login_command_again_changes_the_password(cluster: Cluster, empty: str) -> None:
     urls = {
         "DATABASE_URL": cluster.owner_url(empty),
         "DBAPI_DATABASE_URL": cluster.runtime_url(empty).replace("runnel_app:", "runnel_second:"),
@@ -124,7 +134,7 @@ async def test_the_login_is_made_again_with_another_password(cluster: Cluster, e
         await asyncpg.connect(urls["DBAPI_DATABASE_URL"])
 
 
-async def test_the_login_is_never_the_owner(cluster: Cluster) -> None:
+async def test_the_login_command_refuses_the_owners_login(cluster: Cluster) -> None:
     url = cluster.owner_url(Cluster.TEMPLATE)
 
     code, output = await run("dbapi.login", DATABASE_URL=url, DBAPI_DATABASE_URL=url)

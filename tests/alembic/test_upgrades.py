@@ -1,4 +1,4 @@
-"""Old and new versions share the tables while one replaces the other: a migration only adds (docs/upgrades.md)."""
+"""During an upgrade, old and new versions share the tables, so a migration only adds (docs/upgrades.md)."""
 
 import asyncio
 from itertools import pairwise
@@ -12,23 +12,27 @@ import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from dbapi.database import REVISION
+from dbapi.readiness import REVISION
 from tests.dbapi.calls import append, message, new_chat, new_turn, running
 from tests.dbapi.conftest import CREDENTIAL
 from tests.stack import DBAPI_KEY, ROOT, Cluster, Service, client, succeed, until
 
 MUCH_LATER = "9999"
-REVISIONS = [script.revision for script in ScriptDirectory.from_config(Config(toml_file=ROOT / "pyproject.toml")).walk_revisions()][::-1]
+REVISIONS = [
+    script.revision
+    for script in ScriptDirectory.from_config(Config(toml_file=ROOT / "pyproject.toml")).walk_revisions()
+][::-1]
 
-# What code may rely on: it must still be there after the next migration.
-RELIED_ON = """
+# Everything that code may use must still exist after the next migration.
+USABLE = """
 SELECT format('column %s.%s %s', c.relname, a.attname, format_type(a.atttypid, a.atttypmod))
   FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
  WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
 UNION ALL SELECT format('function %s %s %s', oid::regprocedure, prorettype::regtype, proargnames) FROM pg_proc
  WHERE pronamespace = 'public'::regnamespace
    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = pg_proc.oid AND d.deptype = 'e')
-UNION ALL SELECT format('right %s %s %s', table_name, column_name, privilege_type) FROM information_schema.column_privileges
+UNION ALL SELECT format('right %s %s %s', table_name, column_name, privilege_type)
+  FROM information_schema.column_privileges
  WHERE grantee = 'runnel_runtime' AND table_schema = 'public'
 UNION ALL SELECT format('right %s %s', table_name, privilege_type) FROM information_schema.table_privileges
  WHERE grantee = 'runnel_runtime' AND table_schema = 'public'
@@ -36,18 +40,21 @@ UNION ALL SELECT format('right %s', oid::regprocedure) FROM pg_proc
  WHERE pronamespace = 'public'::regnamespace AND has_function_privilege('runnel_runtime', oid, 'EXECUTE')
    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = pg_proc.oid AND d.deptype = 'e')
 """
-# What old code would stumble over when it writes: a column that it would have to fill in, or a new demand on columns that it knows.
-DEMANDS = """
-SELECT c.relname::text, ARRAY[]::text[], a.attname || ' is to be filled in'
+# Additions that make writes of old code fail: a column without a default, or a new constraint on columns it knows.
+REQUIREMENTS = """
+SELECT c.relname::text, ARRAY[]::text[], a.attname || ' has no default'
   FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
  WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
    AND a.attnotnull AND NOT a.atthasdef AND a.attidentity = ''
 UNION ALL
-SELECT c.relname, (SELECT array_agg(attname::text) FROM pg_attribute WHERE attrelid = i.indexrelid), pg_get_indexdef(i.indexrelid)
+SELECT c.relname, (SELECT array_agg(attname::text) FROM pg_attribute WHERE attrelid = i.indexrelid),
+       pg_get_indexdef(i.indexrelid)
   FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid WHERE c.relnamespace = 'public'::regnamespace AND i.indisunique
 UNION ALL
-SELECT conrelid::regclass::text, (SELECT array_agg(attname::text) FROM pg_attribute WHERE attrelid = conrelid AND attnum = ANY (conkey)),
-       CASE contype WHEN 'c' THEN conname ELSE pg_get_constraintdef(oid) END  -- a check of the same name may have become wider
+SELECT conrelid::regclass::text,
+       (SELECT array_agg(attname::text) FROM pg_attribute WHERE attrelid = conrelid AND attnum = ANY (conkey)),
+       -- a check constraint that keeps its name may only allow more
+       CASE contype WHEN 'c' THEN conname ELSE pg_get_constraintdef(oid) END
   FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND contype IN ('f', 'c')
 """
 COLUMNS = "SELECT table_name::text, column_name::text FROM information_schema.columns WHERE table_schema = 'public'"
@@ -62,26 +69,34 @@ async def rows(cluster: Cluster, database: str, query: str) -> list[Any]:
 
 
 @pytest.mark.parametrize(("before", "after"), list(pairwise(REVISIONS)))
-async def test_a_migration_takes_nothing_from_those_who_know_only_the_one_before(cluster: Cluster, before: str, after: str) -> None:
+async def test_a_migration_keeps_everything_that_the_previous_version_uses(
+    cluster: Cluster, before: str, after: str
+) -> None:
     database = await cluster.new_database("template1")
     await succeed("alembic", "upgrade", before, DATABASE_URL=cluster.owner_url(database))
-    relied_on, demands, columns = [await rows(cluster, database, query) for query in (RELIED_ON, DEMANDS, COLUMNS)]
+    usable, requirements, columns = [await rows(cluster, database, query) for query in (USABLE, REQUIREMENTS, COLUMNS)]
 
     await succeed("alembic", "upgrade", after, DATABASE_URL=cluster.owner_url(database))
 
-    gone = set(relied_on) - set(await rows(cluster, database, RELIED_ON))
-    demanded = [demand for demand in await rows(cluster, database, DEMANDS) if demand not in demands]
-    assert len(relied_on) > 100
+    gone = set(usable) - set(await rows(cluster, database, USABLE))
+    added = [
+        requirement for requirement in await rows(cluster, database, REQUIREMENTS) if requirement not in requirements
+    ]
+    assert len(usable) > 100
     assert gone == set()
     tables = {table for table, _ in columns}
-    assert [what for table, names, what in demanded if table in tables and all((table, name) in columns for name in names)] == []
+    assert [
+        what for table, names, what in added if table in tables and all((table, name) in columns for name in names)
+    ] == []
 
 
 def dbapi_on(cluster: Cluster, database: str, folder: Path) -> Service:
-    return Service("dbapi", folder / "log", {"DBAPI_DATABASE_URL": cluster.runtime_url(database), "DBAPI_KEYS": DBAPI_KEY})
+    return Service(
+        "dbapi", folder / "log", {"DBAPI_DATABASE_URL": cluster.runtime_url(database), "DBAPI_KEYS": DBAPI_KEY}
+    )
 
 
-async def test_a_new_version_waits_for_its_schema_and_then_begins_by_itself(cluster: Cluster, tmp_path: Path) -> None:
+async def test_a_new_version_becomes_ready_when_its_schema_arrives(cluster: Cluster, tmp_path: Path) -> None:
     database = await cluster.new_database("template1")
     url = cluster.owner_url(database)
     await succeed("alembic", "upgrade", REVISIONS[REVISIONS.index(REVISION) - 1], DATABASE_URL=url)
@@ -107,7 +122,7 @@ async def alive(http: httpx.AsyncClient) -> bool:
         return False
 
 
-async def test_an_old_version_serves_on_while_the_tables_grow_under_it(cluster: Cluster, tmp_path: Path) -> None:
+async def test_an_old_version_keeps_serving_while_the_tables_gain_columns(cluster: Cluster, tmp_path: Path) -> None:
     database = await cluster.new_database()
     owner = await asyncpg.connect(cluster.owner_url(database))
     dbapi = await dbapi_on(cluster, database, tmp_path).start()
@@ -130,7 +145,9 @@ async def test_an_old_version_serves_on_while_the_tables_grow_under_it(cluster: 
             while not grown.is_set() or seq < 3:
                 seq += 1
                 assert await append(api, claimed, seq, "word ")
-                async with client(dbapi.url, headers=CREDENTIAL | {"X-Session-ID": str(uuid4())}) as somebody:  # limits are per session
+                async with client(
+                    dbapi.url, headers=CREDENTIAL | {"X-Session-ID": str(uuid4())}
+                ) as somebody:  # limits are per session
                     await new_turn(somebody, await new_chat(somebody))
             return seq
 

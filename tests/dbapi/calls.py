@@ -1,4 +1,4 @@
-"""What tests ask of dbapi again and again, in a line."""
+"""Frequent calls of dbapi, one function each."""
 
 from typing import Any
 from uuid import uuid4
@@ -22,63 +22,70 @@ async def new_turn(api: Api, chat: Any, content: str = "Why?", **more: Any) -> A
 
 
 async def new_device(api: Api) -> str:
-    """One more device of this session, let in by a link: its id."""
+    """Adds a device to the session with a link. Returns its id."""
     link, token = {"token_hash": uuid4().hex * 2}, {"token_hash": uuid4().hex * 2}
     assert (await api.post("/links", json=link)).status_code == 201
     joined = await api.post("/devices", json={"link_hash": link["token_hash"], "name": "a browser"} | token)
     assert joined.status_code == 201, joined.text
-    (device,) = [each for each in (await api.get("/devices")).json()["devices"] if each["token_hash"] == token["token_hash"]]
+    (device,) = [
+        each for each in (await api.get("/devices")).json()["devices"] if each["token_hash"] == token["token_hash"]
+    ]
     return str(device["id"])
 
 
 async def queued(api: Api, chat: Any = None) -> Any:
-    """A new turn, in a new chat unless one is given: its answer's record."""
+    """Creates a turn, in a new chat unless one is given. Returns its answer."""
     return (await new_turn(api, chat or await new_chat(api)))["assistant"]
 
 
 async def claim(api: Api, slots: int = 1000, lease: float = LEASE_SECONDS, owner: str = "test") -> Any:
-    """What was claimed, by generation id."""
-    answer = await api.post("/generations/claim", json={"owner": owner, "slots": slots, "lease": lease})
-    assert answer.status_code == 200, answer.text
-    return {claimed["id"]: claimed for claimed in answer.json()["claimed"]}
+    """Returns the claimed answers by generation id."""
+    response = await api.post("/generations/claim", json={"owner": owner, "slots": slots, "lease": lease})
+    assert response.status_code == 200, response.text
+    return {claimed["id"]: claimed for claimed in response.json()["claimed"]}
 
 
 async def running(api: Api, chat: Any = None, lease: float = LEASE_SECONDS) -> Any:
-    """A new answer that is claimed, as the claim told."""
+    """Creates and claims an answer. Returns the claim."""
     answer = await queued(api, chat)
     return (await claim(api, lease=lease))[answer["generation_id"]]
 
 
 async def append(api: Api, claimed: Any, seq: int | None, text: str = "", kind: int = 0, **changed: Any) -> bool:
-    """Whether it was accepted."""
+    """Returns whether it was accepted."""
     entry = [claimed["id"], changed.get("fence", claimed["fence"]), seq, kind, text, changed.get("offset")]
-    answer = await api.post("/generations/append", json={"lease": changed.get("lease", LEASE_SECONDS), "entries": [entry]})
-    assert answer.status_code == 200, answer.text
-    return answer.json()["ok"] == [claimed["id"]]  # type: ignore[no-any-return]
+    response = await api.post(
+        "/generations/append", json={"lease": changed.get("lease", LEASE_SECONDS), "entries": [entry]}
+    )
+    assert response.status_code == 200, response.text
+    return response.json()["ok"] == [claimed["id"]]  # type: ignore[no-any-return]
 
 
 async def finish(api: Api, claimed: Any, last_seq: int, status: str = "complete", **more: Any) -> bool:
     end = {"id": claimed["id"], "fence": claimed["fence"], "last_seq": last_seq, "status": status} | more
-    answer = await api.post("/generations/finish", json=end)
-    assert answer.status_code == 200, answer.text
-    return answer.json()["done"]  # type: ignore[no-any-return]
+    response = await api.post("/generations/finish", json=end)
+    assert response.status_code == 200, response.text
+    return response.json()["done"]  # type: ignore[no-any-return]
 
 
 async def read(api: Api, generation_id: str, after: int = 0) -> tuple[Any, list[Any]]:
-    """Its state, and its chunks as [seq, fence, kind, text]."""
-    answer = await api.post("/generations/read", json={"entries": [[generation_id, after]]})
-    assert answer.status_code == 200, answer.text
-    (state,) = answer.json()["states"]
-    return state, [chunk[1:] for chunk in answer.json()["chunks"]]
+    """Returns the state and the chunks, each as [seq, fence, kind, text]."""
+    response = await api.post("/generations/read", json={"entries": [[generation_id, after]]})
+    assert response.status_code == 200, response.text
+    (state,) = response.json()["states"]
+    return state, [chunk[1:] for chunk in response.json()["chunks"]]
 
 
 async def message(api: Api, chat_id: str, message_id: str) -> Any:
-    answer = await api.get(f"/chats/{chat_id}/messages/{message_id}")
-    assert answer.status_code == 200, answer.text
-    return answer.json()
+    response = await api.get(f"/chats/{chat_id}/messages/{message_id}")
+    assert response.status_code == 200, response.text
+    return response.json()
 
 
-async def everything(owner: Any) -> dict[str, tuple[Any, ...]]:
-    """Number and sum of all rows of all tables, to see that nothing has changed."""
+async def row_checksums(owner: Any) -> dict[str, tuple[Any, ...]]:
+    """Number and checksum of the rows of all tables, to prove that nothing changed."""
     tables = ["sessions", "devices", "links", "chats", "messages", "generations", "generation_chunks"]
-    return {table: tuple(await owner.fetchrow(f"SELECT count(*), sum(hashtextextended(t::text, 0)) FROM {table} t")) for table in tables}
+    return {
+        table: tuple(await owner.fetchrow(f"SELECT count(*), sum(hashtextextended(t::text, 0)) FROM {table} t"))
+        for table in tables
+    }

@@ -1,4 +1,4 @@
-"""dbapi as a process with a database of its own, where no web process claims what a test has queued."""
+"""dbapi as a process with its own database, so that no web process claims the answers that a test queues."""
 
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -30,7 +30,7 @@ async def service(cluster: Cluster, database: str, tmp_path_factory: pytest.Temp
 
 @pytest.fixture(autouse=True)
 async def no_surprises(request: pytest.FixtureRequest) -> AsyncIterator[None]:
-    """Whatever a test does, dbapi must not have met an exception that it did not expect."""
+    """Fails a test during which dbapi logged an error: an unexpected exception."""
     if "service" not in request.fixturenames:
         yield
         return
@@ -42,7 +42,7 @@ async def no_surprises(request: pytest.FixtureRequest) -> AsyncIterator[None]:
 
 @pytest.fixture
 async def clients(service: Service) -> AsyncIterator[Callable[[], Api]]:
-    """Makes clients, each with the service credential and a session of its own."""
+    """Creates clients, each with the service credential and its own session."""
     made: list[Api] = []
 
     def client() -> Api:
@@ -61,13 +61,13 @@ async def api(clients: Callable[[], Api]) -> Api:
 
 @pytest.fixture
 async def other(clients: Callable[[], Api]) -> Api:
-    """Of another session."""
+    """A client of another session."""
     return clients()
 
 
 @pytest.fixture
 async def owner(cluster: Cluster, database: str) -> AsyncIterator[Any]:
-    """A connection of the tables' owner, who sees everything."""
+    """A connection of the tables' owner, which can read every row."""
     connection = await asyncpg.connect(cluster.owner_url(database))
     yield connection
     await connection.close()
@@ -75,5 +75,7 @@ async def owner(cluster: Cluster, database: str) -> AsyncIterator[Any]:
 
 @pytest.fixture
 async def idle_log(owner: Any) -> None:
-    """No answer is queued or written: what tests before this one have left is ended."""
-    await owner.execute("UPDATE generations SET status = 'failed', finished_at = now() WHERE status IN ('queued', 'streaming')")
+    """Ends the unfinished answers of earlier tests."""
+    await owner.execute(
+        "UPDATE generations SET status = 'failed', finished_at = now() WHERE status IN ('queued', 'streaming')"
+    )

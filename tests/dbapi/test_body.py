@@ -1,11 +1,11 @@
-"""What comes as JSON and is none, or too much of it: refused in every place that reads a body, and never a failure of ours."""
+"""Every endpoint with a body refuses malformed and oversized JSON, without an internal error."""
 
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from tests.dbapi.calls import everything, new_chat
+from tests.dbapi.calls import new_chat, row_checksums
 from tests.dbapi.conftest import Api
 
 JSON = {"Content-Type": "application/json"}
@@ -21,7 +21,10 @@ HOSTILE = {
     "white space": b"  \n",
     "deep arrays": b"[" * 200_000,
     "deep objects": b'{"content":' * 50_000 + b"1" + b"}" * 50_000,
-    "deep in a field": b'{"content": "Hi", "username": "Ada", "role": "user", "request": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    "deep in a field": b'{"content": "Hi", "username": "Ada", "role": "user", "request": '
+    + b"[" * 100_000
+    + b"]" * 100_000
+    + b"}",
     "a large number": b"1" * 10_000,
     "a large number in each field": in_each_field(b"1" * 10_000),
     "not a number": b"NaN",
@@ -42,40 +45,50 @@ HOSTILE = {
 
 
 async def readers(api: Api) -> list[str]:
-    """Every address that reads a body."""
+    """The path of every endpoint with a JSON body."""
     chat = await new_chat(api)
     log = [f"/generations/{verb}" for verb in ("claim", "append", "finish", "rename", "release", "read")]
     return ["/sessions", "/sessions/find", "/chats", f"/chats/{chat['id']}/message", f"/chats/{chat['id']}/turns", *log]
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-async def test_hostile_json_is_refused_everywhere(api: Api, owner: Any, name: str) -> None:
+async def test_every_endpoint_refuses_hostile_json(api: Api, owner: Any, name: str) -> None:
     paths = await readers(api)
-    before = await everything(owner)
+    before = await row_checksums(owner)
 
     statuses = {path: (await api.post(path, content=HOSTILE[name], headers=JSON)).status_code for path in paths}
 
     assert statuses == dict.fromkeys(paths, 422)
-    assert await everything(owner) == before
+    assert await row_checksums(owner) == before
 
 
 @pytest.mark.parametrize(
-    "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/jsonx", "", "x" * 5000]
+    "kind",
+    [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "application/jsonx",
+        "",
+        "x" * 5000,
+    ],
 )
-async def test_only_json_is_read(api: Api, kind: str) -> None:
+async def test_other_content_types_than_json_are_refused(api: Api, kind: str) -> None:
     for path in await readers(api):
         refused = await api.post(path, content=b'{"content": "Hi"}', headers={"Content-Type": kind})
         assert (path, refused.status_code) == (path, 415)
 
 
-async def test_a_charset_beside_the_type_does_no_harm(api: Api) -> None:
-    created = await api.post("/chats", content=b'{"username": "Ada"}', headers={"Content-Type": "Application/JSON; charset=utf-8"})
+async def test_a_charset_in_the_content_type_is_accepted(api: Api) -> None:
+    created = await api.post(
+        "/chats", content=b'{"username": "Ada"}', headers={"Content-Type": "Application/JSON; charset=utf-8"}
+    )
 
     assert created.status_code == 201
 
 
 @pytest.mark.parametrize("tells_its_length", [True, False])
-async def test_too_much_is_refused_without_reading_on(api: Api, tells_its_length: bool) -> None:
+async def test_a_body_that_is_too_large_is_refused_without_reading_all_of_it(api: Api, tells_its_length: bool) -> None:
     async def endless() -> AsyncIterator[bytes]:
         yield b'{"username": "'
         for _ in range(20):
@@ -87,7 +100,7 @@ async def test_too_much_is_refused_without_reading_on(api: Api, tells_its_length
     assert refused.status_code == 413
 
 
-async def test_of_a_key_that_comes_twice_the_last_counts(api: Api) -> None:
+async def test_the_last_value_of_a_repeated_json_key_wins(api: Api) -> None:
     created = await api.post("/chats", content=b'{"username": "A", "username": "B"}', headers=JSON)
 
     assert created.json()["username"] == "B"
@@ -106,10 +119,19 @@ async def test_of_a_key_that_comes_twice_the_last_counts(api: Api) -> None:
         ("read", {"entries": [["00000000-0000-4000-8000-000000000000", 10**12]]}),
         ("release", {"entries": [["00000000-0000-4000-8000-000000000000", -(10**12)]]}),
         ("finish", {"id": "00000000-0000-4000-8000-000000000000", "fence": 1, "last_seq": 1, "status": "streaming"}),
-        ("finish", {"id": "00000000-0000-4000-8000-000000000000", "fence": 1, "last_seq": 1, "status": "failed", "error": "x" * 1001}),
+        (
+            "finish",
+            {
+                "id": "00000000-0000-4000-8000-000000000000",
+                "fence": 1,
+                "last_seq": 1,
+                "status": "failed",
+                "error": "x" * 1001,
+            },
+        ),
     ],
 )
-async def test_numbers_that_no_log_has_are_refused(api: Api, path: str, body: Any) -> None:
+async def test_numbers_outside_the_range_of_the_log_are_refused(api: Api, path: str, body: Any) -> None:
     refused = await api.post(f"/generations/{path}", json=body)
 
     assert refused.status_code == 422

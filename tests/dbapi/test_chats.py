@@ -1,4 +1,4 @@
-"""The original endpoints: a chat, by id and by name, and a message added to it."""
+"""Chats, by id and by username, their messages, and sessions."""
 
 import json
 from typing import Any
@@ -6,14 +6,14 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from dbapi.sql.messages import BRANCH
-from tests.dbapi.calls import everything, new_chat, new_turn
+from dbapi.sql.branch import NUMBERED as BRANCH
+from tests.dbapi.calls import new_chat, new_turn, row_checksums
 from tests.dbapi.conftest import Api
 
 FIRST = [{"role": "system", "content": "Be brief."}, {"role": "assistant", "content": "Hello!"}]
 
 
-async def test_a_new_chat_begins_with_its_first_messages_and_its_system_prompt_is_none_of_them(api: Api) -> None:
+async def test_a_new_chat_has_its_first_messages_without_the_system_prompt(api: Api) -> None:
     created = await api.post("/chats", json={"username": "Ada", "messages": FIRST})
 
     assert created.status_code == 201
@@ -26,15 +26,17 @@ async def test_a_new_chat_begins_with_its_first_messages_and_its_system_prompt_i
     assert (await api.get(f"/chats/{chat['id']}")).json() == chat
 
 
-async def test_the_answer_to_a_new_chat_is_the_chat_as_it_is_stored(api: Api) -> None:
-    created = await api.post("/chats", json={"username": "Ada", "messages": [{"role": "user", "content": "What is a runnel?"}]})
+async def test_the_response_to_a_new_chat_equals_the_stored_chat(api: Api) -> None:
+    created = await api.post(
+        "/chats", json={"username": "Ada", "messages": [{"role": "user", "content": "What is a runnel?"}]}
+    )
 
     chat = created.json()
     assert chat["title"] == "What is a runnel?"
     assert (await api.get(f"/chats/{chat['id']}")).json() == chat
 
 
-async def test_a_name_leads_to_the_chat_that_was_written_in_last(api: Api) -> None:
+async def test_a_username_finds_its_most_recently_used_chat(api: Api) -> None:
     older, newer = await new_chat(api), await new_chat(api)
     assert (await api.get("/chats/username/Ada")).json()["id"] == newer["id"]
 
@@ -45,7 +47,7 @@ async def test_a_name_leads_to_the_chat_that_was_written_in_last(api: Api) -> No
 
 
 @pytest.mark.parametrize("name", ["a/b", "ü 🙂", "100%", "a?b#c", "‮x", "e\u0301", "'; DROP TABLE chats; --", "x" * 100])
-async def test_any_name_leads_back_to_its_chat(api: Api, name: str) -> None:
+async def test_every_username_finds_its_chat(api: Api, name: str) -> None:
     chat = await new_chat(api, name)
 
     found = await api.get(f"/chats/username/{quoted(name)}")
@@ -54,24 +56,39 @@ async def test_any_name_leads_back_to_its_chat(api: Api, name: str) -> None:
     assert found.json()["username"] == name
 
 
-async def test_a_message_is_added_at_the_end_and_gives_the_chat_its_title(api: Api) -> None:
+async def test_a_message_is_added_at_the_end_and_sets_the_chats_title(api: Api) -> None:
     chat = await new_chat(api)
 
-    added = await api.post(f"/chats/{chat['id']}/message", json={"role": "user", "content": "  What is\n a runnel, " + "and why? " * 20})
+    added = await api.post(
+        f"/chats/{chat['id']}/message", json={"role": "user", "content": "  What is\n a runnel, " + "and why? " * 20}
+    )
     answered = await api.post(f"/chats/{chat['id']}/message", json={"role": "assistant", "content": "A small stream."})
 
     assert (added.status_code, answered.status_code) == (201, 201)
     shown = (await api.get(f"/chats/{chat['id']}")).json()
-    assert [message["id"] for message in shown["messages"]] == [chat["tip_id"], added.json()["id"], answered.json()["id"]]
+    assert [message["id"] for message in shown["messages"]] == [
+        chat["tip_id"],
+        added.json()["id"],
+        answered.json()["id"],
+    ]
     assert [message["parent_id"] for message in shown["messages"]] == [None, chat["tip_id"], added.json()["id"]]
     assert shown["title"] == "What is a runnel, and why? and why? and why? and why? and…"
     assert shown["updated_at"] > chat["updated_at"]
 
 
 @pytest.mark.parametrize(
-    "text", ["\u200d👩\u200d👩\u200d👧", "é vs e\u0301", "\ufdd0\U0010ffff", "a\u0301" * 64, "\u2028\x85\x0b\ufeff", "<b>&amp;</b>", "%_\\"]
+    "text",
+    [
+        "\u200d👩\u200d👩\u200d👧",
+        "é vs e\u0301",
+        "\ufdd0\U0010ffff",
+        "a\u0301" * 64,
+        "\u2028\x85\x0b\ufeff",
+        "<b>&amp;</b>",
+        "%_\\",
+    ],
 )
-async def test_text_comes_back_as_it_was(api: Api, text: str) -> None:
+async def test_text_is_returned_unchanged(api: Api, text: str) -> None:
     chat = await new_chat(api)
 
     added = await api.post(f"/chats/{chat['id']}/message", json={"role": "user", "content": text + "."})
@@ -80,8 +97,10 @@ async def test_text_comes_back_as_it_was(api: Api, text: str) -> None:
     assert (await api.get(f"/chats/{chat['id']}")).json()["messages"][-1]["content"] == text + "."
 
 
-async def test_nul_becomes_the_replacement_character_wherever_it_comes(api: Api) -> None:
-    created = await api.post("/chats", json={"username": "A\0", "model": "m\0", "messages": [{"role": "system", "content": "s\0"}]})
+async def test_nul_becomes_the_replacement_character_in_every_field(api: Api) -> None:
+    created = await api.post(
+        "/chats", json={"username": "A\0", "model": "m\0", "messages": [{"role": "system", "content": "s\0"}]}
+    )
 
     chat = created.json()
     added = await api.post(f"/chats/{chat['id']}/message", json={"role": "user", "content": "\0?"})
@@ -98,14 +117,24 @@ async def test_nul_becomes_the_replacement_character_wherever_it_comes(api: Api)
         ({"username": "  \u200b "}, "username", "must not be empty"),
         ({"username": "x" * 101}, "username", "at most 100 "),
         ({"username": "Ada", "messages": [{"role": "user"}]}, "messages.0.content", "Field required"),
-        ({"username": "Ada", "messages": [{"role": "root", "content": ""}]}, "messages.0.role", "'system', 'user' or 'assistant'"),
-        ({"username": "Ada", "messages": [{"role": "user", "content": "x" * 32_001}]}, "messages.0.content", "at most 32000 "),
+        (
+            {"username": "Ada", "messages": [{"role": "root", "content": ""}]},
+            "messages.0.role",
+            "'system', 'user' or 'assistant'",
+        ),
+        (
+            {"username": "Ada", "messages": [{"role": "user", "content": "x" * 32_001}]},
+            "messages.0.content",
+            "at most 32000 ",
+        ),
         ({"username": "Ada", "messages": [FIRST[1]] * 21}, "messages", "at most 20 items"),
         ([], "", "an object"),
     ],
 )
-async def test_what_is_wrong_with_a_new_chat_is_said_with_its_place(api: Api, owner: Any, body: Any, at: str, problem: str) -> None:
-    before = await everything(owner)
+async def test_problems_with_a_new_chat_are_reported_with_their_location(
+    api: Api, owner: Any, body: Any, at: str, problem: str
+) -> None:
+    before = await row_checksums(owner)
 
     refused = await api.post("/chats", json=body)
 
@@ -113,10 +142,10 @@ async def test_what_is_wrong_with_a_new_chat_is_said_with_its_place(api: Api, ow
     (error,) = refused.json()["errors"]
     assert error["at"] == at
     assert problem in error["problem"]
-    assert await everything(owner) == before
+    assert await row_checksums(owner) == before
 
 
-async def test_an_error_does_not_repeat_what_was_written(api: Api) -> None:
+async def test_an_error_does_not_repeat_the_input(api: Api) -> None:
     refused = await api.post("/chats", json={"username": ["my secret"]})
 
     assert refused.status_code == 422
@@ -130,9 +159,15 @@ async def test_only_the_first_message_may_be_the_system_prompt(api: Api) -> None
     assert "first" in refused.json()["detail"]
 
 
-async def test_fields_that_are_not_the_callers_to_set_are_not_stored(api: Api) -> None:
+async def test_fields_that_callers_may_not_set_are_ignored(api: Api) -> None:
     chosen = str(uuid4())
-    smuggled = {"id": chosen, "session_id": chosen, "created_at": "1999-01-01T00:00:00Z", "status": "failed", "title": "Mine"}
+    smuggled = {
+        "id": chosen,
+        "session_id": chosen,
+        "created_at": "1999-01-01T00:00:00Z",
+        "status": "failed",
+        "title": "Mine",
+    }
 
     chat = (await api.post("/chats", json={"username": "Ada"} | smuggled)).json()
     message = (await api.post(f"/chats/{chat['id']}/message", json={"role": "user", "content": "Hi"} | smuggled)).json()
@@ -145,7 +180,7 @@ async def test_fields_that_are_not_the_callers_to_set_are_not_stored(api: Api) -
     assert refused.status_code == 422
 
 
-async def test_the_longest_message_is_counted_in_characters_not_in_bytes(api: Api) -> None:
+async def test_the_message_limit_counts_characters_and_not_bytes(api: Api) -> None:
     chat = await new_chat(api)
 
     for text in ("x", "東", "🙂"):
@@ -154,7 +189,7 @@ async def test_the_longest_message_is_counted_in_characters_not_in_bytes(api: Ap
         assert (fits.status_code, too_long.status_code) == (201, 422)
 
 
-async def test_a_session_is_opened_by_the_hash_of_a_token_and_by_no_other(api: Api) -> None:
+async def test_only_its_token_hash_opens_a_session(api: Api) -> None:
     token_hash = uuid4().hex * 2
 
     created = await api.post("/sessions", json={"token_hash": token_hash})
@@ -184,7 +219,7 @@ SELECT id FROM ids WHERE n = 1000
 
 
 async def test_a_message_of_a_long_chat_costs_no_more_than_one_of_a_short_chat(api: Api, owner: Any) -> None:
-    """Whatever statistics there are: each is looked up, and none is searched for among all others."""
+    """Each message is looked up by its key, whatever statistics the planner has."""
     chat = await new_chat(api)
     of = UUID(api.headers["X-Session-ID"]), UUID(chat["id"])
     tip = await owner.fetchval(LONG, *of)

@@ -1,4 +1,4 @@
-"""The generation log: one writer, no gap, no double, whatever retries, late processes and races do."""
+"""The generation log: one writer, no gaps and no duplicates, despite retries, late processes and races."""
 
 import asyncio
 import time
@@ -12,11 +12,11 @@ from tests.dbapi.conftest import Api
 from tests.stack import until
 
 pytestmark = pytest.mark.usefixtures("idle_log")
-MOMENT = 0.05  # seconds: a lease that ends while the test looks
+MOMENT = 0.05  # seconds: a lease that ends during the test
 
 
 async def expired(api: Api, claimed: Any) -> Any:
-    """This answer, claimed again as soon as its lease lets us."""
+    """Claims this answer again as soon as its lease has ended."""
     return await until(lambda: again(api, claimed["id"]))
 
 
@@ -27,7 +27,7 @@ async def again(api: Api, generation_id: str) -> Any:
 # Append
 
 
-async def test_an_append_is_the_next_one_or_it_is_refused(api: Api) -> None:
+async def test_only_the_next_seq_is_accepted(api: Api) -> None:
     claimed = await running(api)
 
     accepted = [
@@ -47,7 +47,7 @@ async def test_an_append_is_the_next_one_or_it_is_refused(api: Api) -> None:
     assert (state["last_seq"], state["fence"], state["status"]) == (2, 1, "streaming")
 
 
-async def test_the_same_append_at_once_is_appended_once(api: Api) -> None:
+async def test_one_of_several_simultaneous_appends_of_one_seq_is_accepted(api: Api) -> None:
     claimed = await running(api)
 
     accepted = await asyncio.gather(*(append(api, claimed, 1, f"text {number}") for number in range(8)))
@@ -57,7 +57,7 @@ async def test_the_same_append_at_once_is_appended_once(api: Api) -> None:
     assert chunks == [[1, 1, 0, f"text {accepted.index(True)}"]]
 
 
-async def test_only_the_holder_of_the_fence_appends(api: Api) -> None:
+async def test_only_the_current_fence_may_append(api: Api) -> None:
     claimed = await running(api)
 
     accepted = [await append(api, claimed, 1, "x", fence=fence) for fence in (0, 2, -1)]
@@ -66,18 +66,18 @@ async def test_only_the_holder_of_the_fence_appends(api: Api) -> None:
     assert (await read(api, claimed["id"]))[1] == []
 
 
-async def test_one_refusal_does_not_touch_the_others(api: Api) -> None:
+async def test_a_refused_entry_does_not_affect_the_others(api: Api) -> None:
     claims = [await running(api) for _ in range(3)]
     entries = [[each["id"], each["fence"], seq, 0, "x", None] for each, seq in zip(claims, (1, 5, 1), strict=True)]
     unknown = [str(uuid4()), 1, 1, 0, "x", None]
 
-    answer = await api.post("/generations/append", json={"lease": LEASE_SECONDS, "entries": [*entries, unknown]})
+    response = await api.post("/generations/append", json={"lease": LEASE_SECONDS, "entries": [*entries, unknown]})
 
-    assert sorted(answer.json()["ok"]) == sorted([claims[0]["id"], claims[2]["id"]])
+    assert sorted(response.json()["ok"]) == sorted([claims[0]["id"], claims[2]["id"]])
     assert [len((await read(api, each["id"]))[1]) for each in claims] == [1, 0, 1]
 
 
-async def test_after_the_end_nothing_is_appended(api: Api) -> None:
+async def test_a_finished_answer_accepts_no_appends(api: Api) -> None:
     chat = await new_chat(api)
     claimed = await running(api, chat)
     await append(api, claimed, 1, "Done.")
@@ -89,7 +89,7 @@ async def test_after_the_end_nothing_is_appended(api: Api) -> None:
     assert (await message(api, chat["id"], claimed["message_id"]))["content"] == "Done."
 
 
-async def test_text_and_thoughts_keep_their_order_and_every_character(api: Api) -> None:
+async def test_text_and_reasoning_keep_their_order_and_every_character(api: Api) -> None:
     claimed = await running(api)
     texts = ["a\r", "\n\n", "\u2028\x85\x0b", "", " ", "🙂", "\0", "<b>&amp;", "'\"\\", "e\u0301"]
 
@@ -101,7 +101,7 @@ async def test_text_and_thoughts_keep_their_order_and_every_character(api: Api) 
     assert [chunk[2] for chunk in chunks] == [number % 2 for number in range(1, 11)]
 
 
-async def test_an_append_tells_how_far_the_model_servers_stream_was_read(api: Api) -> None:
+async def test_an_append_stores_the_offset_in_the_model_servers_stream(api: Api) -> None:
     claimed = await running(api, lease=MOMENT)
     await append(api, claimed, 1, "x", offset=1234, lease=MOMENT)
 
@@ -112,7 +112,7 @@ async def test_an_append_tells_how_far_the_model_servers_stream_was_read(api: Ap
     assert claimed["previous_key"] is None
 
 
-async def test_reading_begins_where_the_reader_is(api: Api) -> None:
+async def test_a_read_returns_the_chunks_after_the_readers_cursor(api: Api) -> None:
     claims = [await running(api) for _ in range(2)]
     for seq in (1, 2, 3):
         for each in claims:
@@ -128,7 +128,7 @@ async def test_reading_begins_where_the_reader_is(api: Api) -> None:
 # Leases and takeovers
 
 
-async def test_a_lease_that_ended_is_taken_over_and_its_holder_fenced_off(api: Api) -> None:
+async def test_after_a_takeover_the_former_holder_can_neither_append_nor_finish(api: Api) -> None:
     chat = await new_chat(api)
     zombie = await running(api, chat, lease=MOMENT)
     await append(api, zombie, 1, "Be", lease=MOMENT)
@@ -144,7 +144,7 @@ async def test_a_lease_that_ended_is_taken_over_and_its_holder_fenced_off(api: A
     assert (await message(api, chat["id"], zombie["message_id"]))["content"] == "Because"
 
 
-async def test_a_lease_that_holds_is_nobody_elses(api: Api) -> None:
+async def test_an_answer_with_a_valid_lease_cannot_be_claimed(api: Api) -> None:
     claimed = await running(api)
 
     others = [await claim(api, owner="other") for _ in range(3)]
@@ -153,7 +153,7 @@ async def test_a_lease_that_holds_is_nobody_elses(api: Api) -> None:
     assert await append(api, claimed, 1, "mine")
 
 
-async def test_appends_and_renewals_keep_the_lease(api: Api) -> None:
+async def test_appends_and_renewals_extend_the_lease(api: Api) -> None:
     claimed = await running(api, lease=0.3)
     until_when = time.monotonic() + 1.0
     seq = 0
@@ -167,7 +167,7 @@ async def test_appends_and_renewals_keep_the_lease(api: Api) -> None:
     assert (await read(api, claimed["id"]))[0]["fence"] == 1
 
 
-async def test_of_many_who_want_an_orphan_one_gets_it(api: Api) -> None:
+async def test_one_of_several_simultaneous_claimers_gets_a_released_answer(api: Api) -> None:
     orphan = await running(api)
     await api.post("/generations/release", json={"entries": [[orphan["id"], orphan["fence"]]]})
 
@@ -176,7 +176,7 @@ async def test_of_many_who_want_an_orphan_one_gets_it(api: Api) -> None:
     assert [orphan["id"] in each for each in claims].count(True) == 1
 
 
-async def test_who_releases_lets_another_go_on_at_once(api: Api) -> None:
+async def test_a_released_answer_can_be_claimed_immediately(api: Api) -> None:
     leaving = await running(api)
     await append(api, leaving, 1, "Be")
 
@@ -204,12 +204,14 @@ async def test_claims_without_progress_are_counted(api: Api) -> None:
     assert counted == [1, 2, 3, 1, 2]
 
 
-async def test_a_new_name_at_the_model_server_begins_a_new_stream(api: Api) -> None:
+async def test_a_new_upstream_key_resets_the_stream_offset(api: Api) -> None:
     claimed = await running(api)
     await append(api, claimed, 1, "x", offset=500)
 
     renamed, stale = [
-        (await api.post("/generations/rename", json={"id": claimed["id"], "fence": fence, "upstream_key": "g-new"})).json()
+        (
+            await api.post("/generations/rename", json={"id": claimed["id"], "fence": fence, "upstream_key": "g-new"})
+        ).json()
         for fence in (1, 0)
     ]
     await api.post("/generations/release", json={"entries": [[claimed["id"], 1]]})
@@ -222,7 +224,7 @@ async def test_a_new_name_at_the_model_server_begins_a_new_stream(api: Api) -> N
 # Slots and order
 
 
-async def test_slots_are_counted_over_all_who_claim_at_once(api: Api) -> None:
+async def test_simultaneous_claims_share_the_slots(api: Api) -> None:
     answers = [await queued(api) for _ in range(6)]
 
     claims = await asyncio.gather(*(claim(api, slots=4, owner=f"owner {number}") for number in range(8)))
@@ -234,7 +236,7 @@ async def test_slots_are_counted_over_all_who_claim_at_once(api: Api) -> None:
     assert len(await claim(api, slots=5)) == 1
 
 
-async def test_without_a_slot_nothing_is_claimed_but_what_already_had_one(api: Api) -> None:
+async def test_without_free_slots_only_running_answers_are_claimed(api: Api) -> None:
     orphan = await running(api)
     await queued(api)
     await api.post("/generations/release", json={"entries": [[orphan["id"], 1]]})
@@ -244,7 +246,7 @@ async def test_without_a_slot_nothing_is_claimed_but_what_already_had_one(api: A
     assert list(claimed) == [orphan["id"]]
 
 
-async def test_one_answer_at_a_time_runs_in_a_chat(api: Api) -> None:
+async def test_only_one_answer_of_a_chat_runs_at_a_time(api: Api) -> None:
     chat = await new_chat(api)
     first, second = await queued(api, chat), await queued(api, chat)
 
@@ -260,18 +262,25 @@ async def test_one_answer_at_a_time_runs_in_a_chat(api: Api) -> None:
 
 
 async def test_sessions_take_turns(api: Api, other: Api) -> None:
-    greedy = [await queued(api) for _ in range(4)]
-    modest = [await queued(other) for _ in range(2)]
+    first_session = [await queued(api) for _ in range(4)]
+    second_session = [await queued(other) for _ in range(2)]
 
     order = []
     for slots in range(1, 7):
         order += list(await claim(api, slots=slots))
 
-    expected = [greedy[0], modest[0], greedy[1], modest[1], greedy[2], greedy[3]]
+    expected = [
+        first_session[0],
+        second_session[0],
+        first_session[1],
+        second_session[1],
+        first_session[2],
+        first_session[3],
+    ]
     assert order == [answer["generation_id"] for answer in expected]
 
 
-async def test_a_queued_answer_knows_its_place_and_only_a_queued_one(api: Api, other: Api) -> None:
+async def test_only_a_queued_answer_has_a_queue_position(api: Api, other: Api) -> None:
     answers = [await queued(api), await queued(api), await queued(other)]
 
     places = [(await read(api, answer["generation_id"]))[0]["place"] for answer in answers]
@@ -282,7 +291,7 @@ async def test_a_queued_answer_knows_its_place_and_only_a_queued_one(api: Api, o
     assert later == [None, 2, 1]
 
 
-async def test_who_waits_in_a_chat_that_runs_is_behind_all_who_could_start(api: Api, other: Api) -> None:
+async def test_answers_behind_a_running_answer_of_their_chat_are_queued_last(api: Api, other: Api) -> None:
     chat = await new_chat(api)
     await running(api, chat)
     waiting, free = await queued(api, chat), await queued(other)
@@ -293,7 +302,7 @@ async def test_who_waits_in_a_chat_that_runs_is_behind_all_who_could_start(api: 
     assert list(await claim(api, slots=2)) == [free["generation_id"]]
 
 
-async def test_a_turn_takes_no_slot_before_its_turn(api: Api, other: Api) -> None:
+async def test_a_new_turn_does_not_overtake_the_queue(api: Api, other: Api) -> None:
     await running(other)
     waiting = await queued(other)
 
@@ -303,7 +312,7 @@ async def test_a_turn_takes_no_slot_before_its_turn(api: Api, other: Api) -> Non
     assert list(await claim(api, slots=2)) == [waiting["generation_id"]]
 
 
-async def test_a_claim_tells_when_to_claim_again(api: Api) -> None:
+async def test_a_claim_reports_the_queue_and_the_next_expiry(api: Api) -> None:
     idle = (await api.post("/generations/claim", json={"owner": "x", "slots": 1, "lease": LEASE_SECONDS})).json()
     await queued(api)
     await queued(api)
@@ -318,7 +327,7 @@ async def test_a_claim_tells_when_to_claim_again(api: Api) -> None:
 # Finish
 
 
-async def test_the_message_becomes_exactly_what_the_log_says(api: Api) -> None:
+async def test_finishing_copies_the_exact_text_of_the_log_to_the_message(api: Api) -> None:
     chat = await new_chat(api)
     claimed = await running(api, chat)
     parts = ["Hmm", "Be", " ca", "use\r\n", "", "\u2028🙂"]
@@ -334,7 +343,7 @@ async def test_the_message_becomes_exactly_what_the_log_says(api: Api) -> None:
     assert (await read(api, claimed["id"]))[0]["status"] == "complete"
 
 
-async def test_a_failure_keeps_the_text_and_says_why(api: Api) -> None:
+async def test_a_failed_answer_keeps_its_text_and_its_error(api: Api) -> None:
     chat = await new_chat(api)
     claimed = await running(api, chat)
     await append(api, claimed, 1, "Be")
@@ -345,7 +354,7 @@ async def test_a_failure_keeps_the_text_and_says_why(api: Api) -> None:
     assert (stored["content"], stored["status"], stored["error"]) == ("Be", "failed", "The model fell silent.\ufffd")
 
 
-async def test_an_answer_ends_once_and_only_for_who_has_seen_all_of_it(api: Api) -> None:
+async def test_an_answer_finishes_once_and_only_with_its_last_seq(api: Api) -> None:
     claimed = await running(api)
     await append(api, claimed, 1, "Be")
 

@@ -1,6 +1,6 @@
-"""Two locks, each of which holds alone: the conditions on the session in every question, and PostgreSQL's row-level security.
+"""Each of two protections is sufficient: the conditions on the session in every statement, and row-level security.
 
-All that is tested of two sessions is tested again here, once with every condition forgotten and once without the policies.
+The tests of two sessions run again here, once without any condition and once without the policies.
 """
 
 import re
@@ -10,38 +10,39 @@ from typing import Any
 import asyncpg
 import pytest
 
+from tests.dbapi import isolation_cases
 from tests.dbapi.calls import new_chat, new_device
 from tests.dbapi.conftest import Api
-from tests.dbapi.test_access import (  # noqa: F401 (collected here as well)
-    OWN,
-    test_a_list_has_the_chats_of_its_session_only,
-    test_what_belongs_to_another_session_is_not_there,
-)
+from tests.dbapi.endpoints import OWN
 from tests.stack import DBAPI_KEY, NO_LIMITS, Cluster, Service
 
-FEWEST_CONDITIONS = 30  # that there are to be forgotten
+MIN_CONDITIONS = 34  # in dbapi/sql
 
 
 @pytest.fixture(scope="module", params=["without conditions", "without row security"])
-def lock(request: pytest.FixtureRequest) -> str:
+def removed(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture(scope="module")
-async def database(cluster: Cluster, lock: str) -> str:
-    return await (cluster.without_row_security() if lock == "without row security" else cluster.new_database())
+async def database(cluster: Cluster, removed: str) -> str:
+    return await (cluster.without_row_security() if removed == "without row security" else cluster.new_database())
 
 
 @pytest.fixture(scope="module")
-async def service(cluster: Cluster, database: str, lock: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Service]:
+async def service(
+    cluster: Cluster, database: str, removed: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Service]:
     environ = {"DBAPI_DATABASE_URL": cluster.runtime_url(database), "DBAPI_KEYS": DBAPI_KEY} | NO_LIMITS
-    module = "tests.dbapi.without_conditions" if lock == "without conditions" else "dbapi"
+    module = "tests.dbapi.without_conditions" if removed == "without conditions" else "dbapi"
     dbapi = await Service("dbapi", tmp_path_factory.mktemp("isolation") / "log", environ, module).start()
     yield dbapi
     await dbapi.terminate()
 
 
-async def test_the_lock_in_question_is_really_open(service: Service, lock: str, cluster: Cluster, database: str, other: Api) -> None:
+async def test_the_protection_under_test_is_really_off(
+    service: Service, removed: str, cluster: Cluster, database: str, other: Api
+) -> None:
     await new_chat(other)
     runtime = await asyncpg.connect(cluster.runtime_url(database))
     try:
@@ -49,15 +50,24 @@ async def test_the_lock_in_question_is_really_open(service: Service, lock: str, 
     finally:
         await runtime.close()
 
-    if lock == "without row security":
-        assert seen > 0, "whoever forgets the condition sees all"
+    if removed == "without row security":
+        assert seen > 0, "a statement without the condition should see all rows"
     else:
         assert seen == 0
-        (told,) = re.findall(r"^forgotten: (\d+)$", service.log.read_text(), re.MULTILINE)
-        assert int(told) >= FEWEST_CONDITIONS
+        (conditions,) = re.findall(r"^removed conditions: (\d+)$", service.log.read_text(), re.MULTILINE)
+        assert int(conditions) >= MIN_CONDITIONS
 
 
-async def test_devices_are_listed_and_signed_out_in_their_own_session_only(api: Api, other: Api) -> None:
+@pytest.mark.parametrize("name", OWN)
+async def test_rows_of_another_session_are_not_found(api: Api, other: Api, owner: Any, name: str) -> None:
+    await isolation_cases.check_rows_of_another_session_are_not_found(api, other, owner, name)
+
+
+async def test_the_list_of_chats_contains_only_chats_of_the_session(api: Api, other: Api) -> None:
+    await isolation_cases.check_chats_of_another_session_are_not_listed(api, other)
+
+
+async def test_devices_are_listed_and_signed_out_only_in_their_session(api: Api, other: Api) -> None:
     theirs, mine = await new_device(other), await new_device(api)
 
     listed = [device["id"] for device in (await api.get("/devices")).json()["devices"]]
@@ -68,7 +78,7 @@ async def test_devices_are_listed_and_signed_out_in_their_own_session_only(api: 
     assert [device["id"] for device in (await other.get("/devices")).json()["devices"]] == [theirs]
 
 
-async def test_a_link_is_made_and_voided_in_its_own_session_only(api: Api, other: Api) -> None:
+async def test_a_link_is_created_and_deleted_only_in_its_session(api: Api, other: Api) -> None:
     await other.post("/links", json={"token_hash": "12" * 32})
     await api.post("/links", json={"token_hash": "34" * 32})
     await api.delete("/devices")
@@ -80,7 +90,7 @@ async def test_a_link_is_made_and_voided_in_its_own_session_only(api: Api, other
     assert theirs.json() == {"session_id": other.headers["X-Session-ID"]}
 
 
-async def test_limits_count_what_is_their_sessions_own(api: Api, other: Api, owner: Any) -> None:
+async def test_limits_count_only_rows_of_the_session(api: Api, other: Api, owner: Any) -> None:
     mine, theirs = await new_chat(api), await new_chat(other)
     for _ in range(3):
         await other.post(f"/chats/{theirs['id']}/turns", json={"content": "Why?"})

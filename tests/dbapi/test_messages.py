@@ -1,15 +1,27 @@
-"""Turns: the user's message with the answer it asks for, once, and at the right place of the tree."""
+"""Turns: a user's message with its answer, created once and at the right position of the tree."""
 
 import asyncio
 from typing import Any
 from uuid import uuid4
 
-from tests.dbapi.calls import LEASE_SECONDS, append, claim, everything, finish, message, new_chat, new_device, new_turn, queued, running
+from tests.dbapi.calls import (
+    LEASE_SECONDS,
+    append,
+    claim,
+    finish,
+    message,
+    new_chat,
+    new_device,
+    new_turn,
+    queued,
+    row_checksums,
+    running,
+)
 from tests.dbapi.conftest import Api
 from tests.stack import until
 
 
-async def test_a_turn_is_a_message_and_its_queued_answer_at_the_end_of_the_chat(api: Api) -> None:
+async def test_a_turn_adds_a_message_and_a_queued_answer_at_the_end_of_the_chat(api: Api) -> None:
     chat = await new_chat(api)
 
     turn = await new_turn(api, chat, "Why?")
@@ -26,9 +38,11 @@ async def test_a_turn_is_a_message_and_its_queued_answer_at_the_end_of_the_chat(
     assert shown["messages"][2]["generation_id"] == turn["assistant"]["generation_id"]
 
 
-async def test_a_devices_token_does_as_well_as_the_sessions_id(api: Api, other: Api) -> None:
+async def test_a_devices_token_may_replace_the_session_id(api: Api, other: Api) -> None:
     chat, device = await new_chat(api), await new_device(api)
-    token_hash = next(each["token_hash"] for each in (await api.get("/devices")).json()["devices"] if each["id"] == device)
+    token_hash = next(
+        each["token_hash"] for each in (await api.get("/devices")).json()["devices"] if each["id"] == device
+    )
     path, turn = f"/chats/{chat['id']}/turns", {"content": "Why?", "token_hash": token_hash}
     elsewhere = f"/chats/{(await new_chat(other))['id']}/turns"
     del api.headers["X-Session-ID"]
@@ -36,39 +50,47 @@ async def test_a_devices_token_does_as_well_as_the_sessions_id(api: Api, other: 
     created = await api.post(path, json=turn)
     foreign = await api.post(elsewhere, json=turn)
     unknown = await api.post(path, json=turn | {"token_hash": "ab" * 32})
-    nobody = await api.post(path, json={"content": "Why?"})
+    without_session = await api.post(path, json={"content": "Why?"})
     api.headers["X-Session-ID"] = created.json()["session_id"]
     await api.delete(f"/devices/{device}")
     signed_out = await api.post(path, json=turn)
 
-    statuses = [answer.status_code for answer in (created, foreign, unknown, nobody, signed_out)]
+    statuses = [response.status_code for response in (created, foreign, unknown, without_session, signed_out)]
     assert statuses == [201, 404, 404, 401, 404]
-    assert [each["content"] for each in (await api.get(f"/chats/{chat['id']}")).json()["messages"]] == ["Hello!", "Why?", ""]
+    assert [each["content"] for each in (await api.get(f"/chats/{chat['id']}")).json()["messages"]] == [
+        "Hello!",
+        "Why?",
+        "",
+    ]
 
 
-async def test_a_turn_is_claimed_at_once_when_there_is_a_free_slot(api: Api, idle_log: None) -> None:
+async def test_a_turn_is_claimed_immediately_if_a_slot_is_free(api: Api, idle_log: None) -> None:
     chat, offer = await new_chat(api), {"owner": "test", "slots": 1, "lease": LEASE_SECONDS}
 
     first = await new_turn(api, chat, claim=offer)
     second = await new_turn(api, await new_chat(api), claim=offer)
 
     assert first["claimed"]["id"] == first["assistant"]["generation_id"]
-    assert (first["claimed"]["fence"], first["claimed"]["last_seq"], first["claimed"]["message_id"]) == (1, 0, first["assistant"]["id"])
+    assert (first["claimed"]["fence"], first["claimed"]["last_seq"], first["claimed"]["message_id"]) == (
+        1,
+        0,
+        first["assistant"]["id"],
+    )
     assert (first["assistant"]["status"], second["assistant"]["status"]) == ("streaming", "queued")
     assert second["claimed"] is None
     assert (await message(api, chat["id"], first["assistant"]["id"]))["status"] == "streaming"
 
 
-async def test_the_same_turn_ten_times_at_once_is_one_turn(api: Api, owner: Any) -> None:
+async def test_ten_simultaneous_posts_of_one_turn_create_one_turn(api: Api, owner: Any) -> None:
     chat, body = (
         await new_chat(api),
         {"content": "Why?", "message_id": str(uuid4()), "claim": {"owner": "x", "slots": 1000, "lease": LEASE_SECONDS}},
     )
 
-    answers = await asyncio.gather(*(api.post(f"/chats/{chat['id']}/turns", json=body) for _ in range(10)))
+    responses = await asyncio.gather(*(api.post(f"/chats/{chat['id']}/turns", json=body) for _ in range(10)))
 
-    turns = [answer.json() for answer in answers]
-    assert all(answer.is_success for answer in answers)
+    turns = [response.json() for response in responses]
+    assert all(response.is_success for response in responses)
     assert [turn["created"] for turn in turns].count(True) == 1
     assert [turn["claimed"] is not None for turn in turns].count(True) == 1
     assert len({(turn["user"]["id"], turn["assistant"]["id"]) for turn in turns}) == 1
@@ -92,7 +114,7 @@ async def test_the_same_id_with_other_content_or_in_another_chat_is_another_turn
     assert client_id not in {turn["user"]["id"] for turn in turns}
 
 
-async def test_a_turn_that_is_sent_again_later_finds_its_answer_as_it_is_now(api: Api, idle_log: None) -> None:
+async def test_a_repeated_turn_returns_the_current_answer(api: Api, idle_log: None) -> None:
     chat, client_id = await new_chat(api), str(uuid4())
     await new_turn(api, chat, "Why?", message_id=client_id)
     (claimed,) = (await claim(api)).values()
@@ -104,7 +126,7 @@ async def test_a_turn_that_is_sent_again_later_finds_its_answer_as_it_is_now(api
     assert (again["assistant"]["status"], again["assistant"]["content"]) == ("complete", "Because.")
 
 
-async def test_without_an_id_of_the_client_every_turn_is_a_new_one(api: Api) -> None:
+async def test_turns_without_a_client_id_are_always_new(api: Api) -> None:
     chat = await new_chat(api)
 
     turns = [await new_turn(api, chat, "Why?") for _ in range(2)]
@@ -113,7 +135,7 @@ async def test_without_an_id_of_the_client_every_turn_is_a_new_one(api: Api) -> 
     assert turns[1]["user"]["parent_id"] == turns[0]["assistant"]["id"]
 
 
-async def test_turns_that_wait_for_each_other_leave_the_log_its_connections(api: Api, owner: Any) -> None:
+async def test_waiting_turns_leave_connections_for_the_log(api: Api, owner: Any) -> None:
     chat, elsewhere = await new_chat(api), await running(api)
     waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 
@@ -121,14 +143,14 @@ async def test_turns_that_wait_for_each_other_leave_the_log_its_connections(api:
         await owner.execute("SELECT FROM chats WHERE id = $1 FOR UPDATE", chat["id"])
         turns = [asyncio.create_task(new_turn(api, chat, str(number))) for number in range(12)]
         await until(lambda: owner.fetchval(waiting))
-        await asyncio.sleep(0.3)  # for as many as can to wait
+        await asyncio.sleep(0.3)  # until all connections that turns may take are waiting
         assert await append(api, elsewhere, 1, "Hi")
         assert not any(turn.done() for turn in turns)
 
     assert all(turn["created"] for turn in await asyncio.gather(*turns))
 
 
-async def test_turns_at_once_in_one_chat_follow_each_other(api: Api) -> None:
+async def test_simultaneous_turns_of_a_chat_are_chained(api: Api) -> None:
     chat = await new_chat(api)
 
     await asyncio.gather(*(new_turn(api, chat, f"Question {number}") for number in range(6)))
@@ -138,7 +160,7 @@ async def test_turns_at_once_in_one_chat_follow_each_other(api: Api) -> None:
     assert [each["parent_id"] for each in shown] == [None, *(each["id"] for each in shown[:-1])]
 
 
-async def test_an_edited_message_begins_another_branch_which_is_then_shown(api: Api) -> None:
+async def test_an_edited_message_starts_a_branch_which_is_then_shown(api: Api) -> None:
     chat = await new_chat(api)
     first, second = await new_turn(api, chat, "Why?"), await new_turn(api, chat, "Sure?")
 
@@ -150,20 +172,20 @@ async def test_an_edited_message_begins_another_branch_which_is_then_shown(api: 
     assert (older["content"], older["parent_id"]) == ("Sure?", first["assistant"]["id"])
 
 
-async def test_a_message_follows_an_answer_of_its_own_chat_or_nothing_is_stored(api: Api, other: Api, owner: Any) -> None:
+async def test_a_parent_must_be_an_answer_of_the_same_chat(api: Api, other: Api, owner: Any) -> None:
     chat, elsewhere, theirs = await new_chat(api), await new_chat(api), await new_chat(other)
     turn = await new_turn(api, chat)
-    before = await everything(owner)
+    before = await row_checksums(owner)
 
     for parent in (elsewhere["tip_id"], theirs["tip_id"], turn["user"]["id"], str(uuid4()), chat["id"]):
         refused = await api.post(f"/chats/{chat['id']}/turns", json={"content": "Hi", "parent_id": parent})
         assert (parent, refused.status_code) == (parent, 404)
 
-    assert await everything(owner) == before
+    assert await row_checksums(owner) == before
     assert (await new_turn(api, chat, parent_id=turn["assistant"]["id"]))["created"]
 
 
-async def test_the_model_is_asked_the_branch_that_leads_to_an_answer(api: Api, idle_log: None) -> None:
+async def test_the_prompt_is_the_branch_that_leads_to_the_answer(api: Api, idle_log: None) -> None:
     messages = [{"role": "system", "content": "Be brief."}, {"role": "assistant", "content": "Hello!"}]
     chat = (await api.post("/chats", json={"username": "Ada", "messages": messages})).json()
     first = await running(api, chat)
@@ -175,7 +197,10 @@ async def test_the_model_is_asked_the_branch_that_leads_to_an_answer(api: Api, i
     last = await new_turn(api, chat, "Really?")
     edited = await new_turn(api, chat, "How?", parent_id=chat["tip_id"])
 
-    prompts = [(await api.get(f"/chats/{chat['id']}/messages/{turn['assistant']['id']}/prompt")).json() for turn in (last, edited)]
+    prompts = [
+        (await api.get(f"/chats/{chat['id']}/messages/{turn['assistant']['id']}/prompt")).json()
+        for turn in (last, edited)
+    ]
 
     assert prompts[0]["system_prompt"] == "Be brief."
     assert [(each["role"], each["content"]) for each in prompts[0]["messages"]] == [
@@ -188,19 +213,19 @@ async def test_the_model_is_asked_the_branch_that_leads_to_an_answer(api: Api, i
     assert [each["content"] for each in prompts[1]["messages"]] == ["Hello!", "How?"]
 
 
-async def test_an_empty_message_starts_nothing(api: Api, owner: Any) -> None:
+async def test_an_empty_message_is_refused(api: Api, owner: Any) -> None:
     chat = await new_chat(api)
-    before = await everything(owner)
+    before = await row_checksums(owner)
 
     for content in ("", " \n\t", "\u200b\u200d\ufeff", "\u2060\u00ad"):
         refused = await api.post(f"/chats/{chat['id']}/turns", json={"content": content})
         assert refused.status_code == 422
         assert refused.json()["errors"][0]["at"] == "content"
 
-    assert await everything(owner) == before
+    assert await row_checksums(owner) == before
 
 
-async def test_an_answer_that_is_being_written_is_shown_with_its_text_so_far_and_its_place(api: Api, idle_log: None) -> None:
+async def test_a_running_answer_is_shown_with_its_text_so_far_and_its_log_position(api: Api, idle_log: None) -> None:
     chat = await new_chat(api)
     claimed = await running(api, chat)
     await append(api, claimed, 1, "Let me see.", kind=1)
@@ -214,7 +239,7 @@ async def test_an_answer_that_is_being_written_is_shown_with_its_text_so_far_and
     assert shown == await message(api, chat["id"], claimed["message_id"])
 
 
-async def test_stopping_ends_a_queued_answer_at_once(api: Api, idle_log: None) -> None:
+async def test_stopping_ends_a_queued_answer_immediately(api: Api, idle_log: None) -> None:
     chat = await new_chat(api)
     answer = await queued(api, chat)
 
@@ -225,7 +250,7 @@ async def test_stopping_ends_a_queued_answer_at_once(api: Api, idle_log: None) -
     assert await claim(api) == {}
 
 
-async def test_stopping_asks_the_writer_of_a_running_answer(api: Api, idle_log: None) -> None:
+async def test_stopping_notifies_the_writer_of_a_running_answer(api: Api, idle_log: None) -> None:
     chat = await new_chat(api)
     claimed = await running(api, chat)
 
@@ -233,21 +258,24 @@ async def test_stopping_asks_the_writer_of_a_running_answer(api: Api, idle_log: 
 
     entries = {"lease": LEASE_SECONDS, "entries": [[claimed["id"], 1, 1, 0, "Because", None]]}
     assert stop.json() == {"status": "streaming"}
-    assert (await api.post("/generations/append", json=entries)).json() == {"ok": [claimed["id"]], "stop": [claimed["id"]]}
+    assert (await api.post("/generations/append", json=entries)).json() == {
+        "ok": [claimed["id"]],
+        "stop": [claimed["id"]],
+    }
     assert await finish(api, claimed, 1, "stopped")
     stopped = await message(api, chat["id"], claimed["message_id"])
     assert (stopped["status"], stopped["content"]) == ("stopped", "Because")
 
 
-async def test_stopping_leaves_a_finished_answer_as_it_is(api: Api, owner: Any, idle_log: None) -> None:
+async def test_stopping_does_not_change_a_finished_answer(api: Api, owner: Any, idle_log: None) -> None:
     chat = await new_chat(api)
     claimed = await running(api, chat)
     await append(api, claimed, 1, "Because.")
     await finish(api, claimed, 1)
-    before = await everything(owner)
+    before = await row_checksums(owner)
 
     stop = await api.post(f"/chats/{chat['id']}/messages/{claimed['message_id']}/stop")
     opening = await api.post(f"/chats/{chat['id']}/messages/{chat['tip_id']}/stop")
 
     assert (stop.json(), opening.json()) == ({"status": "complete"}, {"status": "complete"})
-    assert await everything(owner) == before
+    assert await row_checksums(owner) == before

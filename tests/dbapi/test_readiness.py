@@ -1,4 +1,4 @@
-"""dbapi is ready with the runtime login and the right schema, and otherwise says what is missing."""
+"""dbapi is ready with the runtime login and a suitable schema; otherwise it reports the reason."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +11,10 @@ from tests.stack import DBAPI_KEY, Cluster, Service, client, run, until
 
 
 async def reason(url: str, folder: Path) -> str:
-    """Why a dbapi with this database is not ready."""
-    dbapi = await Service("dbapi", folder / "log", {"DBAPI_DATABASE_URL": url, "DBAPI_KEYS": DBAPI_KEY}).start(wait=False)
+    """The reason that a dbapi with this database reports."""
+    dbapi = await Service("dbapi", folder / "log", {"DBAPI_DATABASE_URL": url, "DBAPI_KEYS": DBAPI_KEY}).start(
+        wait=False
+    )
     try:
         async with client(dbapi.url) as http:
             await until(lambda: _alive(http))
@@ -41,11 +43,13 @@ async def _alive(http: httpx.AsyncClient) -> bool:
     ],
     ids=["owner", "superuser", "no tables", "no database"],
 )
-async def test_dbapi_says_why_it_is_not_ready(cluster: Cluster, tmp_path: Path, url: Callable[[Cluster], str], sentence: str) -> None:
+async def test_readyz_reports_why_dbapi_is_not_ready(
+    cluster: Cluster, tmp_path: Path, url: Callable[[Cluster], str], sentence: str
+) -> None:
     assert sentence in await reason(url(cluster), tmp_path)
 
 
-async def test_an_older_schema_is_named(cluster: Cluster, tmp_path: Path) -> None:
+async def test_readyz_reports_an_old_schema(cluster: Cluster, tmp_path: Path) -> None:
     database = await cluster.new_database()
     owner = await asyncpg.connect(cluster.owner_url(database))
     await owner.execute("UPDATE alembic_version SET version_num = '0000'")
@@ -61,10 +65,15 @@ async def test_an_older_schema_is_named(cluster: Cluster, tmp_path: Path) -> Non
         ({"DBAPI_DATABASE_URL": "postgresql://x@127.0.0.1/x"}, "DBAPI_KEYS is not set"),
         ({"DBAPI_DATABASE_URL": "postgresql://x@127.0.0.1/x", "DBAPI_KEYS": "changeme"}, "at least 32"),
         ({"DBAPI_DATABASE_URL": "postgresql://x@127.0.0.1/x", "DBAPI_KEYS": f"{DBAPI_KEY},short"}, "at least 32"),
-        ({"DBAPI_DATABASE_URL": "postgresql://x@127.0.0.1/x", "DBAPI_KEYS": DBAPI_KEY, "DBAPI_PORT": "eight"}, "DBAPI_PORT is 'eight'"),
+        (
+            {"DBAPI_DATABASE_URL": "postgresql://x@127.0.0.1/x", "DBAPI_KEYS": DBAPI_KEY, "DBAPI_PORT": "eight"},
+            "DBAPI_PORT must be a whole number, not 'eight'",
+        ),
     ],
 )
-async def test_settings_that_will_not_do_are_named_and_nothing_starts(environ: dict[str, str], sentence: str) -> None:
+async def test_dbapi_does_not_start_with_invalid_settings_and_names_them(
+    environ: dict[str, str], sentence: str
+) -> None:
     code, output = await run("dbapi", **environ)
 
     assert code != 0

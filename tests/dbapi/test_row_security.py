@@ -1,4 +1,4 @@
-"""The database itself returns only the current session's rows, whatever the code above it forgets."""
+"""PostgreSQL returns only the current session's rows, even for statements without a condition on the session."""
 
 import asyncio
 import contextlib
@@ -9,7 +9,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from dbapi.database import Database
+from dbapi.sql.connection import Database
 from tests.dbapi.calls import append, new_chat, new_turn, running
 from tests.dbapi.conftest import Api
 from tests.stack import Cluster
@@ -20,7 +20,7 @@ SET_SESSION = "SELECT set_config('app.session_id', $1, true)"
 
 @pytest.fixture
 async def runtime(cluster: Cluster, database: str) -> AsyncIterator[Any]:
-    """A connection of the runtime login, as dbapi has it."""
+    """A connection of the runtime login, like those of dbapi."""
     connection = await asyncpg.connect(cluster.runtime_url(database))
     yield connection
     await connection.close()
@@ -36,7 +36,9 @@ async def session(api: Api, idle_log: None) -> str:
 @pytest.fixture
 async def filled(session: str, owner: Any) -> str:
     await owner.execute("INSERT INTO devices (token_hash, session_id) VALUES ($1, $2)", uuid4().bytes * 2, session)
-    await owner.execute("INSERT INTO links (token_hash, session_id, expires_at) VALUES ($1, $2, now())", uuid4().bytes * 2, session)
+    await owner.execute(
+        "INSERT INTO links (token_hash, session_id, expires_at) VALUES ($1, $2, now())", uuid4().bytes * 2, session
+    )
     return session
 
 
@@ -44,7 +46,7 @@ async def counts(connection: Any) -> dict[str, int]:
     return {table: await connection.fetchval(f"SELECT count(*) FROM {table}") for table in TABLES}
 
 
-async def test_without_a_session_there_are_no_rows(runtime: Any, owner: Any, filled: str) -> None:
+async def test_no_rows_are_visible_without_a_session(runtime: Any, owner: Any, filled: str) -> None:
     nothing = dict.fromkeys(TABLES, 0)
 
     before = await counts(runtime)
@@ -61,23 +63,34 @@ async def test_without_a_session_there_are_no_rows(runtime: Any, owner: Any, fil
         empty = await counts(runtime)
 
     assert before == after == empty == nothing
-    assert seen == {"sessions": 1, "devices": 1, "links": 1, "chats": 1, "messages": 3, "generations": 1, "generation_chunks": 1}
+    assert seen == {
+        "sessions": 1,
+        "devices": 1,
+        "links": 1,
+        "chats": 1,
+        "messages": 3,
+        "generations": 1,
+        "generation_chunks": 1,
+    }
     assert all((await counts(owner)).values())
 
 
-async def test_a_session_sees_its_own_rows_only(runtime: Any, owner: Any, other: Api, filled: str) -> None:
+async def test_a_session_sees_only_its_own_rows(runtime: Any, owner: Any, other: Api, filled: str) -> None:
     await new_turn(other, await new_chat(other))
 
     async with runtime.transaction():
         await runtime.fetch(SET_SESSION, filled)
-        seen = {table: await runtime.fetch(f"SELECT {'id' if table == 'sessions' else 'session_id'} FROM {table}") for table in TABLES}
+        seen = {
+            table: await runtime.fetch(f"SELECT {'id' if table == 'sessions' else 'session_id'} FROM {table}")
+            for table in TABLES
+        }
 
     assert all(rows for rows in seen.values())
     assert {str(row[0]) for rows in seen.values() for row in rows} == {filled}
     assert await owner.fetchval("SELECT count(DISTINCT session_id) > 1 FROM chats")
 
 
-async def test_a_links_token_shows_that_link_and_lets_it_be_used_up(runtime: Any, owner: Any, filled: str) -> None:
+async def test_a_links_token_shows_and_deletes_only_that_link(runtime: Any, owner: Any, filled: str) -> None:
     token_hash = await owner.fetchval("SELECT token_hash FROM links WHERE session_id = $1", filled)
     assert await owner.fetchval("SELECT count(*) FROM links") >= 1
 
@@ -91,13 +104,15 @@ async def test_a_links_token_shows_that_link_and_lets_it_be_used_up(runtime: Any
     assert (prolonged, deleted) == ("UPDATE 0", "DELETE 1")
 
 
-async def test_a_token_shows_its_device_and_nothing_else(runtime: Any, owner: Any, filled: str) -> None:
+async def test_a_devices_token_shows_only_that_device(runtime: Any, owner: Any, filled: str) -> None:
     token_hash = await owner.fetchval("SELECT token_hash FROM devices WHERE session_id = $1", filled)
 
     async with runtime.transaction():
         await runtime.fetch("SELECT set_config('app.token_hash', $1, true)", token_hash.hex())
         devices = await runtime.fetch("SELECT token_hash FROM devices")
-        others = {table: await runtime.fetchval(f"SELECT count(*) FROM {table}") for table in TABLES if table != "devices"}
+        others = {
+            table: await runtime.fetchval(f"SELECT count(*) FROM {table}") for table in TABLES if table != "devices"
+        }
         deleted = await runtime.execute("DELETE FROM devices")
 
     assert [row["token_hash"] for row in devices] == [token_hash]
@@ -120,34 +135,41 @@ async def test_a_token_shows_its_device_and_nothing_else(runtime: Any, owner: An
         "INSERT INTO generations (session_id, chat_id, message_id) SELECT $1, chat_id, id FROM messages",
     ],
 )
-async def test_no_row_is_given_to_another_session(runtime: Any, filled: str, statement: str) -> None:
+async def test_a_session_cannot_write_rows_of_another_session(runtime: Any, filled: str, statement: str) -> None:
     async with runtime.transaction():
         await runtime.fetch(SET_SESSION, filled)
         with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
             await runtime.execute(statement, uuid4())
 
 
-async def test_a_row_cannot_lean_on_another_sessions_rows(runtime: Any, owner: Any, other: Api, filled: str) -> None:
+async def test_a_row_cannot_reference_another_sessions_rows(runtime: Any, owner: Any, other: Api, filled: str) -> None:
     theirs = await new_turn(other, await new_chat(other))
     chat_id = await owner.fetchval("SELECT chat_id FROM messages WHERE id = $1", theirs["user"]["id"])
     into_their_chat = "INSERT INTO messages (session_id, chat_id, role) VALUES ($1, $2, 'user')"
-    behind_their_message = "INSERT INTO messages (session_id, chat_id, parent_id, role) SELECT $1, id, $2, 'user' FROM chats"
+    behind_their_message = (
+        "INSERT INTO messages (session_id, chat_id, parent_id, role) SELECT $1, id, $2, 'user' FROM chats"
+    )
     their_tip = "UPDATE chats SET tip_id = $2 WHERE session_id = $1"
 
-    for statement, foreign in ((into_their_chat, chat_id), (behind_their_message, theirs["user"]["id"]), (their_tip, theirs["user"]["id"])):
+    for statement, foreign in (
+        (into_their_chat, chat_id),
+        (behind_their_message, theirs["user"]["id"]),
+        (their_tip, theirs["user"]["id"]),
+    ):
         async with runtime.transaction():
             await runtime.fetch(SET_SESSION, filled)
             with pytest.raises(asyncpg.ForeignKeyViolationError):
                 await runtime.execute(statement, filled, foreign)
 
 
-async def test_another_sessions_rows_are_neither_changed_nor_deleted(runtime: Any, owner: Any, filled: str) -> None:
+async def test_a_session_cannot_change_or_delete_another_sessions_rows(runtime: Any, owner: Any, filled: str) -> None:
     before = await counts(owner)
 
     async with runtime.transaction():
         await runtime.fetch(SET_SESSION, str(uuid4()))
         statuses = [
-            await runtime.execute(f"DELETE FROM {table}") for table in ("sessions", "devices", "links", "chats", "messages", "generations")
+            await runtime.execute(f"DELETE FROM {table}")
+            for table in ("sessions", "devices", "links", "chats", "messages", "generations")
         ]
         statuses.append(await runtime.execute("UPDATE messages SET content = 'changed'"))
         statuses.append(await runtime.execute("UPDATE generations SET stop_requested = true"))
@@ -179,7 +201,8 @@ async def test_another_sessions_rows_are_neither_changed_nor_deleted(runtime: An
         "ALTER FUNCTION log_next() OWNER TO CURRENT_USER",
         "ALTER ROLE CURRENT_USER BYPASSRLS",
         "GRANT runnel_log TO CURRENT_USER",
-        "INSERT INTO generation_chunks (generation_id, session_id, seq, fence, text) SELECT id, session_id, 9, 1, 'x' FROM generations",
+        "INSERT INTO generation_chunks (generation_id, session_id, seq, fence, text)"
+        " SELECT id, session_id, 9, 1, 'x' FROM generations",
         "UPDATE generation_chunks SET text = 'x'",
         "DELETE FROM generation_chunks",
         "UPDATE generations SET fence = fence + 1",
@@ -194,48 +217,63 @@ async def test_another_sessions_rows_are_neither_changed_nor_deleted(runtime: An
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename <> CURRENT_USER",
     ],
 )
-async def test_the_runtime_login_may_not(runtime: Any, filled: str, statement: str) -> None:
+async def test_the_runtime_login_has_no_permission(runtime: Any, filled: str, statement: str) -> None:
     async with runtime.transaction():
         await runtime.fetch(SET_SESSION, filled)
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await runtime.execute(statement)
 
 
-async def test_the_runtime_login_is_nothing_more_than_a_member_of_the_runtime(runtime: Any) -> None:
+async def test_the_runtime_login_has_only_the_rights_of_runnel_runtime(runtime: Any) -> None:
     about = await runtime.fetchrow(
-        "SELECT rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls FROM pg_roles WHERE rolname = CURRENT_USER"
+        "SELECT rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls"
+        " FROM pg_roles WHERE rolname = CURRENT_USER"
     )
-    roles = await runtime.fetch("SELECT rolname FROM pg_roles WHERE pg_has_role(CURRENT_USER, oid, 'MEMBER') AND rolname <> CURRENT_USER")
+    roles = await runtime.fetch(
+        "SELECT rolname FROM pg_roles WHERE pg_has_role(CURRENT_USER, oid, 'MEMBER') AND rolname <> CURRENT_USER"
+    )
 
     assert not any(about)
     assert [role["rolname"] for role in roles] == ["runnel_runtime"]
 
 
-async def test_the_logs_functions_run_as_their_own_role_which_nobody_logs_in_as(runtime: Any) -> None:
-    doors = await runtime.fetch(
-        "SELECT proname, proowner::regrole::text AS owner, prosecdef, proconfig, has_function_privilege('public', oid, 'EXECUTE') AS open"
+async def test_the_logs_functions_run_as_a_role_that_cannot_log_in(runtime: Any) -> None:
+    functions = await runtime.fetch(
+        "SELECT proname, proowner::regrole::text AS owner, prosecdef, proconfig,"
+        " has_function_privilege('public', oid, 'EXECUTE') AS open"
         " FROM pg_proc WHERE proname LIKE 'log\\_%' AND pronamespace = 'public'::regnamespace"
     )
-    role = await runtime.fetchrow("SELECT rolcanlogin, rolsuper, rolbypassrls FROM pg_roles WHERE rolname = 'runnel_log'")
+    role = await runtime.fetchrow(
+        "SELECT rolcanlogin, rolsuper, rolbypassrls FROM pg_roles WHERE rolname = 'runnel_log'"
+    )
 
-    assert len(doors) >= 10
-    for door in doors:
-        assert (door["owner"], door["prosecdef"], door["open"]) == ("runnel_log", True, False), door["proname"]
-        assert any(setting.startswith("search_path=pg_catalog") for setting in door["proconfig"]), door["proname"]
+    assert len(functions) >= 10
+    for function in functions:
+        assert (function["owner"], function["prosecdef"], function["open"]) == ("runnel_log", True, False), function[
+            "proname"
+        ]
+        assert any(setting.startswith("search_path=pg_catalog") for setting in function["proconfig"]), function[
+            "proname"
+        ]
     assert not any(role)
 
 
-async def test_every_table_has_row_level_security_by_force(owner: Any) -> None:
+async def test_every_table_forces_row_level_security(owner: Any) -> None:
     tables = await owner.fetch(
-        "SELECT relname, relrowsecurity, relforcerowsecurity FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+        "SELECT relname, relrowsecurity, relforcerowsecurity"
+        " FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
     )
 
-    unprotected = {table["relname"] for table in tables if not (table["relrowsecurity"] and table["relforcerowsecurity"])}
+    unprotected = {
+        table["relname"] for table in tables if not (table["relrowsecurity"] and table["relforcerowsecurity"])
+    }
     assert unprotected == {"alembic_version"}
     assert {table["relname"] for table in tables} == {*TABLES, "alembic_version"}
 
 
-async def test_the_owner_sees_and_dumps_every_row(cluster: Cluster, database: str, owner: Any, filled: str, runtime: Any) -> None:
+async def test_the_owner_can_read_and_dump_every_row(
+    cluster: Cluster, database: str, owner: Any, filled: str, runtime: Any
+) -> None:
     assert await owner.fetchval("SELECT count(*) FROM chats WHERE session_id = $1", filled) == 1
 
     program = cluster.cluster.programs / "pg_dump"
@@ -249,13 +287,13 @@ async def test_the_owner_sees_and_dumps_every_row(cluster: Cluster, database: st
     assert b"Because." in dump
 
 
-async def test_a_connection_that_was_left_in_the_midst_of_a_transaction_forgets_whose_it_was(cluster: Cluster, database: str) -> None:
-    only_one = Database(cluster.runtime_url(database), pool_size=2)  # half of them are asyncpg's own
+async def test_a_connection_left_inside_a_transaction_forgets_its_session(cluster: Cluster, database: str) -> None:
+    only_one = Database(cluster.runtime_url(database), pool_size=2)  # half of them are in asyncpg's pool
     try:
-        async with only_one.log() as connection:
+        async with only_one.connection() as connection:
             await connection.execute(f"BEGIN; SELECT set_config('app.session_id', '{uuid4()}', true)")
             left = connection.get_server_pid()
-        async with only_one.log() as connection:
+        async with only_one.connection() as connection:
             assert connection.get_server_pid() == left
             assert not connection.is_in_transaction()
             assert not await connection.fetchval("SELECT current_setting('app.session_id', true)")

@@ -1,10 +1,10 @@
-"""What the log should do, in a few lines of Python that are easy to believe."""
+"""A model of the log: its rules in a few lines of Python that are easy to verify."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
 from uuid import UUID
 
-CONTENT, REASONING, ANEW = 0, 1, 2
+CONTENT, REASONING, RESTART = 0, 1, 2
 FINAL = ("complete", "stopped", "failed")
 
 
@@ -23,7 +23,7 @@ class Generation:
     status: str = "queued"
     fence: int = 0
     owner: str | None = None
-    lapsed: bool = False  # its lease is over
+    lease_expired: bool = False
     chunks: list[Chunk] = field(default_factory=list)
     key: str | None = None
     offset: int = 0
@@ -31,7 +31,7 @@ class Generation:
     claim_seq: int = 0
     stop_requested: bool = False
     error: str | None = None
-    frozen: tuple[str, str] | None = None  # its rows when it was first seen finished
+    final_rows: tuple[str, str] | None = None  # its rows when they were first read after the end
 
     @property
     def last_seq(self) -> int:
@@ -44,7 +44,7 @@ class Generation:
         """A seq of None only renews the lease."""
         if not self.accepts(fence, seq):
             return False
-        self.lapsed = False
+        self.lease_expired = False
         self.offset = self.offset if offset is None else offset
         if seq is not None:
             self.chunks.append(Chunk(seq, fence, kind, text))
@@ -52,13 +52,19 @@ class Generation:
 
     def claim(self, writer: str) -> None:
         self.attempts = 1 if self.last_seq > self.claim_seq else self.attempts + 1
-        self.status, self.fence, self.owner, self.lapsed, self.claim_seq = "streaming", self.fence + 1, writer, False, self.last_seq
+        self.status, self.fence, self.owner, self.lease_expired, self.claim_seq = (
+            "streaming",
+            self.fence + 1,
+            writer,
+            False,
+            self.last_seq,
+        )
         self.key = self.key or f"g-{self.id}-{self.fence}"
 
     def finish(self, fence: int, seq: int, status: str, error: str | None) -> bool:
         if self.status != "streaming" or self.fence != fence or self.last_seq != seq:
             return False
-        self.status, self.error, self.owner, self.lapsed = status, error, None, False
+        self.status, self.error, self.owner, self.lease_expired = status, error, None, False
         return True
 
     def stop(self) -> None:
@@ -68,18 +74,24 @@ class Generation:
 
 
 def fold(chunks: list[Chunk]) -> tuple[str, str]:
-    """Content and reasoning: what counts is behind the last new beginning."""
-    begin = max((chunk.seq for chunk in chunks if chunk.kind == ANEW), default=0)
-    rest = chunks[begin:]
-    return tuple("".join(chunk.text for chunk in rest if chunk.kind == kind) for kind in (CONTENT, REASONING))  # type: ignore[return-value]
+    """Content and reasoning: the text after the last restart."""
+    start = max((chunk.seq for chunk in chunks if chunk.kind == RESTART), default=0)
+    rest = chunks[start:]
+    content, reasoning = ("".join(chunk.text for chunk in rest if chunk.kind == kind) for kind in (CONTENT, REASONING))
+    return content, reasoning
 
 
-def to_claim(generations: list[Generation], slots: int) -> list[Generation]:
-    """What a claim takes: all whose lease is over, and as many of the queue as there are slots. `generations` are in order of asking."""
+def claimable(generations: list[Generation], slots: int) -> list[Generation]:
+    """The generations a claim gets: running ones with an expired lease, and queued ones while slots are free.
+
+    `generations` are in the order in which they were created.
+    """
     running = [each for each in generations if each.status == "streaming"]
     waiting = [each for each in generations if each.status == "queued"]
     live = running + waiting
-    turn = {each: sum(other.session == each.session for other in live[:place]) for place, each in enumerate(live)}
-    first_of_chat = [each for place, each in enumerate(live) if all(other.chat != each.chat for other in live[:place])]
-    fair = sorted((each for each in waiting if each in first_of_chat), key=lambda each: (turn[each], waiting.index(each)))
-    return [each for each in running if each.lapsed] + fair[: max(0, slots - len(running))]
+    turn = {each: sum(other.session == each.session for other in live[:index]) for index, each in enumerate(live)}
+    first_of_chat = [each for index, each in enumerate(live) if all(other.chat != each.chat for other in live[:index])]
+    fair = sorted(
+        (each for each in waiting if each in first_of_chat), key=lambda each: (turn[each], waiting.index(each))
+    )
+    return [each for each in running if each.lease_expired] + fair[: max(0, slots - len(running))]

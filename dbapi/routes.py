@@ -1,0 +1,48 @@
+"""Every URL."""
+
+from starlette.routing import Route
+
+from dbapi import chats, devices, events, generations, messages, readiness, sessions, turns
+from kit import ids
+
+ids.register()
+
+routes = [
+    Route("/healthz", readiness.healthz),
+    Route("/readyz", readiness.readyz),
+    # The generation log first: it gets by far the most requests
+    Route("/generations/claim", generations.claim, methods=["POST"]),
+    Route("/generations/append", generations.append, methods=["POST"]),
+    Route("/generations/finish", generations.finish, methods=["POST"]),
+    Route("/generations/rename", generations.rename, methods=["POST"]),
+    Route("/generations/release", generations.release, methods=["POST"]),
+    Route("/generations/read", generations.read, methods=["POST"]),
+    Route("/events", events.index),
+    # Sessions and their devices
+    Route("/sessions", sessions.create, methods=["POST"]),
+    Route("/sessions/find", sessions.find, methods=["POST"]),
+    Route("/devices", devices.index),
+    Route("/devices", devices.create, methods=["POST"]),
+    Route("/devices", devices.delete_all, methods=["DELETE"]),
+    Route("/devices/{device_id:id}", devices.delete, methods=["DELETE"]),
+    Route("/links", devices.create_link, methods=["POST"]),
+    # Chats
+    Route("/chats", chats.create, methods=["POST"]),
+    Route("/chats", chats.index),
+    Route("/chats/{chat_id:id}", chats.show),
+    Route("/chats/{chat_id:id}", chats.change, methods=["PATCH"]),
+    Route("/chats/{chat_id:id}", chats.delete, methods=["DELETE"]),
+    Route("/chats/{chat_id:id}/restore", chats.restore, methods=["POST"]),
+    Route("/chats/{chat_id:id}/tip", chats.show_branch, methods=["PUT"]),
+    Route("/chats/username/{username:path}", chats.show_latest),
+    # Messages
+    Route("/chats/{chat_id:id}/message", messages.create, methods=["POST"]),
+    Route("/chats/{chat_id:id}/messages/{message_id:id}", messages.show),
+    Route("/chats/{chat_id:id}/messages/{message_id:id}", messages.delete, methods=["DELETE"]),
+    Route("/chats/{chat_id:id}/messages/{message_id:id}/prompt", messages.prompt),
+    Route("/chats/{chat_id:id}/messages/{message_id:id}/stop", messages.stop, methods=["POST"]),
+    # Turns: a user's message with its answer
+    Route("/chats/{chat_id:id}/turns", turns.create, methods=["POST"]),
+    Route("/chats/{chat_id:id}/messages/{message_id:id}/answers", turns.regenerate, methods=["POST"]),
+    Route("/chats/{chat_id:id}/messages/{message_id:id}/continue", turns.continue_answer, methods=["POST"]),
+]

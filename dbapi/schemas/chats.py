@@ -1,0 +1,74 @@
+"""Chats."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, Field
+
+from dbapi.schemas.fields import Output, Text, Username, not_too_long
+from dbapi.schemas.messages import MessageRecord
+
+
+class FirstMessage(BaseModel):
+    role: Literal["system", "user", "assistant"]
+    content: Annotated[Text, AfterValidator(not_too_long)]
+
+
+class NewChat(BaseModel):
+    """A `system` message must be the first and becomes the chat's system prompt."""
+
+    username: Username
+    model: Annotated[Text, Field(max_length=200)] | None = None
+    messages: Annotated[list[FirstMessage], Field(max_length=20)] = []
+
+
+class ChatRecord(Output):
+    id: UUID
+    username: str
+    title: str | None
+    model: str | None
+    system_prompt: str
+    parameters: dict[str, Any]
+    tip_id: UUID | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class Parameters(BaseModel):
+    """Sampling parameters. The model server chooses those that are null."""
+
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    top_k: Annotated[int, Field(ge=0, le=1000)] | None = None
+    min_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    repeat_penalty: Annotated[float, Field(ge=0.5, le=2)] | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=32_768)] | None = None
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
+
+
+class ChatChange(BaseModel):
+    """Missing fields keep their value. An empty title or model is removed."""
+
+    title: Annotated[Text, Field(max_length=200)] | None = None
+    model: Annotated[Text, Field(max_length=200)] | None = None
+    system_prompt: Annotated[Text, AfterValidator(not_too_long)] | None = None
+    parameters: Parameters | None = None
+
+
+class Tip(BaseModel):
+    message_id: UUID
+
+
+class ChatWithMessages(ChatRecord):
+    """Messages along the shown branch, oldest first, without the system prompt."""
+
+    messages: list[MessageRecord]
+
+
+class ChatInList(ChatRecord):
+    running: Annotated[bool, Field(description="whether an answer is queued or being written")]
+
+
+class ChatList(Output):
+    chats: list[ChatInList]

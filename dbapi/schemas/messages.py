@@ -1,0 +1,87 @@
+"""Messages and turns."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+
+from dbapi.schemas.fields import Content, Output, Sha256, Status
+from dbapi.schemas.generations import Claim, Claimed
+
+
+class NewMessage(BaseModel):
+    role: Literal["user", "assistant"]
+    content: Content
+
+
+class MessageRecord(Output):
+    id: UUID
+    parent_id: UUID | None
+    role: Literal["user", "assistant"]
+    content: Annotated[str, Field(description="of an unfinished answer: its text so far")]
+    reasoning: str
+    status: Status
+    error: str | None
+    model: str | None
+    usage: dict[str, Any] | None
+    timings: dict[str, Any] | None
+    created_at: datetime
+    generation_id: UUID | None = None
+    last_seq: Annotated[int, Field(description="of an unfinished answer: the log position of `content`")] = 0
+    fence: int = 0
+    finish_reason: str | None = None
+    siblings: list[UUID] = Field(default=[], description="all versions of this message and itself, oldest first")
+
+
+class NewTurn(BaseModel):
+    """A user's message and the request for its answer."""
+
+    content: Content
+    message_id: UUID | None = None
+    parent_id: Annotated[
+        UUID | None, Field(description="the answer it follows; by default the end of the shown branch")
+    ] = None
+    at_root: Annotated[bool, Field(description="it follows no message: another beginning of the chat")] = False
+    request: dict[str, Any] = {}
+    claim: Claim | None = None
+    token_hash: Annotated[Sha256 | None, Field(description="of a device, instead of X-Session-ID")] = None
+
+
+class PromptMessage(Output):
+    role: Literal["user", "assistant"]
+    content: str
+
+
+class Prompt(Output):
+    """The model's input for one answer: the branch that leads to it."""
+
+    system_prompt: str
+    messages: list[PromptMessage]
+
+
+class Turn(Output):
+    session_id: UUID
+    user: MessageRecord
+    assistant: MessageRecord
+    created: Annotated[bool, Field(description="false if the same turn was posted before")]
+    claimed: Claimed | None = None
+    prompt: Annotated[
+        Prompt | None, Field(description="of a claimed answer, so that its writer need not request it")
+    ] = None
+
+
+class AnswerRequest(BaseModel):
+    """Requests another answer, or the continuation of an answer."""
+
+    claim: Claim | None = None
+    request: dict[str, Any] = {}
+
+
+class StartedAnswer(Output):
+    message: MessageRecord
+    claimed: Claimed | None = None
+
+
+class Stopped(Output):
+    status: Status

@@ -1,0 +1,183 @@
+"""Turns and their prompts, with asyncpg only: every answer needs them.
+
+`connection` is in a transaction of the session: see `Database.read_turns` and `Database.write_turn`.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from dbapi.errors import NotFound
+from dbapi.sql.branch import NUMBERED
+from dbapi.titles import title_of
+
+MAX_MESSAGES = 1_000_000
+
+
+async def lock_chat(connection: asyncpg.Connection, session_id: UUID, chat_id: UUID) -> asyncpg.Record:
+    """Writers of one chat take turns. Raises NotFound."""
+    chat = await connection.fetchrow(_LOCK_CHAT, session_id, chat_id)
+    if chat is None:
+        raise NotFound
+    return chat
+
+
+_LOCK_CHAT = """
+SELECT id, session_id, tip_id, model, system_prompt, parameters FROM chats
+ WHERE session_id = $1 AND id = $2 AND deleted_at IS NULL FOR UPDATE
+"""
+
+
+async def system_prompt(connection: asyncpg.Connection, session_id: UUID, chat_id: UUID) -> str:
+    """Raises NotFound."""
+    found = await connection.fetchval(_SYSTEM_PROMPT, session_id, chat_id)
+    if found is None:
+        raise NotFound
+    return str(found)
+
+
+_SYSTEM_PROMPT = "SELECT system_prompt FROM chats WHERE session_id = $1 AND id = $2 AND deleted_at IS NULL"
+
+
+async def unfinished_answers(connection: asyncpg.Connection, session_id: UUID) -> int:
+    """Locks the session's row: of two simultaneous callers, one waits for the other's transaction."""
+    return int(await connection.fetchval("SELECT unfinished_answers($1)", session_id))
+
+
+# Reading
+
+
+async def message(connection: asyncpg.Connection, session_id: UUID, chat_id: UUID, message_id: UUID) -> asyncpg.Record:
+    """Raises NotFound."""
+    for row in await connection.fetch(NUMBERED, session_id, chat_id, message_id, 1):
+        return row
+    raise NotFound
+
+
+async def prompt(
+    connection: asyncpg.Connection, session_id: UUID, chat_id: UUID, tip_id: UUID
+) -> Sequence[asyncpg.Record]:
+    """The messages with text along the branch to `tip_id`, oldest first."""
+    rows = await connection.fetch(NUMBERED, session_id, chat_id, tip_id, MAX_MESSAGES)
+    return [row for row in rows if row["content"]]
+
+
+async def find_turn(
+    connection: asyncpg.Connection, chat: Mapping[str, Any], key: bytes
+) -> tuple[asyncpg.Record, asyncpg.Record] | None:
+    """The user's message stored under this key, and its first answer."""
+    own = chat["session_id"], chat["id"]
+    user_message = await connection.fetchval(_USER_MESSAGE, *own, key)
+    if user_message is None:
+        return None
+    first_answer = await connection.fetchval(_FIRST_ANSWER, *own, user_message)
+    return await message(connection, *own, user_message), await message(connection, *own, first_answer)
+
+
+_USER_MESSAGE = "SELECT id FROM messages WHERE session_id = $1 AND chat_id = $2 AND turn_key = $3"
+_FIRST_ANSWER = """
+SELECT id FROM messages WHERE session_id = $1 AND chat_id = $2 AND parent_id = $3 ORDER BY position LIMIT 1
+"""
+
+
+def turn_key(client_id: UUID, content: str) -> bytes:
+    return hashlib.sha256(client_id.bytes + content.encode()).digest()
+
+
+async def check_parent(connection: asyncpg.Connection, chat: Mapping[str, Any], parent_id: UUID) -> None:
+    """A user's message follows an answer. Raises NotFound unless the parent is an assistant's message of this chat."""
+    if await connection.fetchval(_IS_ANSWER, chat["session_id"], chat["id"], parent_id) is None:
+        raise NotFound
+
+
+_IS_ANSWER = "SELECT id FROM messages WHERE session_id = $1 AND chat_id = $2 AND id = $3 AND role = 'assistant'"
+
+
+# Writing. The chat is from `lock_chat`. The sampling parameters are stored with the answer; its prompt is the branch,
+# which is read when the answer starts. The statements name their columns: a connection keeps a statement prepared while
+# a migration may add columns.
+
+
+async def add_turn(
+    connection: asyncpg.Connection,
+    chat: Mapping[str, Any],
+    content: str,
+    parent_id: UUID | None,
+    key: bytes | None,
+    request: dict[str, Any],
+) -> tuple[asyncpg.Record, asyncpg.Record]:
+    """Adds the user's message and the queued answer, and shows their branch. The answer's row has its generation_id."""
+    own = chat["session_id"], chat["id"], parent_id, content, key, chat["model"], title_of(content)
+    user_message, assistant_message = await connection.fetch(_ADD_TURN, *own, _parameters(chat, request))
+    return user_message, assistant_message
+
+
+# One statement, since every answer starts with it.
+_ADD_TURN = """
+WITH user_message AS (
+  INSERT INTO messages (session_id, chat_id, parent_id, role, content, turn_key)
+  VALUES ($1, $2, $3, 'user', $4, $5) RETURNING *
+), assistant_message AS (
+  INSERT INTO messages (session_id, chat_id, parent_id, role, status, model)
+  SELECT session_id, chat_id, id, 'assistant', 'queued', $6 FROM user_message RETURNING *
+), queued AS (
+  INSERT INTO generations (session_id, chat_id, message_id, request)
+  SELECT session_id, chat_id, id, $8 FROM assistant_message RETURNING id
+), shown AS (
+  UPDATE chats SET tip_id = assistant_message.id, updated_at = clock_timestamp(), title = coalesce(title, $7)
+    FROM assistant_message WHERE chats.session_id = $1 AND chats.id = $2
+)
+SELECT id, parent_id, role, content, reasoning, status, error, model, usage, timings, created_at, position,
+       NULL::uuid AS generation_id
+  FROM user_message
+ UNION ALL
+SELECT id, parent_id, role, content, reasoning, status, error, model, usage, timings, created_at, position,
+       (SELECT id FROM queued)
+  FROM assistant_message ORDER BY position
+"""
+
+
+async def add_answer(
+    connection: asyncpg.Connection, chat: Mapping[str, Any], parent_id: UUID, request: dict[str, Any]
+) -> asyncpg.Record:
+    """Adds another queued answer to a user's message, and shows its branch. Returns its id and generation_id."""
+    own = chat["session_id"], chat["id"], parent_id, chat["model"]
+    return await connection.fetchrow(_ADD_ANSWER, *own, _parameters(chat, request))
+
+
+_ADD_ANSWER = """
+WITH assistant_message AS (
+  INSERT INTO messages (session_id, chat_id, parent_id, role, status, model)
+  VALUES ($1, $2, $3, 'assistant', 'queued', $4) RETURNING *
+), queued AS (
+  INSERT INTO generations (session_id, chat_id, message_id, request)
+  SELECT session_id, chat_id, id, $5 FROM assistant_message RETURNING id
+), shown AS (
+  UPDATE chats SET tip_id = assistant_message.id, updated_at = clock_timestamp()
+    FROM assistant_message WHERE chats.session_id = $1 AND chats.id = $2
+)
+SELECT id, (SELECT id FROM queued) AS generation_id FROM assistant_message
+"""
+
+
+async def reopen_answer(
+    connection: asyncpg.Connection, chat: Mapping[str, Any], answer: Mapping[str, Any]
+) -> UUID | None:
+    """Queues a finished answer for continuation. Returns its generation's id, or None if it is not finished."""
+    values = answer["id"], answer["content"], answer["reasoning"]
+    generation_id: UUID | None = await connection.fetchval("SELECT log_reopen($1, $2, $3)", *values)
+    if generation_id is not None:
+        await connection.execute(_REOPEN_MESSAGE, chat["session_id"], chat["id"], answer["id"])
+    return generation_id
+
+
+_REOPEN_MESSAGE = """
+UPDATE messages SET status = 'queued', error = NULL WHERE session_id = $1 AND chat_id = $2 AND id = $3
+"""
+
+
+def _parameters(chat: Mapping[str, Any], request: dict[str, Any]) -> dict[str, Any]:
+    return {**chat["parameters"], **({"model": chat["model"]} if chat["model"] else {}), **request}

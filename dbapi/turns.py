@@ -1,0 +1,114 @@
+"""Turns, a user's message with its answer, and further answers to it."""
+
+from uuid import UUID
+
+import asyncpg
+
+from dbapi.auth import SessionId
+from dbapi.endpoint import endpoint
+from dbapi.errors import Conflict, TooMany, Unauthorized
+from dbapi.schemas.generations import Claim, Claimed
+from dbapi.schemas.messages import AnswerRequest, MessageRecord, NewTurn, Prompt, PromptMessage, StartedAnswer, Turn
+from dbapi.sql import log, turns
+from dbapi.state import Request
+
+RETRY_SECONDS = 5  # by then, one of many answers has probably ended
+
+
+@endpoint(status=201, status_if_existing=200)
+async def create(request: Request, session: SessionId | None, chat_id: UUID, new: NewTurn) -> Turn:
+    """Stores the user's message and the queued answer, and claims the answer if the model has a free slot.
+
+    The same `message_id` with the same content is the same turn, however often it is posted.
+    """
+    if session is None and new.token_hash is None:
+        raise Unauthorized("X-Session-ID is missing.")
+    named, token_hash = (None, bytes.fromhex(new.token_hash)) if new.token_hash else (session, b"")
+    async with request.state["database"].write_turn(named, token_hash) as (connection, session_id):
+        chat = await turns.lock_chat(connection, session_id, chat_id)
+        key = turns.turn_key(new.message_id, new.content) if new.message_id else None
+        if key and (existing := await turns.find_turn(connection, chat, key)):
+            return _turn(session_id, existing, created=False)
+        await _check_answer_limit(request, connection, session_id)
+        if new.parent_id:
+            await turns.check_parent(connection, chat, new.parent_id)
+        parent_id = None if new.at_root else new.parent_id or chat["tip_id"]
+        added = await turns.add_turn(connection, chat, new.content, parent_id, key, new.request)
+        claimed = await _claim(connection, new.claim, added[1]["generation_id"])
+        prompt = await _prompt(connection, chat, added[0]["id"]) if claimed else None
+    return _turn(session_id, added, created=True, claimed=claimed, prompt=prompt)
+
+
+def _turn(
+    session_id: UUID,
+    pair: tuple[asyncpg.Record, asyncpg.Record],
+    created: bool,
+    claimed: Claimed | None = None,
+    prompt: Prompt | None = None,
+) -> Turn:
+    user, assistant = dict(pair[0]), dict(pair[1])
+    if claimed:
+        assistant["status"] = "streaming"
+    return Turn(
+        session_id=session_id,
+        user=MessageRecord.model_validate(user),
+        assistant=MessageRecord.model_validate(assistant),
+        created=created,
+        claimed=claimed,
+        prompt=prompt,
+    )
+
+
+@endpoint(status=201)
+async def regenerate(
+    request: Request, session: SessionId, chat_id: UUID, message_id: UUID, wanted: AnswerRequest
+) -> StartedAnswer:
+    """Adds another answer to the same message and keeps the earlier ones."""
+    async with request.state["database"].write_turn(session) as (connection, _):
+        chat = await turns.lock_chat(connection, session, chat_id)
+        earlier = await turns.message(connection, session, chat_id, message_id)
+        if earlier["role"] != "assistant" or earlier["parent_id"] is None:
+            raise Conflict("Only an answer can be regenerated.")
+        await _check_answer_limit(request, connection, session)
+        added = await turns.add_answer(connection, chat, earlier["parent_id"], wanted.request)
+        claimed = await _claim(connection, wanted.claim, added["generation_id"])
+        message = await turns.message(connection, session, chat_id, added["id"])
+    return StartedAnswer(message=MessageRecord.model_validate(dict(message)), claimed=claimed)
+
+
+@endpoint()
+async def continue_answer(
+    request: Request, session: SessionId, chat_id: UUID, message_id: UUID, wanted: AnswerRequest
+) -> StartedAnswer:
+    """Continues an answer that was stopped, failed or reached its length limit."""
+    async with request.state["database"].write_turn(session) as (connection, _):
+        chat = await turns.lock_chat(connection, session, chat_id)
+        earlier = await turns.message(connection, session, chat_id, message_id)
+        await _check_answer_limit(request, connection, session)
+        generation_id = await turns.reopen_answer(connection, chat, earlier)
+        if generation_id is None:
+            raise Conflict("This answer is not finished, or the model did not write it.")
+        claimed = await _claim(connection, wanted.claim, generation_id)
+        message = await turns.message(connection, session, chat_id, message_id)
+    return StartedAnswer(message=MessageRecord.model_validate(dict(message)), claimed=claimed)
+
+
+async def _check_answer_limit(request: Request, connection: asyncpg.Connection, session_id: UUID) -> None:
+    """Raises TooMany if the session has as many unfinished answers as it may."""
+    limit = request.state["answers_per_session"]
+    if limit and await turns.unfinished_answers(connection, session_id) >= limit:
+        raise TooMany(f"{limit} of your answers are running or waiting already.", RETRY_SECONDS)
+
+
+async def _claim(connection: asyncpg.Connection, claim: Claim | None, generation_id: UUID) -> Claimed | None:
+    if claim is None:
+        return None
+    for row in await log.claim(connection, claim.owner, claim.slots, claim.lease, only=generation_id):
+        return Claimed.model_validate(dict(row))
+    return None
+
+
+async def _prompt(connection: asyncpg.Connection, chat: asyncpg.Record, tip_id: UUID) -> Prompt:
+    branch = await turns.prompt(connection, chat["session_id"], chat["id"], tip_id)
+    messages = [PromptMessage.model_validate(dict(row)) for row in branch]
+    return Prompt(system_prompt=chat["system_prompt"], messages=messages)

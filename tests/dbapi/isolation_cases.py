@@ -1,0 +1,35 @@
+"""Checks that sessions do not see each other's rows. test_isolation.py repeats them without either protection."""
+
+from typing import Any
+from uuid import uuid4
+
+from tests.dbapi.calls import new_chat, new_device, new_turn, row_checksums
+from tests.dbapi.conftest import Api
+from tests.dbapi.endpoints import NEEDS_ANOTHER_MESSAGE, call
+
+
+async def check_rows_of_another_session_are_not_found(api: Api, other: Api, owner: Any, name: str) -> None:
+    username = f"Ada {uuid4()}"
+    theirs, mine = await new_chat(other, username), await new_chat(api)
+    answer, device = (await new_turn(other, theirs))["assistant"], await new_device(other)
+    ids = {"chat_id": theirs["id"], "message_id": answer["id"], "username": username, "device_id": device}
+    before = await row_checksums(owner)
+
+    foreign, unknown = await call(api, name, ids), await call(api, name)
+    mixed = await call(api, name, ids | {"chat_id": mine["id"]}) if "{message_id}" in name else unknown
+    after = await row_checksums(owner)
+
+    assert (foreign.status_code, unknown.status_code, mixed.status_code) == (404, 404, 404)
+    assert foreign.content == unknown.content == mixed.content
+    assert after == before
+    own = await call(other, name, ids)
+    assert own.is_success or (name in NEEDS_ANOTHER_MESSAGE and own.status_code in (404, 409)), own.text
+
+
+async def check_chats_of_another_session_are_not_listed(api: Api, other: Api) -> None:
+    theirs, mine = await new_chat(other), await new_chat(api)
+
+    listed = (await api.get("/chats")).json()["chats"]
+
+    assert [chat["id"] for chat in listed] == [mine["id"]]
+    assert theirs["id"] not in str(listed)
