@@ -1,1 +1,1 @@
-"""`make bench`: what Runnel costs, beside the model server alone and nginx alone in front of it."""
+"""`make bench`: compares Runnel with the model server alone and with nginx in front of the model server."""

@@ -1,7 +1,8 @@
-"""`python -m bench`: everything three times, and what came of it. `python -m bench S2 S3b --runs 5 --systems nginx,1`: a part of it.
+"""`python -m bench` runs all benchmarks three times. `python -m bench S2 S3b --runs 5 --systems nginx,1` runs a part.
 
-S1 one fast stream, S2 50 streams, S3 200 and 1,000 streams, S4 one answer with 1 and 200 viewers, S5 the page, S6 starting and
-idling, S7 a conversation with llama.cpp, growth how the cost grows. S0 is only run when it is named: what a turn costs.
+S1: one fast stream. S2: 50 streams. S3: 200 and 1,000 streams. S4: one answer with 1 and 200 viewers. S5: the page in a
+browser. S6: start and idle. S7: a conversation with llama.cpp. growth: how the cost grows with the load.
+S0, the cost of a turn, runs only if it is named.
 """
 
 import argparse
@@ -10,7 +11,7 @@ import contextlib
 import os
 from typing import Any
 
-from bench import growth, page_and_idle, scenarios, systems, table
+from bench import conversation, growth, idle, page, scenarios, systems, table
 from bench.scenarios import Scenario
 
 SYSTEMS = ("direct", "nginx", "1", "2")
@@ -18,22 +19,22 @@ OTHERS = ("S5", "S6", "S7", "growth")
 
 
 async def main(chosen: list[str], names: list[str], runs: int) -> None:
-    print(f"load of this machine before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", flush=True)
+    print(f"load average before the start: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", flush=True)
     loads = [scenario for scenario in scenarios.ALL if scenario.name in chosen]
     if loads:
         await streams(loads, names, runs)
     if "S5" in chosen:
-        print(await page_and_idle.page(), flush=True)
+        print(await page.page(), flush=True)
     if "S6" in chosen:
-        print(await page_and_idle.idle(runs), flush=True)
+        print(await idle.idle(runs), flush=True)
     if "S7" in chosen:
-        print(await page_and_idle.conversation(), flush=True)
+        print(await conversation.conversation(), flush=True)
     if "growth" in chosen:
         print(await growth.table(), flush=True)
 
 
 async def streams(chosen: list[Scenario], names: list[str], runs: int) -> None:
-    """All systems side by side, in turn, so that what disturbs one disturbs all; one more run before, which does not count."""
+    """Run the scenarios on all systems in turn, so that a disturbance affects all. The first run is a warm-up."""
     async with contextlib.AsyncExitStack() as stack:
         model = await stack.enter_async_context(systems.model_server())
         tested = [model] if "direct" in names else []
@@ -42,25 +43,31 @@ async def streams(chosen: list[Scenario], names: list[str], runs: int) -> None:
         for replicas in filter(str.isdigit, names):
             tested.append(await stack.enter_async_context(systems.runnel(int(replicas), LLAMA_URL=model.url)))
         for system in tested:
-            await scenarios.measured(scenarios.ALL[1], system, model)
+            await scenarios.measure(scenarios.ALL[1], system, model)
         for scenario in chosen:
             results: dict[str, list[dict[str, Any]]] = {system.name: [] for system in tested}
             for _ in range(runs):
                 for system in tested:
-                    results[system.name].append(await scenarios.measured(scenario, system, model))
-            print(table.shown(f"{scenario.name}: {scenario.title}", table.rows(results)), flush=True)
-            for error in sorted({error for of_system in results.values() for run in of_system for error in run["errors"]})[:5]:
+                    results[system.name].append(await scenarios.measure(scenario, system, model))
+            print(table.format_table(f"{scenario.name}: {scenario.title}", table.rows(results)), flush=True)
+            for error in sorted(
+                {error for of_system in results.values() for run in of_system for error in run["errors"]}
+            )[:5]:
                 print(f"  {error}")
         print(f"\n{table.NOTE}", flush=True)
 
 
 if __name__ == "__main__":
     every = [scenario.name for scenario in scenarios.ALL]
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("chosen", nargs="*", metavar="S1 ...", choices=[*every, *OTHERS, []], help="default: all but S0")
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "chosen", nargs="*", metavar="S1 ...", choices=[*every, *OTHERS, []], help="default: all but S0"
+    )
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument(
-        "--systems", default=",".join(SYSTEMS), help="direct, nginx (alone), and numbers of web processes; default: %(default)s"
+        "--systems", default=",".join(SYSTEMS), help="direct, nginx, and numbers of web processes; default: %(default)s"
     )
     given = parser.parse_args()
     asyncio.run(main(given.chosen or [*every[1:], *OTHERS], given.systems.split(","), given.runs))

@@ -1,12 +1,12 @@
-"""The Markdown that the model server writes: always the same, and every word of it is numbered.
+"""The Markdown that the model server writes. It is always the same and all its words are numbered.
 
-So whoever sees a word knows how far the answer has come, and whether it is the right one.
+The number of a word shows how many tokens have arrived, and whether they are the expected ones.
 """
 
 import functools
 import re
 
-WORD = re.compile(rb"(?:\b|(?<=\\n))n(\d+)\b")  # as in "n17", also after a line end in JSON
+WORD = re.compile(rb"(?:\b|(?<=\\n))n(\d+)\b")  # such as "n17", also after an escaped line feed in JSON
 
 _BLOCKS = """\
 ## @ @ @
@@ -37,11 +37,11 @@ for @ in @:
 
 
 @functools.cache
-def pieces(tokens: int) -> list[str]:
-    """The answer, token by token; each holds one word."""
+def split(tokens: int) -> list[str]:
+    """Return the tokens of the answer. Each contains one word."""
     parts = re.findall(r"[^@]*@", _BLOCKS)
     return [parts[number % len(parts)].replace("@", f"n{number}") for number in range(tokens)]
 
 
 def text(tokens: int) -> str:
-    return "".join(pieces(tokens))
+    return "".join(split(tokens))

@@ -1,4 +1,4 @@
-"""A client that costs little: one connection, one request at a time, and bodies as they come."""
+"""A cheap HTTP client: one connection, one request at a time, bodies passed on as they arrive."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -6,17 +6,17 @@ from typing import NamedTuple
 
 import httptools
 
-PATIENCE_SECONDS = 120.0  # for one whole answer
+RESPONSE_SECONDS = 120.0  # timeout of one complete response
 
 
-class Answer(NamedTuple):
+class Response(NamedTuple):
     status: int
     headers: dict[str, str]
-    body: bytes  # empty if somebody took it as it came
+    body: bytes  # empty if `on_data` received it
 
 
 class Connection(asyncio.Protocol):
-    """To one server. Broken, it raises ConnectionError."""
+    """A connection to one server. Raises ConnectionError if the server closes it."""
 
     def __init__(self, host: str, port: int) -> None:
         self._host, self._port = host, port
@@ -25,37 +25,42 @@ class Connection(asyncio.Protocol):
         self._done: asyncio.Future[None]
         self._headers: dict[str, str] = {}
         self._body = bytearray()
-        self._take: Callable[[bytes], None] = self._body.extend
-        self.received = 0  # bytes on the wire
+        self._on_data: Callable[[bytes], None] = self._body.extend
+        self.received = 0  # bytes, including headers
 
     async def open(self) -> "Connection":
         await asyncio.get_running_loop().create_connection(lambda: self, self._host, self._port)
         return self
 
-    async def ask(
-        self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] = {}, take: Callable[[bytes], None] | None = None
-    ) -> Answer:
-        """The whole answer; `take` gets its body piece by piece instead."""
+    async def request(
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        headers: Mapping[str, str] = {},
+        on_data: Callable[[bytes], None] | None = None,
+    ) -> Response:
+        """Send a request and return the complete response. `on_data`, if given, receives the body as it arrives."""
         if self._transport is None or self._transport.is_closing():
             await self.open()
         self._parser, self._headers = httptools.HttpResponseParser(self), {}
         self._body.clear()
-        self._take = take or self._body.extend
+        self._on_data = on_data or self._body.extend
         self._done = asyncio.get_running_loop().create_future()
         lines = [f"{method} {path} HTTP/1.1", f"Host: {self._host}:{self._port}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         lines += [f"Content-Length: {len(body)}"] if body else []
         assert self._transport
         self._transport.write("\r\n".join([*lines, "", ""]).encode() + body)
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(RESPONSE_SECONDS):
             await self._done
-        return Answer(self._parser.get_status_code(), self._headers, bytes(self._body))
+        return Response(self._parser.get_status_code(), self._headers, bytes(self._body))
 
     def close(self) -> None:
         if self._transport:
             self._transport.close()
 
-    # What asyncio and the parser tell
+    # Callbacks of asyncio and the parser
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
@@ -73,7 +78,7 @@ class Connection(asyncio.Protocol):
         self._headers[name.decode().lower()] = value.decode()
 
     def on_body(self, data: bytes) -> None:
-        self._take(data)
+        self._on_data(data)
 
     def on_message_complete(self) -> None:
         if not self._done.done():

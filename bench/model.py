@@ -1,7 +1,8 @@
-"""The model server: OpenAI's protocol with llama.cpp's manners, and as little work per token as Python allows.
+"""A model server that speaks OpenAI's protocol like llama.cpp, with as little work per token as possible in Python.
 
-`python -m bench.model PORT`. The last message says what is wanted, as JSON: `id`, `tokens`, `rate` (tokens a second; 0: as fast as
-they go), `prompt_ms`. `GET /times` tells when each token of each answer was written, and forgets it.
+`python -m bench.model PORT`. The last message of a request is a JSON object: `id`, `tokens`, `rate` (tokens per second;
+0: as fast as possible), `prompt_ms`. `GET /times` returns when each token of each answer was written, and resets these
+times.
 """
 
 import asyncio
@@ -15,12 +16,14 @@ import httptools
 import orjson
 import uvloop
 
-from bench.document import pieces
+from bench import document
 
 SLOTS, CONTEXT = 10_000, 1_000_000
 MODEL = "bench"
 
-_EVENT = b'data: {"choices":[{"finish_reason":%s,"index":0,"delta":%s}],"created":1795400000,"id":"chatcmpl-' + b"b" * 32
+_EVENT = (
+    b'data: {"choices":[{"finish_reason":%s,"index":0,"delta":%s}],"created":1795400000,"id":"chatcmpl-' + b"b" * 32
+)
 _EVENT += b'","model":"bench","system_fingerprint":"b0-bench","object":"chat.completion.chunk"%s}\n\n'
 
 times: "dict[str, array[float]]" = {}
@@ -32,9 +35,9 @@ def chunk(data: bytes) -> bytes:
 
 @functools.cache
 def events(tokens: int) -> list[bytes]:
-    """Every token as it goes over the wire, the first one after the head, and the end."""
+    """Return the encoded tokens and the encoded end of a response. The first token follows the response's head."""
     role = chunk(_EVENT % (b"null", b'{"role":"assistant","content":null}', b""))
-    written = [chunk(_EVENT % (b"null", orjson.dumps({"content": piece}), b"")) for piece in pieces(tokens)]
+    written = [chunk(_EVENT % (b"null", orjson.dumps({"content": token}), b"")) for token in document.split(tokens)]
     usage = b',"usage":{"prompt_tokens":100,"completion_tokens":%d}' % tokens
     end = chunk(_EVENT % (b'"stop"', b"{}", b"") + _EVENT % (b"null", b"{}", usage) + b"data: [DONE]\n\n")
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -67,25 +70,27 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         match self._parser.get_method(), self._url:
             case b"POST", b"/v1/chat/completions":
-                asked = orjson.loads(orjson.loads(self._body)["messages"][-1]["content"])
-                self._task = asyncio.create_task(self._write(**asked))
+                given = orjson.loads(orjson.loads(self._body)["messages"][-1]["content"])
+                self._task = asyncio.create_task(self._write(**given))
             case b"GET", b"/health":
-                self._answer({"status": "ok"})
+                self._respond({"status": "ok"})
             case b"GET", b"/props":
-                self._answer({"total_slots": SLOTS, "default_generation_settings": {"n_ctx": CONTEXT}})
+                self._respond({"total_slots": SLOTS, "default_generation_settings": {"n_ctx": CONTEXT}})
             case b"GET", b"/v1/models":
-                self._answer({"object": "list", "data": [{"id": MODEL, "object": "model", "owned_by": "llamacpp"}]})
+                self._respond({"object": "list", "data": [{"id": MODEL, "object": "model", "owned_by": "llamacpp"}]})
             case b"GET", b"/times":
-                self._answer({name: list(written) for name, written in times.items()})
+                self._respond({name: list(written) for name, written in times.items()})
                 times.clear()
             case b"DELETE", b"/v1/stream":
                 self._transport.write(b"HTTP/1.1 204 No Content\r\n\r\n")
             case _:
-                self._answer({"error": {"code": 404, "message": "File Not Found", "type": "not_found_error"}}, b"404 Not Found")
+                error = {"code": 404, "message": "File Not Found", "type": "not_found_error"}
+                self._respond({"error": error}, b"404 Not Found")
 
-    def _answer(self, body: dict[str, Any], status: bytes = b"200 OK") -> None:
+    def _respond(self, body: dict[str, Any], status: bytes = b"200 OK") -> None:
         data = orjson.dumps(body)
-        self._transport.write(b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (status, len(data), data))
+        head = b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % (status, len(data))
+        self._transport.write(head + data)
         if not self._parser.should_keep_alive():
             self._transport.close()
 

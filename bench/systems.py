@@ -1,4 +1,4 @@
-"""What is measured: the model server itself, nginx alone in front of it, and Runnel with some web processes."""
+"""The measured systems: the model server itself, nginx in front of it, and Runnel."""
 
 import asyncio
 import contextlib
@@ -11,11 +11,19 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dev import nginx, ports, probe, process
+from dev import nginx, ports, process
+from dev.service import get
 
 ROOT = Path(__file__).parent.parent
 START_SECONDS = 120.0
-LIMITS = ("STREAMS_PER_ADDRESS", "STREAMS_PER_SESSION", "ANSWERS_PER_SESSION", "WRITES_PER_ADDRESS", "WRITES_PER_SESSION", "BODY_BYTES")
+LIMITS = (
+    "STREAMS_PER_ADDRESS",
+    "STREAMS_PER_SESSION",
+    "ANSWERS_PER_SESSION",
+    "WRITES_PER_ADDRESS",
+    "WRITES_PER_SESSION",
+    "BODY_BYTES",
+)
 NO_LIMITS = dict.fromkeys(LIMITS, "0") | {"MAX_TOKENS": "100000"}
 
 taken: set[int] = set()
@@ -27,7 +35,7 @@ class System:
     url: str
     runnel: bool = False
     pids: dict[str, int] = field(default_factory=dict)
-    data_dir: Path = Path()  # of Runnel
+    data_dir: Path = Path()  # Runnel only
 
 
 @contextlib.asynccontextmanager
@@ -52,16 +60,17 @@ async def nginx_alone(model: str) -> AsyncIterator[System]:
 
 @contextlib.asynccontextmanager
 async def runnel(replicas: int, data_dir: Path | None = None, **environ: str) -> AsyncIterator[System]:
-    """As `make dev` starts it; without a folder of its own it keeps nothing."""
+    """Run `make dev` with this number of web processes. Without `data_dir`, its data is deleted afterwards."""
     url = _address()
     with contextlib.nullcontext(data_dir) if data_dir else temporary() as folder:
-        ours = {"PORT": url.rpartition(":")[2], "DATA_DIR": str(folder), "WEB_REPLICAS": str(replicas), "PUBLIC_URL": ""}
-        async with _child([sys.executable, "-m", "dev"], ROOT, "", ours | NO_LIMITS | environ):
+        own = {"PORT": url.rpartition(":")[2], "DATA_DIR": str(folder), "PUBLIC_URL": ""}
+        own["WEB_REPLICAS"] = str(replicas)
+        async with _child([sys.executable, "-m", "dev"], ROOT, "", own | NO_LIMITS | environ):
             yield System(f"Runnel, {replicas} web", url, True, pids(folder), folder)
 
 
 def pids(data_dir: Path) -> dict[str, int]:
-    """The services of a `make dev`, by name."""
+    """Return the process ids of a running `make dev`, by service."""
     return {file.stem: int(file.read_text()) for file in sorted((data_dir / "run").glob("*.pid"))}
 
 
@@ -69,25 +78,31 @@ def pids(data_dir: Path) -> dict[str, int]:
 async def _child(
     command: Sequence[str | Path], cwd: Path, ready_url: str, environ: dict[str, str] | None = None, batch: bool = False
 ) -> AsyncIterator[int]:
-    """Until the block ends. Ready when it answers, or, without an address, when it says so."""
+    """Run the command until the block ends. It is ready when `ready_url` responds, or when it prints `ready:`."""
     with temporary() as folder:
         log = folder / "log"
         child = await process.start(command, log, os.environ | (environ or {}), cwd, batch=batch)
         try:
             async with asyncio.timeout(START_SECONDS):
-                while not (b"\nready: " in log.read_bytes() if not ready_url else (await probe.get(ready_url)).status):
+                while not await _is_ready(ready_url, log):
                     if child.returncode is not None:
-                        raise SystemExit(f"{command[2]} can't start:\n{log.read_text()[-2000:]}")
+                        raise SystemExit(f"{command[2]} cannot start:\n{log.read_text()[-2000:]}")
                     await asyncio.sleep(0.02)
             yield child.pid
         finally:
             await process.stop(child, signal.SIGTERM, 30)
 
 
+async def _is_ready(url: str, log: Path) -> bool:
+    if url:
+        return await get(url) is not None
+    return b"\nready: " in log.read_bytes()  # noqa: ASYNC240 (a short file)
+
+
 @contextlib.contextmanager
 def temporary() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="runnel-bench-"))
-    folder.chmod(0o755)  # PostgreSQL's account must get through
+    folder.chmod(0o755)  # PostgreSQL's account has to enter it
     try:
         yield folder
     finally:

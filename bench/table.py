@@ -1,10 +1,10 @@
-"""Medians of all runs, as a table that can be read in a terminal and pasted into Markdown."""
+"""Tables of the medians of all runs, in Markdown."""
 
 import statistics
 from collections.abc import Sequence
 from typing import Any
 
-LOAD_IS_BUSY, LOAD_IS_LATE_MS = 0.8, 20.0  # from here on the load generator itself is what is slow
+LOAD_IS_BUSY, LOAD_IS_LATE_MS = 0.8, 20.0  # above these, the load generator itself is too slow
 
 _HEAD = (
     "",
@@ -17,11 +17,14 @@ _HEAD = (
     "bytes per token",
     "exact",
 )
-NOTE = "Times in ms. Added: from a token's being written by the model server to its being seen. *: the load generator was late itself."
+NOTE = (
+    "Times in ms. Added: from the moment the model server writes a token until a viewer sees it. "
+    "*: the load generator itself was too slow."
+)
 
 
 def rows(results: dict[str, list[dict[str, Any]]]) -> list[tuple[str, ...]]:
-    """One row for each system; each result has the runs' figures."""
+    """Return one row per system. `results` has the figures of each run."""
     found: list[tuple[str, ...]] = []
     floor = 0.0
     for name, runs in results.items():
@@ -52,7 +55,7 @@ def rows(results: dict[str, list[dict[str, Any]]]) -> list[tuple[str, ...]]:
     return found
 
 
-def shown(title: str, body: Sequence[Sequence[str]], head: Sequence[str] = _HEAD) -> str:
+def format_table(title: str, body: Sequence[Sequence[str]], head: Sequence[str] = _HEAD) -> str:
     lines = [head, ["-" * 3] * len(head), *body]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     padded = [" | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]

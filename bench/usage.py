@@ -1,4 +1,4 @@
-"""What processes have used, from /proc: CPU seconds, and memory with what is shared counted in proportion."""
+"""CPU time and memory of processes, from /proc. Shared memory is counted in proportion (PSS)."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -9,15 +9,15 @@ TICK = os.sysconf("SC_CLK_TCK")
 
 
 def cpu(roots: Mapping[str, int]) -> dict[str, float]:
-    """Seconds by name, of each process with all below it, also those that have ended."""
+    """Return the CPU seconds of each process and its descendants, including those that have exited."""
     parents, seconds = _processes()
     return {name: sum(seconds[pid] for pid in _family(root, parents)) for name, root in roots.items()}
 
 
 def memory(roots: Mapping[str, int]) -> dict[str, int]:
-    """KiB by name."""
+    """Return the KiB of each process and its descendants."""
     parents, _ = _processes()
-    return {name: sum(map(_proportional, _family(root, parents))) for name, root in roots.items()}
+    return {name: sum(map(_pss, _family(root, parents))) for name, root in roots.items()}
 
 
 def _processes() -> tuple[dict[int, int], dict[int, float]]:
@@ -27,7 +27,7 @@ def _processes() -> tuple[dict[int, int], dict[int, float]]:
             fields = status.read_text().rpartition(") ")[2].split()
             pid = int(status.parent.name)
             parents[pid] = int(fields[1])
-            seconds[pid] = sum(map(int, fields[11:15])) / TICK  # its own, and its dead children's
+            seconds[pid] = sum(map(int, fields[11:15])) / TICK  # its own, and those of its exited children
     return parents, seconds
 
 
@@ -38,7 +38,7 @@ def _family(root: int, parents: Mapping[int, int]) -> Iterable[int]:
     return family
 
 
-def _proportional(pid: int) -> int:
+def _pss(pid: int) -> int:
     with suppress(OSError):
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):

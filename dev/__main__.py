@@ -1,4 +1,4 @@
-"""`python -m dev`: everything Runnel needs, on this machine, until Ctrl-C."""
+"""`python -m dev`: run all of Runnel on this machine until Ctrl-C."""
 
 import asyncio
 import os
@@ -11,13 +11,13 @@ from dev.services import Services
 from dev.supervisor import Supervisor
 from dev.terminal import StartError, fail
 from kit.settings import SettingsError
-from llama.model import ModelError
+from llama.model import ModelFileError
 
 
 def main() -> int:
     try:
         given = settings.read()
-        os.environ["DATA_DIR"] = str(given.data_dir)  # for whoever asks from another folder
+        os.environ["DATA_DIR"] = str(given.data_dir)  # absolute, because the services run in another folder
         os.chdir(Path(__file__).parent.parent)
         run = RunDir(given.data_dir / "run")
         with run.locked():
@@ -26,7 +26,7 @@ def main() -> int:
             if given.tls_certificate:
                 ports.refuse_taken(given.bind, given.tls_port)
             asyncio.run(Supervisor(Services(given, run)).run())
-    except (SettingsError, StartError, ModelError) as error:
+    except (SettingsError, StartError, ModelFileError) as error:
         return fail(error)
     return 0
 

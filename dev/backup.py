@@ -1,6 +1,6 @@
-"""`python -m dev.backup`: the database of `make dev` into a file, `restore FILE` back from one, and `check FILE`.
+"""`python -m dev.backup`: back up the database of `make dev`. Subcommands: `check FILE` and `restore FILE`.
 
-What does it is deploy/backup/, the same as in containers; here it is given the embedded PostgreSQL, which need not be running.
+Runs the scripts in deploy/backup/, as the containers do. The embedded PostgreSQL is started if it is not running.
 """
 
 import asyncio
@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from dev import ports, postgres, settings
-from dev.credentials import Keys
+from dev.credentials import Credentials
 from dev.postgres import Cluster
 from dev.rundir import RunDir
 from dev.settings import Settings
-from dev.terminal import StartError, fail, say
+from dev.terminal import StartError, fail, line
 from kit.settings import SettingsError
 
 SCRIPTS = Path(__file__).parent.parent / "deploy" / "backup"
@@ -29,20 +29,21 @@ async def backup(given: Settings) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}.sql.gz"
     new = path.with_suffix(".new")
-    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:  # noqa: ASYNC230 (nobody else is waiting)
+    private = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with open(private, "wb") as file:  # noqa: ASYNC230 (no other task is waiting)
         async with owner_url(given) as url:
             await run("backup.sh", url, output=file)
     await check(new)
     new.replace(path)
-    say(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
+    line(f"backup written: {path} ({path.stat().st_size / 1e6:.1f} MB)")
 
 
 async def check(path: Path) -> None:
-    """Restores it into an empty PostgreSQL of its own, which is thrown away."""
+    """Restore the backup into an empty, temporary PostgreSQL."""
     async with postgres.throwaway() as cluster:
         with path.open("rb") as file:
             await run("restore.sh", cluster.owner_url, source=file)
-    say("restored into an empty database for a try: every row is there")
+    line("verified: restored into a temporary database, all rows are present")
 
 
 async def restore(given: Settings, path: Path) -> None:
@@ -52,12 +53,12 @@ async def restore(given: Settings, path: Path) -> None:
         else:
             async with embedded(given, RunDir(given.data_dir / "run")) as url:
                 await run("restore.sh", url, source=file, REPLACE=os.environ.get("REPLACE", "no"))
-    say("restored: every row is there; the next `make dev` brings the tables up to date")
+    line("restored: all rows are present; the next `make dev` applies the missing migrations")
 
 
 @asynccontextmanager
 async def owner_url(given: Settings) -> AsyncIterator[str]:
-    """Of DATABASE_URL's database, else of the embedded one, as it runs or started for the purpose."""
+    """Yield DATABASE_URL, or the owner's URL of the embedded PostgreSQL, which is started if it is not running."""
     run = RunDir(given.data_dir / "run")
     if given.database_url:
         yield given.database_url
@@ -70,15 +71,17 @@ async def owner_url(given: Settings) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def embedded(given: Settings, run: RunDir) -> AsyncIterator[str]:
-    """The PostgreSQL of a `make dev` that doesn't run meanwhile."""
+    """Run the embedded PostgreSQL and yield its owner's URL. Raises StartError if `make dev` is running."""
     with run.locked():
         run.end_leftovers()
-        cluster = Cluster(given.data_dir, Keys(given.data_dir / "secrets"), ports.free(None, set()))
+        cluster = Cluster(given.data_dir, Credentials(given.data_dir / "secrets"), ports.free(None, set()))
         async with postgres.running(cluster):
             yield cluster.owner_url
 
 
-async def run(script: str, url: str, source: BinaryIO | None = None, output: BinaryIO | None = None, **environ: str) -> None:
+async def run(
+    script: str, url: str, source: BinaryIO | None = None, output: BinaryIO | None = None, **environ: str
+) -> None:
     programs = postgres.programs(None)
     child = await asyncio.create_subprocess_exec(
         SCRIPTS / script,
@@ -87,9 +90,9 @@ async def run(script: str, url: str, source: BinaryIO | None = None, output: Bin
         stderr=subprocess.PIPE,
         env=os.environ | environ | {"PATH": f"{programs}:{os.environ['PATH']}", "DATABASE_URL": url},
     )
-    _, said = await child.communicate()
+    _, errors = await child.communicate()
     if child.returncode:
-        raise StartError(f"{script} failed:\n{said.decode(errors='replace').strip()}")
+        raise StartError(f"{script} failed:\n{errors.decode(errors='replace').strip()}")
 
 
 def main() -> int:
@@ -103,9 +106,9 @@ def main() -> int:
             case ["restore", path]:
                 asyncio.run(restore(given, Path(path)))
             case _:
-                sys.exit("make restore BACKUP=FILE; make backup leaves its files in .data/backups")
+                sys.exit("usage: make restore BACKUP=FILE (make backup writes its files to .data/backups)")
     except (SettingsError, StartError, OSError) as error:
-        return fail(error)
+        return fail(error, "make restore" if sys.argv[1:2] == ["restore"] else "make backup")
     return 0
 
 

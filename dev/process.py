@@ -1,4 +1,7 @@
-"""One child process: in a session of its own, so that Ctrl-C reaches only us, and never outliving us where Linux allows."""
+"""Child processes. Each runs in its own session, so that Ctrl-C reaches only the supervisor.
+
+On Linux a child does not outlive the supervisor.
+"""
 
 import asyncio
 import contextlib
@@ -14,7 +17,7 @@ from dev.terminal import StartError, last_lines
 from dev.unprivileged import Account
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
-LOG_BYTES = 20_000_000  # a log larger than this is set aside at the next start, the one before it goes
+MAX_LOG_BYTES = 20_000_000  # the next start renames a larger log to *.log.old and overwrites the previous one
 
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
@@ -28,8 +31,11 @@ async def start(
     death_signal: signal.Signals = signal.SIGTERM,
     batch: bool = False,
 ) -> asyncio.subprocess.Process:
-    """Runs `command` with its output at the end of `log`; when we die, Linux sends it `death_signal`. With `batch`, Linux doesn't
-    interrupt others as soon as there is work for it, so that it finds more of it at once."""
+    """Start `command` and append its output to `log`.
+
+    Linux sends `death_signal` to the child when this process dies. `batch` runs the child under SCHED_BATCH: it no
+    longer preempts others on every wake-up, and handles several tokens per run.
+    """
     with _opened(log) as output:
         return await asyncio.create_subprocess_exec(
             *command,
@@ -45,36 +51,41 @@ async def start(
 
 
 async def run(
-    what: str, command: Sequence[str | Path], log: Path, environ: Mapping[str, str], cwd: Path, account: Account | None = None
+    title: str,
+    command: Sequence[str | Path],
+    log: Path,
+    environ: Mapping[str, str],
+    cwd: Path,
+    account: Account | None = None,
 ) -> None:
-    """Runs `command` to its end; StartError with the end of its log when that is not a good one."""
+    """Run `command` to its end. Raises StartError with the end of its log if the exit code is not 0."""
     process = await start(command, log, environ, cwd, account, signal.SIGKILL)
     try:
         code = await process.wait()
     finally:
         await stop(process, signal.SIGKILL)
     if code != 0:
-        raise StartError(f"{what} failed ({ending(code)}); the end of {log}:{last_lines(log)}")
+        raise StartError(f"{title} failed ({exit_reason(code)}); the end of {log}:{last_lines(log)}")
 
 
-async def stop(process: asyncio.subprocess.Process, how: signal.Signals, seconds: float = 10) -> None:
-    """Asks, waits, then insists; what the process leaves behind in its group goes too."""
+async def stop(process: asyncio.subprocess.Process, stop_signal: signal.Signals, seconds: float = 10) -> None:
+    """Send `stop_signal`, wait up to `seconds`, then kill the process and what is left in its process group."""
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
-            process.send_signal(how)
+            process.send_signal(stop_signal)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(process.wait(), seconds)
-    with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: no permission for a group of zombies
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: PermissionError for a group of zombies
         os.killpg(process.pid, signal.SIGKILL)
     await process.wait()
 
 
-def ending(code: int) -> str:
+def exit_reason(code: int) -> str:
     return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
 def _opened(log: Path) -> BinaryIO:
-    if log.exists() and log.stat().st_size > LOG_BYTES:
+    if log.exists() and log.stat().st_size > MAX_LOG_BYTES:
         log.replace(log.with_suffix(".log.old"))
     return log.open("ab")
 
@@ -86,7 +97,7 @@ def _in_child(death_signal: signal.Signals, batch: bool) -> Callable[[], None] |
 
     def in_child() -> None:
         libc.prctl(PR_SET_PDEATHSIG, death_signal)
-        if os.getppid() != parent:  # it died before we asked
+        if os.getppid() != parent:  # the parent died before prctl
             os._exit(1)
         if batch and sys.platform == "linux":
             with contextlib.suppress(OSError):

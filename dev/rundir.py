@@ -1,4 +1,4 @@
-"""`DATA_DIR/run`: who runs here, under which process id and at which inner address."""
+"""`DATA_DIR/run`: the process ids and inner addresses of the running services."""
 
 import fcntl
 import os
@@ -12,10 +12,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dev.credentials import write_private
-from dev.terminal import StartError, say
+from dev.terminal import StartError, progress
 
-MARK = "RUNNEL_RUN"  # in the environment of all we start
-LEFTOVER_SECONDS = 12.0  # a service may take 10 to end well
+MARK = "RUNNEL_RUN"  # set in the environment of every process that `make dev` starts
+LEFTOVER_SECONDS = 12.0  # a service may take 10 to shut down
 
 
 class RunDir:
@@ -25,15 +25,15 @@ class RunDir:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """One `make dev` for one DATA_DIR. The lock goes with the process, however it ends."""
+        """Lock DATA_DIR for one `make dev`. The kernel releases the lock when the process ends, however it ends."""
         with open(self.path / "lock", "a+") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 lock.seek(0)
                 raise StartError(
-                    f"another `make dev` (process {lock.read().strip() or 'unknown'}) runs on {self.path.parent}; "
-                    "stop it, or give this one a place of its own: DATA_DIR=.data2 PORT=8081 make dev"
+                    f"another `make dev` (process {lock.read().strip() or 'unknown'}) uses {self.path.parent}; "
+                    "stop it, or use another folder and port: DATA_DIR=.data2 PORT=8090 make dev"
                 ) from None
             lock.truncate(0)
             lock.write(f"{os.getpid()}\n")
@@ -43,7 +43,6 @@ class RunDir:
 
     @property
     def is_locked(self) -> bool:
-        """Whether a `make dev` runs here."""
         try:
             with self.locked():
                 return False
@@ -60,34 +59,43 @@ class RunDir:
         write_private(self.path / f"{service}.url", f"{url}\n")
 
     def last_port(self, service: str) -> int | None:
-        """The port this service had at the last start: what points there goes on working."""
+        """Return the port of this service at the last start. Reusing it keeps old addresses valid."""
         with suppress(OSError):
             if match := re.search(r":(\d+)(/|$)", (self.path / f"{service}.url").read_text().strip()):
                 return int(match[1])
         return None
 
     def end_leftovers(self) -> None:
-        """Ends what a killed `make dev` left running, if it is provably ours, and removes its pid files."""
-        groups = {int(text): file.stem for file in self.path.glob("*.pid") if (text := file.read_text().strip()).isdigit()}
-        ours = {pid: groups[group] for pid, group, text in _processes() if group in groups and self._proves(pid, text)}
-        if ours:
-            say(f"ending what an earlier run left behind: {', '.join(sorted(set(ours.values())))}")
-        for pid, service in ours.items():
+        """Stop the services that a killed `make dev` left running, and remove their pid files.
+
+        Process ids are reused, so a process is stopped only if it verifiably belongs to this folder.
+        """
+        groups = {
+            int(text): file.stem for file in self.path.glob("*.pid") if (text := file.read_text().strip()).isdigit()
+        }
+        leftovers = {
+            pid: groups[group] for pid, group, text in _processes() if group in groups and self._is_ours(pid, text)
+        }
+        if leftovers:
+            progress(
+                f"stopping services that an earlier run left running: {', '.join(sorted(set(leftovers.values())))}"
+            )
+        for pid, service in leftovers.items():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGINT if service == "postgres" else signal.SIGTERM)
                 os.kill(pid, signal.SIGCONT)  # in case it is stopped
         deadline = time.monotonic() + LEFTOVER_SECONDS
-        while ours and time.monotonic() < deadline:
+        while leftovers and time.monotonic() < deadline:
             time.sleep(0.05)
-            ours = {pid: service for pid, service in ours.items() if is_alive(pid)}
-        for pid in ours:
+            leftovers = {pid: service for pid, service in leftovers.items() if is_alive(pid)}
+        for pid in leftovers:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         for file in self.path.glob("*.pid"):
             file.unlink()
 
-    def _proves(self, pid: int, text: str) -> bool:
-        """Numbers are used again; a process is ours when it carries our mark, names or inhabits our folder."""
+    def _is_ours(self, pid: int, text: str) -> bool:
+        """Check the mark in the process's environment, its command line, and its working directory."""
         if f"{MARK}={self.path}" in text or f"{self.path}/" in text:
             return True
         with suppress(OSError):
@@ -96,9 +104,10 @@ class RunDir:
 
 
 def _processes() -> Iterator[tuple[int, int, str]]:
-    """(process id, its group, its command line and environment) of all we may look at."""
+    """Yield (process id, process group, command line and environment) of every process this user may inspect."""
     if sys.platform != "linux":
-        listing = subprocess.run(["/bin/ps", "-axEww", "-o", "pid=,pgid=,command="], capture_output=True, text=True, check=False).stdout
+        command = ["/bin/ps", "-axEww", "-o", "pid=,pgid=,command="]
+        listing = subprocess.run(command, capture_output=True, text=True, check=False).stdout  # noqa: S603 (constant)
         for entry in listing.splitlines():
             pid, group, text = entry.split(maxsplit=2)
             yield int(pid), int(group), text

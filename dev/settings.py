@@ -1,4 +1,4 @@
-"""What `make dev` can be told: one line for each environment variable, with its default."""
+"""The settings of `make dev`: one line for each environment variable, with its default."""
 
 import dataclasses
 import os
@@ -14,23 +14,23 @@ from kit.settings import SettingsError
 class Settings:
     port: int = 8080
     bind: str = "127.0.0.1"
-    tls_certificate: str = ""  # a file, with TLS_KEY: https at TLS_PORT, and PORT sends there
+    tls_certificate: str = ""  # a file; with TLS_KEY: serve https at TLS_PORT and redirect PORT to it
     tls_key: str = ""
     tls_port: int = 8443
-    trusted_proxies: str = ""  # networks of proxies in front, separated by spaces, that may say who is asking
-    public_url: str = ""  # http://127.0.0.1:PORT, or https://127.0.0.1:TLS_PORT
+    trusted_proxies: str = ""  # networks of proxies whose X-Forwarded-For is trusted, separated by spaces
+    public_url: str = ""  # default: http://127.0.0.1:PORT, or https://127.0.0.1:TLS_PORT
     data_dir: Path = Path(".data")
     web_replicas: int = 1
     dbapi_replicas: int = 1
-    database_url: str = ""  # who owns the tables; empty: an embedded PostgreSQL
-    dbapi_database_url: str = ""  # the login dbapi uses; empty: made from the owner's
+    database_url: str = ""  # login of the tables' owner; empty: an embedded PostgreSQL
+    dbapi_database_url: str = ""  # login of dbapi; empty: derived from the owner's
     llama_url: str = ""  # empty: a local llama.cpp
     llama_api_key: str = ""
     llama_slots: int = 4
-    body_bytes: int = 400_000  # of a request; 0: no limit
-    streams_per_address: int = 100  # open at the same time; 0: no limit
-    streams_per_session: int = 40  # the same, over all of web; 0: no limit
-    writes_per_address: int = 1200  # forms a minute; 0: no limit
+    body_bytes: int = 400_000  # maximum size of a request body; 0: no limit
+    streams_per_address: int = 100  # open streams per client address; 0: no limit
+    streams_per_session: int = 40  # open streams per device in nginx, and per session in each web process; 0: no limit
+    writes_per_address: int = 1200  # forms per minute and client address; 0: no limit
 
 
 RANGES = {
@@ -47,25 +47,26 @@ RANGES = {
 
 
 def read(environ: Mapping[str, str] = os.environ) -> Settings:
-    """Raises SettingsError, whose message is a sentence for the terminal."""
+    """Raises SettingsError with a message for the terminal."""
     given = settings.read(Settings, environ)
     for name, allowed in RANGES.items():
-        if getattr(given, name) not in allowed:
-            raise SettingsError(f"{name.upper()} must be from {allowed.start} to {allowed.stop - 1}, not {getattr(given, name)}")
+        value = getattr(given, name)
+        if value not in allowed:
+            raise SettingsError(f"{name.upper()} must be from {allowed.start} to {allowed.stop - 1}, not {value}")
     if bool(given.tls_certificate) != bool(given.tls_key):
-        raise SettingsError("TLS_CERTIFICATE and TLS_KEY belong together: set both or neither")
-    address = f"https://127.0.0.1:{given.tls_port}" if given.tls_certificate else f"http://127.0.0.1:{given.port}"
-    public_url = given.public_url.rstrip("/") or address
+        raise SettingsError("set both TLS_CERTIFICATE and TLS_KEY, or neither")
+    tls_url, plain_url = f"https://127.0.0.1:{given.tls_port}", f"http://127.0.0.1:{given.port}"
+    public_url = given.public_url.rstrip("/") or (tls_url if given.tls_certificate else plain_url)
     if given.tls_certificate and not public_url.startswith("https://"):
-        raise SettingsError(f"with TLS_CERTIFICATE, PUBLIC_URL has to begin with https:// (it is {public_url})")
+        raise SettingsError(f"with TLS_CERTIFICATE, PUBLIC_URL must start with https:// (it is {public_url})")
     return dataclasses.replace(
         given,
         public_url=public_url,
-        tls_certificate=_path(given.tls_certificate),
-        tls_key=_path(given.tls_key),
+        tls_certificate=_absolute(given.tls_certificate),
+        tls_key=_absolute(given.tls_key),
         data_dir=given.data_dir.expanduser().absolute(),
     )
 
 
-def _path(given: str) -> str:
-    return str(Path(given).expanduser().absolute()) if given else ""
+def _absolute(path: str) -> str:
+    return str(Path(path).expanduser().absolute()) if path else ""

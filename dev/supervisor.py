@@ -1,37 +1,40 @@
-"""Starts the house in order, side by side where it can be, keeps it running, and stops it in order."""
+"""Starts all services in order of their dependencies, supervises them, and stops them in the reverse order."""
 
 import asyncio
-import json
 import os
 import signal
 import time
 
+import httpx
+
 from dev.service import Service
 from dev.services import Services
-from dev.terminal import line, say
+from dev.terminal import line, progress
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STILL_WAITING_SECONDS = 10.0
+POLL_SECONDS = 0.05
 
 
 class Supervisor:
-    def __init__(self, house: Services) -> None:
-        self.house = house
+    def __init__(self, system: Services) -> None:
+        self.system = system
         self.services: dict[str, list[Service]] = {}  # by kind
-        self.keepers: dict[str, asyncio.Task[None]] = {}  # by service
+        self.tasks: dict[str, asyncio.Task[None]] = {}  # by service
 
     async def run(self) -> None:
-        """Until a stop signal; raises StartError when something can't start, after everything has been stopped."""
-        asked = asyncio.Event()
+        """Run until a stop signal. Raises StartError after stopping everything if a service cannot start."""
+        signalled = asyncio.Event()
         for number in STOP_SIGNALS:
-            if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # nohup means it
-                asyncio.get_running_loop().add_signal_handler(number, asked.set)
-        told = asyncio.create_task(_told_to_stop(asked))
+            # nohup ignores SIGHUP; keep it ignored
+            if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                asyncio.get_running_loop().add_signal_handler(number, signalled.set)
+        stop = asyncio.create_task(_wait_for_stop(signalled))
         start = asyncio.create_task(self._start())
         try:
-            while not told.done():
-                working = {task for task in (start, *self.keepers.values()) if not task.done() or task.exception()}
-                done, _ = await asyncio.wait({told, *working}, return_when=asyncio.FIRST_COMPLETED, timeout=0.5)
+            while not stop.done():
+                working = {task for task in (start, *self.tasks.values()) if not task.done() or task.exception()}
+                done, _ = await asyncio.wait({stop, *working}, return_when=asyncio.FIRST_COMPLETED, timeout=0.5)
                 for task in done:
                     task.result()
         finally:
@@ -40,73 +43,76 @@ class Supervisor:
             await self._stop()
 
     async def _start(self) -> None:
-        house = self.house
         await asyncio.gather(
-            self._up("nginx", [house.nginx()]),
-            self._up("llama", house.llama()),
+            self._launch("nginx", [self.system.nginx()]),
+            self._launch("llama", self.system.llama()),
             self._start_services(),
         )
-        await self._wait_for_a_chat()
-        line(f"ready: {house.settings.public_url}")
+        await self._wait_until_usable()
+        line(f"ready: {self.system.settings.public_url}")
 
     async def _start_services(self) -> None:
-        house = self.house
-        if house.cluster:
-            if house.cluster.is_new:
-                say(f"making a new PostgreSQL cluster in {house.cluster.link}")
-                await house.cluster.make()
-            await self._up("postgres", [house.postgres(house.cluster)])
-            await house.cluster.make_owner()
-        await house.migrate()
-        say("the database is up to date")
-        await self._up("inner-nginx", house.inner_nginx())
-        await self._up("dbapi", house.dbapi())
-        await self._up("web", house.web())
+        system = self.system
+        if system.cluster:
+            if system.cluster.is_new:
+                progress(f"creating a PostgreSQL cluster in {system.cluster.link}")
+                await system.cluster.create()
+            await self._launch("postgres", [system.postgres(system.cluster)])
+            await system.cluster.create_owner()
+        await system.migrate()
+        progress("the database schema is up to date")
+        await self._launch("inner-nginx", system.inner_nginx())
+        await self._launch("dbapi", system.dbapi())
+        await self._launch("web", system.web())
 
-    async def _up(self, kind: str, services: list[Service]) -> None:
+    async def _launch(self, kind: str, services: list[Service]) -> None:
+        """Start these services and wait until all are ready."""
         self.services[kind] = services
         for service in services:
-            self.keepers[service.name] = asyncio.create_task(service.keep_running(self.house.run))
+            self.tasks[service.name] = asyncio.create_task(service.supervise(self.system.run))
         for service in services:
             await service.ready.wait()
 
-    async def _wait_for_a_chat(self) -> None:
-        told = time.monotonic()
+    async def _wait_until_usable(self) -> None:
+        """Wait until web responds through nginx and the model is loaded."""
+        reported = time.monotonic()
         while True:
-            answer = await self.house.can_chat()
-            model = _model(answer.body)
-            if answer.status == 200 and model == "ready":
+            response = await self.system.readyz()
+            model = _model(response)
+            if response is not None and response.status_code == 200 and model == "ready":
                 return
-            if time.monotonic() - told > STILL_WAITING_SECONDS:
-                told = time.monotonic()
-                say(f"still waiting: web answers {answer.status or 'nothing'}, the model at {self.house.llama_url} is {model}")
-            await asyncio.sleep(0.05)
+            if time.monotonic() - reported > STILL_WAITING_SECONDS:
+                reported = time.monotonic()
+                web = f"responds with {response.status_code}" if response is not None else "does not respond"
+                progress(f"still waiting: web {web}, the model at {self.system.llama_url} is {model}")
+            await asyncio.sleep(POLL_SECONDS)
 
     async def _stop(self) -> None:
-        """nginx takes nobody in any more, web hands its streams over, and so on inwards; PostgreSQL is last."""
-        say("stopping")
+        """Stop from the outside in: nginx accepts no connections, web hands over its streams, PostgreSQL is last."""
+        progress("stopping")
         for service in self.services.get("nginx", []):
             service.stopping.set()
         for kind in ("web", "nginx", "dbapi", "inner-nginx", "llama", "postgres"):
             services = self.services.get(kind, [])
             for service in services:
                 service.stopping.set()
-            await asyncio.gather(*(self.keepers[service.name] for service in services), return_exceptions=True)
-        say("stopped")
+            await asyncio.gather(*(self.tasks[service.name] for service in services), return_exceptions=True)
+        progress("stopped")
 
 
-async def _told_to_stop(asked: asyncio.Event) -> None:
-    """By a signal; or by the death of make, which would have passed its signal on had it been asked kindly."""
+async def _wait_for_stop(signalled: asyncio.Event) -> None:
+    """Wait for a signal, or for the death of make: a killed make does not forward a signal to its children."""
     parent = os.getppid()
-    while not asked.is_set() and not ("MAKELEVEL" in os.environ and os.getppid() != parent):
+    while not signalled.is_set() and not ("MAKELEVEL" in os.environ and os.getppid() != parent):
         try:
-            await asyncio.wait_for(asked.wait(), 0.5)
+            await asyncio.wait_for(signalled.wait(), 0.5)
         except TimeoutError:
             continue
 
 
-def _model(body: bytes) -> str:
+def _model(response: httpx.Response | None) -> str:
+    """Return the model's state as reported by /readyz."""
     try:
-        return str(json.loads(body)["model"])
+        return str(response.json()["model"]) if response is not None else "unknown"
     except (ValueError, KeyError, TypeError):
-        return "not known"
+        return "unknown"

@@ -1,4 +1,4 @@
-"""What the person at the terminal reads: a line for each thing that takes time, and what went wrong."""
+"""Terminal output of `make dev`: progress lines and error messages."""
 
 import contextlib
 import sys
@@ -11,21 +11,21 @@ _started = time.monotonic()
 
 
 class StartError(Exception):
-    """Something needed for a running system is not to be had; the message is for the terminal."""
+    """The system cannot start. The message is printed to the terminal."""
 
 
-def say(text: str) -> None:
-    """A line of progress, after the seconds since the start."""
+def progress(text: str) -> None:
+    """Print a line that begins with the seconds since the start."""
     line(f"{time.monotonic() - _started:6.1f} s  {text}")
 
 
 def line(text: str) -> None:
-    with contextlib.suppress(OSError):  # whoever read our output may have gone; that stops nothing
+    with contextlib.suppress(OSError):  # a closed terminal or pipe must not stop the system
         print(text, flush=True)
 
 
 def last_lines(log: Path) -> str:
-    """The end of a log, indented, to be shown under the sentence that names it."""
+    """Return the end of a log file, indented, to print below the message that names the file."""
     try:
         text = log.read_text(errors="replace")
     except OSError:
@@ -33,8 +33,8 @@ def last_lines(log: Path) -> str:
     return "".join(f"\n    {each}" for each in text.splitlines()[-LAST_LINES:])
 
 
-def fail(error: Exception) -> int:
-    """Says why and returns the exit code."""
+def fail(error: Exception, command: str = "make dev") -> int:
+    """Print the error and return the exit code."""
     with contextlib.suppress(OSError):
-        print(f"make dev: {error}", file=sys.stderr, flush=True)
+        print(f"{command}: {error}", file=sys.stderr, flush=True)
     return 1

@@ -1,7 +1,7 @@
-"""PostgreSQL refuses to run as root: whose account it runs under then, and where that account can reach its files.
+"""The account PostgreSQL runs under when `make dev` runs as root, because PostgreSQL refuses to run as root.
 
-Nothing is loosened for that: no folder that exists gets other permissions, no user is made. What the account
-can't reach (a clone under /root, say) is put, or copied, into /var/lib/runnel.
+No existing folder changes its permissions and no user is created. Files that the account cannot reach, for example
+in a clone under /root, are put into or copied to /var/lib/runnel.
 """
 
 import os
@@ -23,16 +23,17 @@ class Account:
 
     @property
     def popen(self) -> dict[str, Any]:
-        """What subprocess needs to run something under this account."""
+        """The arguments for subprocess to run a command under this account."""
         return {"user": self.uid, "group": self.gid, "extra_groups": []}
 
     def may(self, test: str, path: Path) -> bool:
-        """Whether test(1) says yes to this account, e.g. `-x` for running a file or entering a folder."""
-        return subprocess.run(["/usr/bin/env", "test", test, path], cwd="/", **self.popen).returncode == 0  # noqa: S603 (our own words)
+        """Run test(1) under this account, e.g. `-x` to run a file or to enter a folder."""
+        command: list[str | Path] = ["/usr/bin/env", "test", test, path]
+        return subprocess.run(command, cwd="/", **self.popen).returncode == 0  # noqa: S603 (not from user input)
 
 
 def unprivileged() -> Account | None:
-    """Another account than ours to run PostgreSQL under; None unless we are root."""
+    """Return the account to run PostgreSQL under, or None if this process does not run as root."""
     if os.geteuid() != 0:
         return None
     for name in ("postgres", "nobody"):
@@ -45,28 +46,31 @@ def unprivileged() -> Account | None:
 
 
 def owner(folder: Path) -> Account | None:
-    """Who runs what is kept in this folder; None when that is us, or when we are not root."""
+    """Return the account that owns this folder. None if that is root, or if this process does not run as root."""
     status = folder.stat()
     return Account(status.st_uid, status.st_gid) if os.geteuid() == 0 and status.st_uid != 0 else None
 
 
 def make_folder(wanted: Path, account: Account | None) -> Path:
-    """A new, private folder of the account: `wanted`, or one in /var/lib/runnel that `wanted` becomes a link to."""
-    wanted.unlink(missing_ok=True)  # at most a link to what is gone
+    """Create a private folder of the account at `wanted`.
+
+    If the account cannot reach that path, the folder is created in /var/lib/runnel and `wanted` links to it.
+    """
+    wanted.unlink(missing_ok=True)  # a dangling link at most
     if account is None or account.may("-x", wanted.parent):
         wanted.mkdir(mode=0o700)
-        place = wanted
+        folder = wanted
     else:
         REACHABLE.mkdir(mode=0o755, exist_ok=True)
-        place = Path(tempfile.mkdtemp(prefix=f"{wanted.name}-", dir=REACHABLE))
-        wanted.symlink_to(place)
+        folder = Path(tempfile.mkdtemp(prefix=f"{wanted.name}-", dir=REACHABLE))
+        wanted.symlink_to(folder)
     if account:
-        os.chown(place, account.uid, account.gid)
-    return place
+        os.chown(folder, account.uid, account.gid)
+    return folder
 
 
 def readable_copy(name: str, folders: list[Path]) -> Path:
-    """A folder with copies of `folders` that every account can read; made once, at one stroke."""
+    """Return a folder with copies of `folders` that every account can read. Created once, atomically."""
     copy = REACHABLE / name
     if copy.exists():
         return copy
@@ -78,6 +82,6 @@ def readable_copy(name: str, folders: list[Path]) -> Path:
         path.chmod(0o755 if path.is_dir() or os.access(path, os.X_OK) else 0o644)
     try:
         new.rename(copy)
-    except OSError:  # another start was quicker
+    except OSError:  # another process was faster
         shutil.rmtree(new)
     return copy

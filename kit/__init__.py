@@ -1,1 +1,1 @@
-"""The little that both services need: settings from the environment, the text rule, log lines, draining."""
+"""Small modules shared by the services: settings, text cleaning, logging, shutdown, diagnostics."""

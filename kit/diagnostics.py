@@ -1,4 +1,4 @@
-"""`python -m web check` and `python -m dbapi check`: what is wrong with a deployment, a line for each, with what to do about it."""
+"""`python -m web check` and `python -m dbapi check`: print the state of a deployment, one line per finding."""
 
 import os
 import stat
@@ -11,66 +11,71 @@ from typing import NamedTuple
 
 from kit.settings import Settings, SettingsError, read
 
-MOST_SKEW_SECONDS = 5.0
+MAX_CLOCK_SKEW_SECONDS = 5.0
 
 
-class Grade(StrEnum):
-    FINE = "fine"
-    LOOK = "look"  # it works, but not as well as it could
-    WRONG = "WRONG"
+class Severity(StrEnum):
+    OK = "ok"
+    WARNING = "warning"  # it works, but it could work better
+    ERROR = "ERROR"
 
 
 class Finding(NamedTuple):
-    grade: Grade
-    what: str
+    severity: Severity
+    message: str
+
+    @classmethod
+    def ok(cls, message: str) -> "Finding":
+        return cls(Severity.OK, message)
+
+    @classmethod
+    def warning(cls, message: str) -> "Finding":
+        return cls(Severity.WARNING, message)
+
+    @classmethod
+    def error(cls, message: str) -> "Finding":
+        return cls(Severity.ERROR, message)
 
 
-def fine(what: str) -> Finding:
-    return Finding(Grade.FINE, what)
-
-
-def look(what: str) -> Finding:
-    return Finding(Grade.LOOK, what)
-
-
-def wrong(what: str) -> Finding:
-    return Finding(Grade.WRONG, what)
-
-
-def settings(cls: type[Settings], service: str) -> Settings:
-    """As the service reads them; what it would refuse to start with is the only finding then."""
+def read_settings(cls: type[Settings], service: str) -> Settings:
+    """Read the settings as the service does. If it would not start with them, print the reason and exit."""
     try:
         return read(cls)
     except SettingsError as error:
-        print(f"{service}: {Grade.WRONG}: {error}")
+        print(f"{service}: {Severity.ERROR}: {error}")
         sys.exit(1)
 
 
-async def told(service: str, findings: AsyncIterator[Finding]) -> int:
-    """Prints them as they come. The exit code is 1 if anything is wrong."""
+async def report(service: str, findings: AsyncIterator[Finding]) -> int:
+    """Print each finding as soon as it is known. Returns the exit code, which is 1 if there is an error."""
     code = 0
-    async for grade, what in findings:
-        print(f"{service}: {grade}: {what}", flush=True)
-        code |= grade == Grade.WRONG
+    async for severity, message in findings:
+        print(f"{service}: {severity}: {message}", flush=True)
+        code |= severity == Severity.ERROR
     return code
 
 
-def secrets_kept(names: tuple[str, ...], environ: Mapping[str, str] = os.environ) -> Finding:
-    """Whether these come from files that only their service can read."""
+def secret_files(names: tuple[str, ...], environ: Mapping[str, str] = os.environ) -> Finding:
+    """Check that these secrets come from files that other users cannot read."""
     files = {name: environ[f"{name}_FILE"] for name in names if environ.get(f"{name}_FILE")}
     if exposed := [path for path in files.values() if os.stat(path).st_mode & stat.S_IRWXO]:
-        return wrong(f"everybody on this machine can read {', '.join(exposed)}: chmod o= it")
+        return Finding.error(
+            f"every user of this machine can read {', '.join(exposed)}; run: chmod o= {' '.join(exposed)}"
+        )
     if bare := [name for name in names if name not in files]:
-        return look(f"take {' and '.join(bare)} from files ({bare[0]}_FILE=...): what is in the environment, every child process sees")
-    return fine(f"{' and '.join(names)} are long enough, and in files of their own")
+        return Finding.warning(
+            f"read {' and '.join(bare)} from files ({bare[0]}_FILE=...): every child process sees the environment"
+        )
+    return Finding.ok(f"{' and '.join(names)} are long enough and stored in private files")
 
 
-def clock(whose: str, there: float, asked: float) -> Finding:
-    """`there` is the other clock's time, `asked` when it was asked by ours."""
-    ahead = there - (asked + time.time()) / 2
-    if abs(ahead) > MOST_SKEW_SECONDS:
-        return look(f"the clock of {whose} is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} ours: let NTP set both")
-    return fine(f"the clock of {whose} agrees with ours")
+def clock_skew(name: str, remote_time: float, requested_at: float) -> Finding:
+    """Compare the clock of another service with the middle of the request that read it."""
+    ahead = remote_time - (requested_at + time.time()) / 2
+    if abs(ahead) > MAX_CLOCK_SKEW_SECONDS:
+        side = "ahead of" if ahead > 0 else "behind"
+        return Finding.warning(f"the clock of {name} is {abs(ahead):.0f} s {side} this one: synchronize both with NTP")
+    return Finding.ok(f"the clock of {name} agrees with this one")
 
 
 def http_date(header: str) -> float:

@@ -1,7 +1,7 @@
-"""Knowing that the process is asked to leave, at once and not only when the last connection has ended.
+"""Reports a shutdown signal at once, and not only after the last connection has closed.
 
-uvicorn waits for open connections before it runs lifespan's end; a stream that is open for minutes would never
-learn of it. So the signal is heard in lifespan's start, and uvicorn's own handler is called after.
+uvicorn waits for open connections before it runs the end of the lifespan. A stream that stays open for minutes would
+never learn of the shutdown. So the lifespan installs its own signal handler, which then calls uvicorn's.
 """
 
 import asyncio
@@ -14,21 +14,21 @@ from types import FrameType
 
 @contextlib.contextmanager
 def on_signal() -> Iterator[asyncio.Event]:
-    """An event that is set by SIGTERM or SIGINT. In a thread, where signals cannot be heard, it is just an event."""
+    """Yield an event that SIGTERM or SIGINT sets. In another thread, nothing sets it."""
     draining, loop = asyncio.Event(), asyncio.get_running_loop()
     if threading.current_thread() is not threading.main_thread():
         yield draining
         return
     previous = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
-    def hear(number: int, frame: FrameType | None) -> None:
+    def handle(number: int, frame: FrameType | None) -> None:
         loop.call_soon_threadsafe(draining.set)
         handler = previous[signal.Signals(number)]
         if callable(handler):
             handler(number, frame)
 
     for number in previous:
-        signal.signal(number, hear)
+        signal.signal(number, handle)
     try:
         yield draining
     finally:

@@ -1,4 +1,4 @@
-"""Ids in URLs: a UUID in its one canonical form. Anything else is no such place."""
+"""Ids in URLs: a route matches a UUID only in its canonical form."""
 
 from uuid import UUID
 
@@ -6,7 +6,7 @@ from starlette.convertors import Convertor, register_url_convertor
 
 
 class IdConvertor(Convertor[UUID]):
-    regex = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?!\n)"  # a route ends with $, which lets a line feed follow
+    regex = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?!\n)"  # the $ of a route also matches before a line feed
 
     def convert(self, value: str) -> UUID:
         return UUID(value)
@@ -16,5 +16,5 @@ class IdConvertor(Convertor[UUID]):
 
 
 def register() -> None:
-    """Makes `{chat_id:id}` known to routes."""
+    """Make `{chat_id:id}` available in routes."""
     register_url_convertor("id", IdConvertor())

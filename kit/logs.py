@@ -1,4 +1,4 @@
-"""One JSON object per log line, on standard error: what happened, never what was said."""
+"""Writes one JSON object per log line to standard error. Lines describe events and never contain what users wrote."""
 
 import json
 import logging
@@ -21,7 +21,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def _where(traceback: Any) -> list[str]:
-    """File and line of each frame, without values: an exception's text may quote what people wrote."""
+    """Return file and line of the last frames. The text of the exception is left out: it may quote user input."""
     frames = []
     while traceback:
         frames.append(f"{traceback.tb_frame.f_code.co_filename}:{traceback.tb_lineno}")
@@ -33,8 +33,8 @@ def configure(level: str = "INFO") -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for noisy in ("httpx", "httpcore", "sse_starlette"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    for name in ("httpx", "httpcore", "sse_starlette"):  # they log every request
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def event(logger: logging.Logger, message: str, level: int = logging.INFO, **fields: Any) -> None:

@@ -1,4 +1,4 @@
-"""Settings from the environment: one frozen dataclass per service, one field per variable.
+"""Reads settings from the environment: one frozen dataclass per service, one field per variable.
 
 The field `dbapi_url` is read from DBAPI_URL, or from the file that DBAPI_URL_FILE names.
 """
@@ -9,24 +9,36 @@ import sys
 from collections.abc import Mapping
 from typing import Any, TypeVar, get_type_hints
 
-SECRET_LENGTH = 32  # characters at least; 32 random bytes are 43 of them in base64
+MIN_SECRET_LENGTH = 32  # characters; 32 random bytes have 43 characters in base64
 
-PLACEHOLDERS = ("changeme", "change-me", "change_me", "example", "placeholder", "default", "password", "insecure", "your-", "your_")
+PLACEHOLDERS = (
+    "changeme",
+    "change-me",
+    "change_me",
+    "example",
+    "placeholder",
+    "default",
+    "password",
+    "insecure",
+    "your-",
+    "your_",
+)
+TYPE_NAMES = {int: "a whole number", float: "a number", bool: "yes or no"}
 
 Settings = TypeVar("Settings")
 
 
 class SettingsError(Exception):
-    """A sentence for the operator that names the variable."""
+    """A setting is missing or invalid. The message is for the operator and names the variable."""
 
 
 def secret() -> Any:
-    """A field without a default, of one or more comma-separated keys: the newest first, the older ones still accepted."""
+    """Declare a required field of comma-separated keys. The first key is current, older keys are still accepted."""
     return dataclasses.field(metadata={"secret": True}, repr=False)
 
 
 def read(cls: type[Settings], environ: Mapping[str, str] = os.environ) -> Settings:
-    """An instance of `cls`, a dataclass. Raises SettingsError for what is missing, malformed or weak."""
+    """Return an instance of the dataclass `cls`. Raises SettingsError for a missing, malformed or weak value."""
     values: dict[str, Any] = {}
     hints = get_type_hints(cls)
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]
@@ -34,7 +46,7 @@ def read(cls: type[Settings], environ: Mapping[str, str] = os.environ) -> Settin
         text = _text(name, environ)
         if text is None:
             if field.default is dataclasses.MISSING:
-                raise SettingsError(f"{name} is not set (nor {name}_FILE)")
+                raise SettingsError(f"{name} is not set (nor is {name}_FILE)")
             continue
         values[field.name] = _convert(name, text, hints[field.name])
         if field.metadata.get("secret"):
@@ -67,13 +79,14 @@ def _convert(name: str, text: str, kind: Any) -> Any:
             return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[text.lower()]
         return kind(text)
     except (ValueError, KeyError) as error:
-        raise SettingsError(f"{name} is {text!r}, which is no {kind.__name__}") from error
+        raise SettingsError(f"{name} must be {TYPE_NAMES.get(kind, kind.__name__)}, not {text!r}") from error
 
 
 def _check_keys(name: str, keys: tuple[str, ...]) -> None:
-    if not keys or any(len(key) < SECRET_LENGTH or len(set(key)) < 8 for key in keys):
-        raise SettingsError(f"{name}: every key needs at least {SECRET_LENGTH} random characters, e.g. from `openssl rand -base64 32`")
+    remedy = "generate one with `openssl rand -base64 32`"
+    if not keys or any(len(key) < MIN_SECRET_LENGTH or len(set(key)) < 8 for key in keys):
+        raise SettingsError(f"{name}: every key needs at least {MIN_SECRET_LENGTH} random characters; {remedy}")
     if any(word in key.lower() for key in keys for word in PLACEHOLDERS):
-        raise SettingsError(f"{name} still has the words of an example in it: make a random one, e.g. with `openssl rand -base64 32`")
+        raise SettingsError(f"{name} contains a placeholder instead of a random key; {remedy}")
     if len(set(keys)) < len(keys):
-        raise SettingsError(f"{name} names the same key twice")
+        raise SettingsError(f"{name} contains the same key twice")

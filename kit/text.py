@@ -1,19 +1,21 @@
-"""The text rule: what a string may hold before it is stored, shown or sent to a model."""
+"""Rules for text that is stored, shown or sent to a model."""
 
 import re
 
 REPLACEMENT = "\ufffd"
-_UNFIT = re.compile("[\x00\ud800-\udfff]")
+_INVALID = re.compile("[\x00\ud800-\udfff]")
+_INVISIBLE = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # printable by their Unicode category, but rendered blank
 
 
 def clean(text: str) -> str:
-    """NUL and lone surrogates, which neither PostgreSQL nor UTF-8 can hold, become U+FFFD. All else stays as it is."""
-    return text if text.isascii() and "\0" not in text else _UNFIT.sub(REPLACEMENT, text)
+    """Replace NUL and lone surrogates, which PostgreSQL and UTF-8 cannot store, with U+FFFD."""
+    return text if text.isascii() and "\0" not in text else _INVALID.sub(REPLACEMENT, text)
 
 
 def is_blank(text: str) -> bool:
-    """Nothing a person could see: white space, zero-width and other format characters only."""
-    return not any(character.isprintable() and not character.isspace() and character not in _INVISIBLE for character in text)
+    """Return whether the text has no visible character, only white space and format characters."""
+    return not any(_is_visible(character) for character in text)
 
 
-_INVISIBLE = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # printable by their category, blank by their looks
+def _is_visible(character: str) -> bool:
+    return character.isprintable() and not character.isspace() and character not in _INVISIBLE

@@ -1,1 +1,1 @@
-"""The model: llama.cpp's own server, which model it runs, and where models come from."""
+"""Runs llama.cpp's server, chooses the model it serves, and downloads models."""

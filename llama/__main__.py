@@ -13,20 +13,20 @@ def main() -> None:
         given = settings.read()
         path = model.find()
         refuse_taken_port(given.llama_host, given.llama_port)
-    except (SettingsError, model.ModelError, OSError) as error:
+    except (SettingsError, model.ModelFileError, OSError) as error:
         sys.exit(f"llama: {error}")
 
-    from llama import server  # only now: the library takes a while, and a wrong setting needs none of it
+    from llama import server  # imported late: loading the library is slow, and invalid settings are reported first
 
     try:
         running = server.serve(path, given)
     except RuntimeError:
         sys.exit(
-            f"llama: {path} can't be loaded: the file is incomplete or damaged, or of a kind this llama.cpp "
-            "doesn't know; its own words are just above"
+            f"llama: cannot load {path}: the file is incomplete or damaged, or this version of llama.cpp does not "
+            "support the model; see llama.cpp's messages above"
         )
-    # SIGTERM keeps its default action, the quickest end there is: nothing here is worth saving,
-    # and a handler of ours could not run while the model loads.
+    # SIGTERM keeps its default action, which ends the process at once: there is no state to save, and a Python signal
+    # handler could not run while the model loads.
     signal.sigwait({signal.SIGINT})
     del running
 
@@ -38,7 +38,7 @@ def refuse_taken_port(host: str, port: int) -> None:
         try:
             trial.bind(address)
         except OSError as error:
-            raise OSError(f"can't listen on {host}:{port}: {error.strerror}") from None
+            raise OSError(f"cannot listen on {host}:{port}: {error.strerror}") from None
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Models that are known to work well here; `make model` downloads them."""
+"""Models that are known to work well. `make model` downloads them."""
 
 from dataclasses import dataclass
 
@@ -26,7 +26,7 @@ CATALOGUE = [
         size=522_186_592,
         sha256="041474553fcabfc2a2d67903f9d2c2e50bd92528e670da4f33b5d0ce6e59fd55",
         licence="Apache-2.0",
-        remark="recommended: quick without a graphics card, 29 languages",
+        remark="recommended: fast without a graphics card, 29 languages",
     ),
     Entry(
         name="qwen2.5-0.5b-q8",
@@ -35,7 +35,7 @@ CATALOGUE = [
         size=675_710_816,
         sha256="ca59ca7f13d0e15a8cfa77bd17e65d24f6844b554a7b6c12e07a5f89ff76844e",
         licence="Apache-2.0",
-        remark="the same, less compressed",
+        remark="the same model, less compressed",
     ),
     Entry(
         name="qwen2.5-1.5b",

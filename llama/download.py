@@ -1,6 +1,6 @@
 """`make model`: lists the catalogue and downloads a model into `DATA_DIR/models`, where the next start finds it.
 
-A download that breaks off is taken up where it ended, at the next try or the next start.
+An interrupted download resumes where it stopped, at the next attempt or the next start.
 """
 
 import errno
@@ -19,13 +19,13 @@ from llama import model
 from llama.catalogue import CATALOGUE, Entry
 
 SOURCE = "https://huggingface.co"  # or HF_ENDPOINT, as for Hugging Face's own tools
-TRIES = 5  # in a row without a single new byte
-SILENCE_SECONDS = 30.0
+MAX_ATTEMPTS = 5  # consecutive attempts without a new byte
+TIMEOUT_SECONDS = 30.0
 REPORT_SECONDS = 0.2
 
 
 class DownloadError(Exception):
-    """Why there is no model now; the message is a sentence for the terminal."""
+    """The download failed. The message is for the terminal."""
 
 
 def main(arguments: Sequence[str] = sys.argv[1:], environ: Mapping[str, str] = os.environ) -> int:
@@ -33,27 +33,28 @@ def main(arguments: Sequence[str] = sys.argv[1:], environ: Mapping[str, str] = o
         print(f"  {entry.name:<16} {entry.size / 1e6:>7,.0f} MB  {entry.licence}  {entry.remark}")
     name = arguments[0] if arguments else CATALOGUE[0].name
     try:
-        path = download(_named(name), model.folder(environ), environ.get("HF_ENDPOINT") or SOURCE)
+        path = download(_entry(name), model.folder(environ), environ.get("HF_ENDPOINT") or SOURCE)
     except DownloadError as error:
         print(f"make model: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nstopped; the next `make model` goes on from here", file=sys.stderr)
+        print("\nstopped; run `make model` again to resume", file=sys.stderr)
         return 130
-    print(f"{path} is complete; the next `make dev` uses it{'' if environ.get('DATA_DIR') else ', and the next `make up`'}")
+    users = "`make dev`" if environ.get("DATA_DIR") else "`make dev` or `make up`"
+    print(f"downloaded {path}; the next {users} uses it")
     return 0
 
 
 def download(entry: Entry, folder: Path, source: str = SOURCE) -> Path:
-    """The path of the complete and checked file, which appears under its name only then."""
+    """Download the file and verify its checksum. The file gets its final name only then. Returns its path."""
     path, part = folder / entry.file, folder / f"{entry.file}.part"
     if path.exists() and path.stat().st_size == entry.size:
-        path.touch()  # the newest is the one that runs
+        path.touch()  # the newest file is the one that is served
         return path
     try:
         if not folder.exists():
             folder.mkdir(parents=True)
-            folder.chmod(0o755)  # whatever umask this runs with: in its container llama is somebody else
+            folder.chmod(0o755)  # regardless of the umask: in the container, llama runs under another account
         _refuse_full_disk(entry, part)
         _fetch_all(entry, part, f"{source.rstrip('/')}/{entry.path}")
         _check(entry, part)
@@ -61,66 +62,72 @@ def download(entry: Entry, folder: Path, source: str = SOURCE) -> Path:
         part.replace(path)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            _no_room(entry, folder)
-        raise DownloadError(f"can't write to {folder}: {error.strerror}") from error
+            _raise_disk_full(entry, folder)
+        raise DownloadError(f"cannot write to {folder}: {error.strerror}") from error
     return path
 
 
-def _named(name: str) -> Entry:
+def _entry(name: str) -> Entry:
     for entry in CATALOGUE:
         if entry.name == name:
             return entry
-    raise DownloadError(f"there is no {name!r} in the catalogue above")
+    raise DownloadError(f"no model {name!r} in the catalogue above")
 
 
 def _refuse_full_disk(entry: Entry, part: Path) -> None:
     if shutil.disk_usage(part.parent).free < entry.size - _size(part):
-        _no_room(entry, part.parent)
+        _raise_disk_full(entry, part.parent)
 
 
-def _no_room(entry: Entry, folder: Path) -> NoReturn:
-    raise DownloadError(f"the disk of {folder} is too full: {entry.name} needs {entry.size / 1e6:,.0f} MB")
+def _raise_disk_full(entry: Entry, folder: Path) -> NoReturn:
+    raise DownloadError(f"not enough disk space in {folder}: {entry.name} needs {entry.size / 1e6:,.0f} MB")
 
 
-def _too_short(entry: Entry, part: Path, url: str) -> NoReturn:
+def _raise_too_short(entry: Entry, part: Path, url: str) -> NoReturn:
     size = _size(part)
     part.unlink()
-    raise DownloadError(f"{url} is not {entry.name}: it ends after {size:,} of {entry.size:,} bytes; it was deleted, try again")
+    raise DownloadError(
+        f"{url} is not {entry.name}: it has {size:,} bytes instead of {entry.size:,}; the file was deleted, try again"
+    )
 
 
 def _fetch_all(entry: Entry, part: Path, url: str) -> None:
-    in_vain = 0
-    with httpx.Client(follow_redirects=True, timeout=SILENCE_SECONDS) as client:
-        while (had := _size(part)) < entry.size:
+    failures = 0
+    with httpx.Client(follow_redirects=True, timeout=TIMEOUT_SECONDS) as client:
+        while (size_before := _size(part)) < entry.size:
             try:
                 _fetch(client, entry, part, url)
-                trouble = ""
+                reason = ""
             except httpx.HTTPStatusError as error:
                 if error.response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
-                    _too_short(entry, part, url)
-                raise DownloadError(f"{url} answers {error.response.status_code} {error.response.reason_phrase}") from error
+                    _raise_too_short(entry, part, url)
+                status = f"{error.response.status_code} {error.response.reason_phrase}"
+                raise DownloadError(f"{url} responds with {status}") from error
             except httpx.HTTPError as error:
-                trouble = str(error) or type(error).__name__
-            in_vain = 0 if _size(part) > had else in_vain + 1
-            if in_vain == TRIES and not trouble:
-                _too_short(entry, part, url)
-            if in_vain == TRIES:
-                raise DownloadError(f"can't reach {httpx.URL(url).host} ({trouble}); is there a network? `make model` goes on from here")
-            time.sleep(0.5 * in_vain)
+                reason = str(error) or type(error).__name__
+            failures = 0 if _size(part) > size_before else failures + 1
+            if failures == MAX_ATTEMPTS and not reason:
+                _raise_too_short(entry, part, url)
+            if failures == MAX_ATTEMPTS:
+                raise DownloadError(
+                    f"cannot reach {httpx.URL(url).host} ({reason}); "
+                    "check the network and run `make model` again to resume"
+                )
+            time.sleep(0.5 * failures)
 
 
 def _fetch(client: httpx.Client, entry: Entry, part: Path, url: str) -> None:
-    """Appends what is missing; begins anew where the server can't continue."""
-    have = _size(part)
-    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
-    with client.stream("GET", url, headers=headers) as answer:
-        answer.raise_for_status()
-        continues = answer.status_code == httpx.codes.PARTIAL_CONTENT
-        with part.open("ab" if continues else "wb") as file:
-            bar = Bar(entry, have if continues else 0)
-            for piece in answer.iter_raw():
-                file.write(piece)
-                bar.add(len(piece))
+    """Append the missing bytes. Restarts from the beginning if the server does not support ranges."""
+    offset = _size(part)
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={offset}-"} if offset else {})
+    with client.stream("GET", url, headers=headers) as response:
+        response.raise_for_status()
+        resumes = response.status_code == httpx.codes.PARTIAL_CONTENT
+        with part.open("ab" if resumes else "wb") as file:
+            bar = ProgressBar(entry, offset if resumes else 0)
+            for chunk in response.iter_raw():
+                file.write(chunk)
+                bar.add(len(chunk))
             bar.end()
             file.flush()
             os.fsync(file.fileno())
@@ -131,30 +138,33 @@ def _check(entry: Entry, part: Path) -> None:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != entry.sha256:
         part.unlink()
-        raise DownloadError(f"what came is not {entry.name}: its sha256 is {digest}, not {entry.sha256}; it was deleted, try again")
+        raise DownloadError(
+            f"the downloaded file is not {entry.name}: its sha256 is {digest}, not {entry.sha256}; "
+            "the file was deleted, try again"
+        )
 
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-class Bar:
-    """On a terminal a line that grows, elsewhere nothing."""
+class ProgressBar:
+    """Draws a progress bar if standard error is a terminal."""
 
     def __init__(self, entry: Entry, done: int) -> None:
         self.entry = entry
         self.done = self.before = done
-        self.began = self.told = time.monotonic()
+        self.started = self.drawn = time.monotonic()
 
     def add(self, size: int) -> None:
         self.done += size
         now = time.monotonic()
-        if now - self.told >= REPORT_SECONDS:
-            self.told = now
-            self._show((self.done - self.before) / (now - self.began))
+        if now - self.drawn >= REPORT_SECONDS:
+            self.drawn = now
+            self._show((self.done - self.before) / (now - self.started))
 
     def end(self) -> None:
-        if sys.stderr.isatty() and self.told > self.began:
+        if sys.stderr.isatty() and self.drawn > self.started:
             print(file=sys.stderr)
 
     def _show(self, speed: float) -> None:
@@ -163,7 +173,8 @@ class Bar:
         share = min(1.0, self.done / self.entry.size)
         filled = "#" * int(30 * share)
         left = max(0.0, (self.entry.size - self.done) / speed) if speed else 0.0
-        print(f"\r  [{filled:<30}] {share:4.0%}  {speed / 1e6:6.1f} MB/s  {left:4.0f} s left ", end="", file=sys.stderr, flush=True)
+        text = f"\r  [{filled:<30}] {share:4.0%}  {speed / 1e6:6.1f} MB/s  {left:4.0f} s left "
+        print(text, end="", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

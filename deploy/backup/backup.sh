@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# The whole database as one gzipped script for psql, on standard output: deploy/backup/backup.sh > FILE
-# As the owner of the tables; where the database is: address.sh.
+# Writes the whole database to standard output, as one gzipped psql script: deploy/backup/backup.sh > FILE
+# Run it with the login that owns the tables; address.sh selects the database.
 #
-# The script is one transaction, that of before.sql: it refuses to replace data unless told to, counts and hashes every table at its
-# end, and takes everything back if a row is missing. A file that was cut short never reaches its COMMIT.
+# The script is one transaction, which before.sql begins. It refuses to replace data without REPLACE=yes, counts and
+# hashes every table at the end, and rolls back if a row is missing. A truncated file never reaches its COMMIT.
 set -euo pipefail
 cd "$(dirname "$0")"
 . ./address.sh

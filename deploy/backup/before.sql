@@ -1,8 +1,8 @@
--- A backup of Runnel: deploy/backup/restore.sh < this, or gunzip < this | psql --set=ON_ERROR_STOP=1
+-- A backup of Runnel. Restore it with deploy/backup/restore.sh < FILE, or gunzip < FILE | psql --set=ON_ERROR_STOP=1
 BEGIN;
 SET LOCAL lock_timeout = '10s';
 
--- Nothing that is there is replaced, unless told so.
+-- Existing data is replaced only if runnel.replace is set.
 DO $$
 DECLARE
   name regclass;
@@ -12,7 +12,7 @@ BEGIN
                WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND relname <> 'alembic_version' LOOP
     EXECUTE format('SELECT EXISTS (SELECT FROM %s)', name) INTO has_rows;
     IF has_rows AND current_setting('runnel.replace', true) IS DISTINCT FROM 'yes' THEN
-      RAISE EXCEPTION 'the table % is not empty', name USING HINT = 'To replace what is there: REPLACE=yes';
+      RAISE EXCEPTION 'the table % is not empty', name USING HINT = 'Set REPLACE=yes to replace existing data.';
     END IF;
   END LOOP;
 END
@@ -22,7 +22,7 @@ CREATE SCHEMA public AUTHORIZATION pg_database_owner;
 COMMENT ON SCHEMA public IS 'standard public schema';
 GRANT USAGE ON SCHEMA public TO PUBLIC;
 
--- Roles belong to the server, not to the database.
+-- Roles belong to the server, not to the database, so a dump does not contain them.
 DO $$
 DECLARE
   name text;
@@ -37,9 +37,9 @@ BEGIN
   END IF;
 END
 $$;
-GRANT CREATE ON SCHEMA public TO runnel_log;  -- who gets a function must be allowed to make one
+GRANT CREATE ON SCHEMA public TO runnel_log;  -- the new owner of a function needs CREATE on its schema
 
--- At the end each table is asked whether all of it has arrived.
+-- Called at the end for each table: raises an error if a row is missing or different.
 CREATE FUNCTION pg_temp.expect(name text, hash text, expected_rows bigint, expected_sum numeric) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   found_rows bigint;

@@ -1,5 +1,5 @@
 #!/bin/sh
-# certbot's deploy hook: the new certificate to where the proxy reads it, and a sign to read it. See docs/tls.md.
+# Deploy hook for certbot: copies the new certificate to the proxy's folder and reloads the proxy. See docs/tls.md.
 set -eu
 cd "$(dirname "$0")/../.."
 folder=$(sed -n 's/^TLS_FOLDER=//p' .env)

@@ -1,19 +1,20 @@
 #!/bin/sh
-# A new version without a pause: deploy/compose/roll.sh [SERVICE...], by default dbapi, then web.
-# One new container comes beside the old ones, then an old one hands its answers over and leaves, and so on.
-# A new one that doesn't get healthy is taken away again, and the old ones go on.
+# Upgrades without downtime: deploy/compose/roll.sh [SERVICE...]. Default: dbapi, then web.
+# For each old container: starts a new one, waits until it is healthy, and stops the old one, which hands over its
+# answers.
+# If a new container does not become healthy, it is removed and the old ones keep running.
 set -eu
 cd "$(dirname "$0")/../.."
 [ $# -gt 0 ] || set -- dbapi web
 
 HEALTHY_SECONDS=${HEALTHY_SECONDS:-90} # a start takes 2 to 5
-SETTLE_SECONDS=${SETTLE_SECONDS:-3}    # nginx asks for web's addresses every second, and must know the new one before an old one goes
+SETTLE_SECONDS=${SETTLE_SECONDS:-3}    # nginx, which resolves web every second, must know the new one before an old one stops
 
-say() { echo "roll.sh: $*" >&2; }
+log() { echo "roll.sh: $*" >&2; }
 running() { docker compose ps --quiet "$1"; }
 count() { echo $#; }
 
-newcomers() {
+new_containers() {
     for each in $(docker compose ps --all --quiet "$service"); do
         case $before in *"$each"*) ;; *) echo "$each" ;; esac
     done
@@ -31,42 +32,42 @@ is_healthy() {
     return 1
 }
 
-refuse() {
-    say "the new $service doesn't get healthy; what it said last:"
+fail() {
+    log "the new $service did not become healthy; the end of its log:"
     docker logs --tail 20 "$1" >&2
     exit 1
 }
 
-# Until $before is empty, whoever is not in it is new and has not shown that it can serve
-take_back() {
+# While $before is set, containers that are not in it are new and not yet known to be healthy
+roll_back() {
     [ -n "$before" ] || return 0
-    for each in $(newcomers); do
+    for each in $(new_containers); do
         docker rm --force "$each" >/dev/null
     done
-    say "the new $service is gone again, the old go on: $(count $before)"
+    log "removed the new $service; old containers that keep running: $(count $before)"
 }
 
 before=
 for service; do
     case $service in
         dbapi | web) ;;
-        *) say "there can't be two $service; docker compose up --detach $service replaces it, with a pause"; exit 2 ;;
+        *) log "$service cannot run twice; docker compose up --detach $service replaces it, with a short downtime"; exit 2 ;;
     esac
-    [ -n "$(running "$service")" ] || { say "no $service is running: docker compose up --detach --wait"; exit 1; }
+    [ -n "$(running "$service")" ] || { log "no $service is running; run: docker compose up --detach --wait"; exit 1; }
 done
 
-docker compose build secrets "$@" # the image of secrets is dbapi's
-docker compose run --rm --no-deps migrate # old and new versions share the tables, see docs/upgrades.md
+docker compose build secrets "$@" # secrets builds the image of dbapi
+docker compose run --rm --no-deps migrate # old and new versions work with the same tables, see docs/upgrades.md
 
-trap take_back EXIT
+trap roll_back EXIT
 trap 'exit 130' INT TERM
 for service; do
-    docker compose rm --force "$service" # one that has ended would be started again, in its old version
+    docker compose rm --force "$service" # otherwise a stopped container would be started again, in its old version
     for container in $(running "$service"); do
         before=$(running "$service")
         docker compose up --detach --no-deps --no-recreate --scale "$service=$(($(count $before) + 1))" "$service"
-        for new in $(newcomers); do
-            is_healthy "$new" || refuse "$new"
+        for new in $(new_containers); do
+            is_healthy "$new" || fail "$new"
         done
         sleep "$SETTLE_SECONDS"
         before=

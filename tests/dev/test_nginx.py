@@ -1,4 +1,4 @@
-"""The public door, with the real nginx and a server behind it that tells what it was asked."""
+"""The public nginx, in front of servers that echo the requests they receive."""
 
 import asyncio
 import json
@@ -17,33 +17,33 @@ from dev import nginx, ports, process, settings
 from web import middleware
 
 STREAM = "/chats/1/messages/2/stream"
-STRICT = {name.lower(): value for name, value in middleware.HEADERS.items()}  # what web says of its own pages
+SECURITY_HEADERS = {name.lower(): value for name, value in middleware.HEADERS.items()}  # those of web's own pages
 
 
 @dataclass
 class Upstream:
-    """Answers every request with the headers it got, as JSON, or as told."""
+    """Responds to every request with the received headers as JSON, or with the given body."""
 
     status: str = "200 OK"
-    kind: str = "application/json"
+    content_type: str = "application/json"
     body: bytes = b""
     port: int = field(default_factory=lambda: ports.free(None, set()))
-    asked: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)  # request lines
 
-    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def respond(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             line, *headers = head.strip().split("\r\n")
-            self.asked.append(line)
+            self.requests.append(line)
             if self.status == "drop":
                 return
             if self.status == "silent":
                 await asyncio.sleep(3)
-            body = self.body or json.dumps({name.lower(): text for name, text in (each.split(": ", 1) for each in headers)}).encode()
-            start = f"HTTP/1.1 {self.status}\r\nContent-Type: {self.kind}\r\nConnection: close\r\n\r\n"
+            body = self.body or _as_json(headers)
+            start = f"HTTP/1.1 {self.status}\r\nContent-Type: {self.content_type}\r\nConnection: close\r\n\r\n"
             writer.write(start.encode() + body)
             await writer.drain()
-            if self.kind == "text/event-stream":
+            if self.content_type == "text/event-stream":
                 await asyncio.sleep(30)
         except (asyncio.IncompleteReadError, ConnectionError):
             return
@@ -51,16 +51,25 @@ class Upstream:
             writer.close()
 
 
+def _as_json(headers: list[str]) -> bytes:
+    return json.dumps({name.lower(): text for name, text in (each.split(": ", 1) for each in headers)}).encode()
+
+
 @asynccontextmanager
-async def door(*upstreams: Upstream, log: Path | None = None, patience: str = "75s", **environ: str) -> AsyncIterator[httpx.AsyncClient]:
-    """nginx in front of these; those with the status "down" are not there."""
+async def public_nginx(
+    *upstreams: Upstream, log: Path | None = None, read_timeout: str = "75s", **environ: str
+) -> AsyncIterator[httpx.AsyncClient]:
+    """Run nginx in front of these servers. Those with the status "down" do not run."""
     port = ports.free(None, {each.port for each in upstreams})
-    servers = [await asyncio.start_server(each.answer, "127.0.0.1", each.port) for each in upstreams if each.status != "down"]
+    servers = [
+        await asyncio.start_server(each.respond, "127.0.0.1", each.port) for each in upstreams if each.status != "down"
+    ]
     with tempfile.TemporaryDirectory(prefix="runnel nginx ") as name:
         folder = Path(name)
-        nginx.write_public(folder, settings.read({"PORT": str(port)} | environ), [f"127.0.0.1:{each.port}" for each in upstreams])
+        given = settings.read({"PORT": str(port)} | environ)
+        nginx.write_public(folder, given, [f"127.0.0.1:{each.port}" for each in upstreams])
         conf = folder / "nginx.conf"
-        conf.write_text(conf.read_text().replace("proxy_read_timeout 75s;", f"proxy_read_timeout {patience};"))
+        conf.write_text(conf.read_text().replace("proxy_read_timeout 75s;", f"proxy_read_timeout {read_timeout};"))
         running = await process.start(nginx.command(folder), log or folder / "log", {}, folder)
         try:
             async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
@@ -77,9 +86,11 @@ async def door(*upstreams: Upstream, log: Path | None = None, patience: str = "7
                 server.close()
 
 
-def test_accepts_its_configuration_for_any_number_of_servers(tmp_path: Path) -> None:
+def test_nginx_accepts_its_configuration_for_any_number_of_servers(tmp_path: Path) -> None:
     nginx.write_public(tmp_path / "one", settings.read({"STREAMS_PER_ADDRESS": "0"}), ["127.0.0.1:20001"])
-    nginx.write_public(tmp_path / "three", settings.read({"BIND": "::1"}), [f"127.0.0.1:2000{number}" for number in range(3)])
+    nginx.write_public(
+        tmp_path / "three", settings.read({"BIND": "::1"}), [f"127.0.0.1:2000{number}" for number in range(3)]
+    )
     nginx.write_inner(tmp_path / "inner", "127.0.0.1:20100", ["127.0.0.1:20101", "127.0.0.1:20102"])
 
     for name in ("one", "three", "inner"):
@@ -88,53 +99,61 @@ def test_accepts_its_configuration_for_any_number_of_servers(tmp_path: Path) -> 
         assert "[warn]" not in result.stderr
 
 
-async def test_what_the_outside_says_about_itself_is_overwritten() -> None:
-    lies = {
+async def test_identity_headers_from_outside_are_overwritten() -> None:
+    forged = {
         "X-Forwarded-For": "1.2.3.4",
         "X-Session-ID": "someone",
         "Remote-User": "root",
         "X-Request-ID": "x",
         "X-Forwarded-Proto": "gopher",
     }
-    async with door(Upstream(), PUBLIC_URL="https://chat.example") as client:
-        answer = await client.get(
-            "/", headers=lies | {"X-User": "root", "X-Forwarded-User": "root", "x_session_id": "x", "Host": "chat.example"}
+    async with public_nginx(Upstream(), PUBLIC_URL="https://chat.example") as client:
+        response = await client.get(
+            "/",
+            headers=forged
+            | {"X-User": "root", "X-Forwarded-User": "root", "x_session_id": "x", "Host": "chat.example"},
         )
 
-    got = answer.json()
+    got = response.json()
     assert got["host"] == "chat.example"
     assert got["x-forwarded-for"] == "127.0.0.1"
     assert got["x-forwarded-proto"] == "https"
     assert len(got["x-request-id"]) == 32
-    assert not {"x-session-id", "remote-user", "x-user", "x-forwarded-user", "x_session_id"} & {name for name, text in got.items() if text}
+    assert not {"x-session-id", "remote-user", "x-user", "x-forwarded-user", "x_session_id"} & {
+        name for name, text in got.items() if text
+    }
 
 
-@pytest.mark.parametrize(("path", "kind"), [("/", "text/html; charset=utf-8"), (STREAM, "text/plain; charset=utf-8")])
-async def test_a_missing_web_is_explained_with_the_headers_of_every_page(path: str, kind: str) -> None:
-    async with door(Upstream("down"), PUBLIC_URL="https://chat.example") as client:
-        answer = await client.get(path)
+@pytest.mark.parametrize(
+    ("path", "content_type"), [("/", "text/html; charset=utf-8"), (STREAM, "text/plain; charset=utf-8")]
+)
+async def test_nginx_explains_that_web_is_down_and_sends_the_security_headers_of_web(
+    path: str, content_type: str
+) -> None:
+    async with public_nginx(Upstream("down"), PUBLIC_URL="https://chat.example") as client:
+        response = await client.get(path)
 
-    assert answer.status_code == 502
-    assert answer.headers["content-type"] == kind
-    assert answer.headers["retry-after"] == "2"
-    assert "what you typed is still in your browser" in answer.text
-    assert "default-src 'none'" in answer.headers["content-security-policy"]
-    assert answer.headers["strict-transport-security"].startswith("max-age=31536000")
-    assert "nginx/" not in answer.headers["server"]
-    if path == "/":
-        assert STRICT.items() <= dict(answer.headers).items()
+    assert response.status_code == 502
+    assert response.headers["content-type"] == content_type
+    assert response.headers["retry-after"] == "2"
+    assert "What you typed is still in your browser" in response.text
+    assert "default-src 'none'" in response.headers["content-security-policy"]
+    assert response.headers["strict-transport-security"].startswith("max-age=31536000")
+    assert "nginx/" not in response.headers["server"]
+    expected = middleware.HEADERS | (middleware.FRAMED if path == STREAM else {})
+    assert {name: response.headers.get(name) for name in expected} == expected
 
 
-async def test_the_error_page_finds_its_style_sheet_without_web() -> None:
-    async with door(Upstream("down")) as client:
+async def test_the_error_page_loads_its_style_sheet_without_web() -> None:
+    async with public_nginx(Upstream("down")) as client:
         page, style = await client.get("/"), await client.get("/sorry.css")
 
     assert 'href="/sorry.css"' in page.text
     assert (style.status_code, style.headers["content-type"]) == (200, "text/css")
 
 
-async def test_requests_too_large_are_refused_with_a_sentence() -> None:
-    async with door(Upstream()) as client:
+async def test_requests_that_are_too_large_are_refused_with_a_message() -> None:
+    async with public_nginx(Upstream()) as client:
         body = await client.post("/chats", content=b"x" * 600_000)
         header = await client.get("/", headers={"Cookie": "x" * 9000})
         address = await client.get("/" + "x" * 9000)
@@ -142,19 +161,19 @@ async def test_requests_too_large_are_refused_with_a_sentence() -> None:
     assert (body.status_code, header.status_code, address.status_code) == (413, 400, 414)
     assert "too long" in address.text
     assert "go back and shorten it" in body.text
-    assert all(STRICT.items() <= dict(each.headers).items() for each in (body, header, address))
+    assert all(SECURITY_HEADERS.items() <= dict(each.headers).items() for each in (body, header, address))
 
 
-async def test_what_web_says_itself_is_passed_on_untouched() -> None:
-    async with door(Upstream("503 Service Unavailable", body=b'{"model": "down"}')) as client:
-        answer = await client.get("/readyz")
+async def test_error_responses_of_web_are_passed_on_unchanged() -> None:
+    async with public_nginx(Upstream("503 Service Unavailable", body=b'{"model": "down"}')) as client:
+        response = await client.get("/readyz")
 
-    assert (answer.status_code, answer.json()) == (503, {"model": "down"})
+    assert (response.status_code, response.json()) == (503, {"model": "down"})
 
 
-@pytest.mark.parametrize("trouble", ["down", "drop", "503 Service Unavailable"])
-async def test_a_page_is_asked_of_another_server_when_one_fails(trouble: str) -> None:
-    async with door(Upstream(trouble), Upstream()) as client:
+@pytest.mark.parametrize("failure", ["down", "drop", "503 Service Unavailable"])
+async def test_a_get_is_retried_on_another_server_when_one_fails(failure: str) -> None:
+    async with public_nginx(Upstream(failure), Upstream()) as client:
         codes = {(await client.get("/")).status_code for _ in range(6)}
 
     assert codes == {200}
@@ -162,25 +181,25 @@ async def test_a_page_is_asked_of_another_server_when_one_fails(trouble: str) ->
 
 async def test_a_post_that_reached_a_server_is_never_sent_to_another() -> None:
     servers = Upstream("drop"), Upstream("drop")
-    async with door(*servers) as client:
-        answer = await client.post("/chats", data={"username": "ada"})
+    async with public_nginx(*servers) as client:
+        response = await client.post("/chats", data={"username": "ada"})
 
-    assert answer.status_code == 502
-    assert sum(len(each.asked) for each in servers) == 1
+    assert response.status_code == 502
+    assert sum(len(each.requests) for each in servers) == 1
 
 
-async def test_a_post_that_a_server_was_too_slow_for_is_never_sent_again() -> None:
+async def test_a_post_that_timed_out_is_never_sent_again() -> None:
     servers = Upstream("silent"), Upstream("silent")
-    async with door(*servers, patience="200ms") as client:
-        answer = await client.post("/chats", data={"username": "ada"})
+    async with public_nginx(*servers, read_timeout="200ms") as client:
+        response = await client.post("/chats", data={"username": "ada"})
 
-    assert answer.status_code == 504
-    assert "didn't answer in time" in answer.text
-    assert sum(len(each.asked) for each in servers) == 1
+    assert response.status_code == 504
+    assert "did not respond in time" in response.text
+    assert sum(len(each.requests) for each in servers) == 1
 
 
-async def test_a_post_that_reached_nobody_is_sent_to_another() -> None:
-    async with door(Upstream("down"), Upstream()) as client:
+async def test_a_post_that_reached_no_server_is_sent_to_another() -> None:
+    async with public_nginx(Upstream("down"), Upstream()) as client:
         codes = {(await client.post("/chats", data={"username": "ada"})).status_code for _ in range(4)}
 
     assert codes == {200}
@@ -189,39 +208,41 @@ async def test_a_post_that_reached_nobody_is_sent_to_another() -> None:
 async def test_an_event_arrives_at_once_and_uncompressed() -> None:
     event = b"data: " + b"x" * 2000 + b"\n\n"
     async with (
-        door(Upstream(kind="text/event-stream", body=event)) as client,
+        public_nginx(Upstream(content_type="text/event-stream", body=event)) as client,
         asyncio.timeout(5),
-        client.stream("GET", STREAM, headers={"Accept-Encoding": "gzip"}) as answer,
+        client.stream("GET", STREAM, headers={"Accept-Encoding": "gzip"}) as response,
     ):
         got = b""
-        async for part in answer.aiter_raw():
+        async for part in response.aiter_raw():
             got += part
             if got == event:
                 break
 
-    assert "content-encoding" not in answer.headers
+    assert "content-encoding" not in response.headers
 
 
-@pytest.mark.parametrize("kind", ["text/html", "text/css", "text/javascript", "application/json"])
-async def test_pages_are_compressed(kind: str) -> None:
-    async with door(Upstream(kind=kind, body=b"a" * 2000)) as client:
-        answer = await client.get("/", headers={"Accept-Encoding": "gzip"})
+@pytest.mark.parametrize("content_type", ["text/html", "text/css", "text/javascript", "application/json"])
+async def test_pages_are_compressed(content_type: str) -> None:
+    async with public_nginx(Upstream(content_type=content_type, body=b"a" * 2000)) as client:
+        response = await client.get("/", headers={"Accept-Encoding": "gzip"})
 
-    assert answer.headers["content-encoding"] == "gzip"
+    assert response.headers["content-encoding"] == "gzip"
 
 
 @pytest.mark.parametrize(("limit", "codes"), [("2", [200, 200, 429]), ("0", [200, 200, 200])])
 async def test_open_streams_per_address_are_limited(limit: str, codes: list[int]) -> None:
-    async with door(Upstream(kind="text/event-stream", body=b"data: x\n\n"), STREAMS_PER_ADDRESS=limit) as client:
-        answers = [await client.send(client.build_request("GET", STREAM), stream=True) for _ in range(3)]
-        for answer in answers:
-            await answer.aclose()
+    async with public_nginx(
+        Upstream(content_type="text/event-stream", body=b"data: x\n\n"), STREAMS_PER_ADDRESS=limit
+    ) as client:
+        opened = [await client.send(client.build_request("GET", STREAM), stream=True) for _ in range(3)]
+        for response in opened:
+            await response.aclose()
 
-    assert [answer.status_code for answer in answers] == codes
+    assert [response.status_code for response in opened] == codes
 
 
-async def test_the_log_has_neither_queries_nor_cookies(tmp_path: Path) -> None:
-    async with door(Upstream("down"), log=tmp_path / "log") as client:
+async def test_the_access_log_contains_neither_queries_nor_cookies(tmp_path: Path) -> None:
+    async with public_nginx(Upstream("down"), log=tmp_path / "log") as client:
         await client.get("/search?q=hidden-query", headers={"Cookie": "sid=hidden-cookie"})
 
     text = (tmp_path / "log").read_text()
@@ -229,16 +250,16 @@ async def test_the_log_has_neither_queries_nor_cookies(tmp_path: Path) -> None:
     assert "hidden" not in text
 
 
-async def answers(client: httpx.AsyncClient, requests: list[httpx.Request]) -> list[httpx.Response]:
-    """All open at once."""
+async def all_responses(client: httpx.AsyncClient, requests: list[httpx.Request]) -> list[httpx.Response]:
+    """Send these requests concurrently and keep all responses open until the last one has started."""
     opened = [await client.send(request, stream=True) for request in requests]
-    for answer in opened:
-        await answer.aclose()
+    for response in opened:
+        await response.aclose()
     return opened
 
 
 @pytest.mark.parametrize("prefix", ["runnel", "__Host-runnel"])
-async def test_open_streams_of_a_device_are_limited_wherever_it_is_and_however_its_cookie_was_signed(prefix: str) -> None:
+async def test_open_streams_per_device_are_limited_whatever_its_address_and_cookie_signature(prefix: str) -> None:
     def stream(cookie: str) -> httpx.Request:
         return client.build_request("GET", STREAM, headers={"Cookie": cookie})
 
@@ -251,34 +272,38 @@ async def test_open_streams_of_a_device_are_limited_wherever_it_is_and_however_i
         "x=1",
         "",
     ]
-    async with door(
-        Upstream(kind="text/event-stream", body=b"data: x\n\n"), Upstream(kind="text/event-stream"), STREAMS_PER_SESSION="2"
+    async with public_nginx(
+        Upstream(content_type="text/event-stream", body=b"data: x\n\n"),
+        Upstream(content_type="text/event-stream"),
+        STREAMS_PER_SESSION="2",
     ) as client:
-        opened = await answers(client, [stream(cookie) for cookie in cookies])
+        opened = await all_responses(client, [stream(cookie) for cookie in cookies])
 
-    assert [answer.status_code for answer in opened] == [200, 200, 429, 200, 200, 200]
+    assert [response.status_code for response in opened] == [200, 200, 429, 200, 200, 200]
     assert opened[2].headers["retry-after"]
     assert opened[2].headers["content-type"] == "text/plain; charset=utf-8"
 
 
-async def test_forms_of_one_address_are_limited_whatever_it_says_of_itself_and_pages_are_not() -> None:
-    async with door(Upstream(), WRITES_PER_ADDRESS="5") as client:
-        lies = [{"X-Forwarded-For": f"10.0.0.{number}", "Cookie": f"runnel={number}"} for number in range(12)]
-        sent = [await client.post("/chats", data={"username": "Ada"}, headers=lie) for lie in lies]
+async def test_posts_per_address_are_limited_whatever_headers_it_sends_but_gets_are_not() -> None:
+    async with public_nginx(Upstream(), WRITES_PER_ADDRESS="5") as client:
+        forged = [{"X-Forwarded-For": f"10.0.0.{number}", "Cookie": f"runnel={number}"} for number in range(12)]
+        sent = [await client.post("/chats", data={"username": "Ada"}, headers=headers) for headers in forged]
         read = [await client.get("/") for _ in range(12)]
 
-    assert [answer.status_code for answer in sent[:5]] == [200] * 5
-    assert {answer.status_code for answer in sent[6:]} == {429}
+    assert [response.status_code for response in sent[:5]] == [200] * 5
+    assert {response.status_code for response in sent[6:]} == {429}
     assert sent[-1].headers["retry-after"]
     assert "go back and send it again" in sent[-1].text
-    assert {answer.status_code for answer in read} == {200}
+    assert {response.status_code for response in read} == {200}
 
 
-async def test_requests_at_once_of_one_address_are_limited() -> None:
-    async with door(Upstream(kind="text/event-stream", body=b"x" * 100_000), STREAMS_PER_ADDRESS="1") as client:
-        opened = await answers(client, [client.build_request("GET", "/slow") for _ in range(3)])
+async def test_concurrent_requests_per_address_are_limited() -> None:
+    async with public_nginx(
+        Upstream(content_type="text/event-stream", body=b"x" * 100_000), STREAMS_PER_ADDRESS="1"
+    ) as client:
+        opened = await all_responses(client, [client.build_request("GET", "/slow") for _ in range(3)])
 
-    assert [answer.status_code for answer in opened] == [200, 200, 429]
+    assert [response.status_code for response in opened] == [200, 200, 429]
 
 
 @pytest.mark.parametrize(
@@ -299,20 +324,20 @@ async def test_requests_at_once_of_one_address_are_limited() -> None:
     ],
 )
 @pytest.mark.parametrize("path", ["/", STREAM, "/static/app.css"])
-async def test_only_our_own_names_are_answered_to(host: str, codes: set[int], path: str) -> None:
+async def test_only_the_public_host_name_is_served(host: str, codes: set[int], path: str) -> None:
     upstream = Upstream()
-    async with door(upstream, PUBLIC_URL="https://chat.example") as client:
-        answer = await client.get(path, headers={"Host": host})
+    async with public_nginx(upstream, PUBLIC_URL="https://chat.example") as client:
+        response = await client.get(path, headers={"Host": host})
         health = await client.get("/healthz", headers={"Host": "10.0.0.1"})
 
-    assert answer.status_code in codes
-    assert (answer.status_code == 200) == (f"GET {path} HTTP/1.1" in upstream.asked)
-    assert "evil" not in answer.text + str(answer.headers) or answer.status_code == 200
+    assert response.status_code in codes
+    assert (response.status_code == 200) == (f"GET {path} HTTP/1.1" in upstream.requests)
+    assert "evil" not in response.text + str(response.headers) or response.status_code == 200
     assert health.status_code == 200
 
 
 async def raw(client: httpx.AsyncClient, request: bytes) -> bytes:
-    """What is answered to these very bytes, until nginx closes the connection."""
+    """Send these bytes and return everything nginx sends until it closes the connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", client.base_url.port)
     writer.write(request)
     try:
@@ -344,17 +369,20 @@ HOST = b"Host: 127.0.0.1\r\nConnection: close\r\n"
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc", b"400"),
     ],
 )
-async def test_what_is_malformed_goes_no_further_and_is_told_so_on_a_page_of_ours(request_bytes: bytes, status: bytes) -> None:
+async def test_malformed_requests_are_refused_by_nginx_with_an_error_page(request_bytes: bytes, status: bytes) -> None:
     upstream = Upstream()
-    async with door(upstream) as client:
-        answer = await raw(client, request_bytes)
+    async with public_nginx(upstream) as client:
+        response = await raw(client, request_bytes)
         after = await client.get("/")
 
-    head, _, body = answer.partition(b"\r\n\r\n")
+    head, _, body = response.partition(b"\r\n\r\n")
     assert head.split()[1] == status
     assert b'<p id="notice" class="notice" role="alert">' in body
-    assert b"nginx/" not in answer
-    sent = {name.strip().lower(): text.strip() for name, _, text in (line.partition(":") for line in head.decode().splitlines()[1:])}
-    assert STRICT.items() <= sent.items()
-    assert upstream.asked == ["GET / HTTP/1.1"]
+    assert b"nginx/" not in response
+    sent = {
+        name.strip().lower(): text.strip()
+        for name, _, text in (line.partition(":") for line in head.decode().splitlines()[1:])
+    }
+    assert SECURITY_HEADERS.items() <= sent.items()
+    assert upstream.requests == ["GET / HTTP/1.1"]
     assert after.status_code == 200

@@ -1,4 +1,4 @@
-"""Ports: the public one and the inner ones."""
+"""The public port and the inner ports."""
 
 import socket
 
@@ -8,19 +8,21 @@ from dev import ports
 from dev.terminal import StartError
 
 
-def test_a_taken_port_is_refused_with_the_way_out() -> None:
+def test_a_port_in_use_is_refused_with_a_suggestion() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(StartError, match=f"port {port} on 127.0.0.1 is taken by another program; .* PORT={port + 1} make dev"):
+        with pytest.raises(
+            StartError, match=f"port {port} on 127.0.0.1 is in use by another program; .* PORT={port + 1} make dev"
+        ):
             ports.refuse_taken("127.0.0.1", port)
 
 
-def test_an_address_that_is_not_ours_is_refused() -> None:
-    with pytest.raises(StartError, match=r"can't listen on 192\.0\.2\.1:8080"):
+def test_an_address_of_another_machine_is_refused() -> None:
+    with pytest.raises(StartError, match=r"cannot listen on 192\.0\.2\.1:8080"):
         ports.refuse_taken("192.0.2.1", 8080)
 
 
-def test_an_inner_port_is_kept_while_it_is_free() -> None:
+def test_an_inner_port_is_reused_while_it_is_free() -> None:
     port = ports.free(None, set())
 
     assert ports.free(port, set()) == port
@@ -29,7 +31,7 @@ def test_an_inner_port_is_kept_while_it_is_free() -> None:
         assert ports.free(port, set()) != port
 
 
-def test_inner_ports_are_never_taken_by_outgoing_connections() -> None:
+def test_inner_ports_are_outside_the_range_of_outgoing_connections() -> None:
     taken: set[int] = set()
     for _ in range(50):
         ports.free(None, taken)

@@ -1,4 +1,4 @@
-"""`make dev` as someone at the terminal knows it."""
+"""`make dev`, as seen from the terminal."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from dev.rundir import is_alive
-from tests.dev.conftest import ROOT, MakeDev, answers, until
+from tests.dev.conftest import ROOT, MakeDev, responds, suspend, until
 
 Start = Callable[..., MakeDev]
 ALL = ["dbapi-1", "nginx", "postgres", "web-1"]
@@ -22,20 +22,20 @@ ALL = ["dbapi-1", "nginx", "postgres", "web-1"]
 pytestmark = pytest.mark.skipif(not os.path.exists("/proc/self/environ"), reason="looks for processes in /proc")
 
 
-def test_says_ready_once_when_a_chat_would_work(start: Start) -> None:
+def test_prints_ready_once_when_chats_work(start: Start) -> None:
     dev = start()
 
     dev.wait_for(r"^ready: http://127\.0\.0\.1:\d+$")
 
     address = re.search(r"^ready: (.*)$", dev.text, re.MULTILINE)
     assert address
-    assert answers(f"{address[1]}/readyz")
+    assert responds(f"{address[1]}/readyz")
     assert dev.text.count("ready: ") == 1
     assert sorted(file.stem for file in dev.run.glob("*.pid")) == ALL
-    assert answers(dev.url("web-1"))
+    assert responds(dev.url("web-1"))
 
 
-def test_starts_services_after_what_they_need(start: Start) -> None:
+def test_starts_each_service_after_its_dependencies(start: Start) -> None:
     dev = start(WEB_REPLICAS="2", DBAPI_REPLICAS="2")
 
     dev.wait_for("^ready: ")
@@ -43,27 +43,27 @@ def test_starts_services_after_what_they_need(start: Start) -> None:
     order = [dev.text.index(f"{service} is ready") for service in ("postgres", "dbapi-1", "web-1")]
     assert order == sorted(order)
     assert len({dev.url(name) for name in ("web-1", "web-2", "dbapi-1", "dbapi-2", "dbapi")}) == 5
-    assert answers(dev.url("dbapi")), "one address for both"
+    assert responds(dev.url("dbapi")), "both are behind one address"
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_everything_and_leaves_nothing(start: Start, how: signal.Signals) -> None:
+@pytest.mark.parametrize("stop_signal", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_every_process(start: Start, stop_signal: signal.Signals) -> None:
     dev = start(WEB_REPLICAS="2", DBAPI_REPLICAS="2")
     dev.wait_for("^ready: ")
     assert len(dev.running()) > 6
 
-    code = dev.end(how)
+    code = dev.stop(stop_signal)
 
     assert code == 0
     assert dev.running() == []
     assert list(dev.run.glob("*.pid")) == []
 
 
-def test_a_signal_in_the_middle_of_the_start_stops_it_too(start: Start) -> None:
+def test_a_signal_during_the_start_stops_every_process(start: Start) -> None:
     dev = start()
-    dev.wait_for("making a new PostgreSQL cluster")
+    dev.wait_for("creating a PostgreSQL cluster")
 
-    code = dev.end()
+    code = dev.stop()
 
     assert code == 0
     assert dev.running() == []
@@ -72,21 +72,21 @@ def test_a_signal_in_the_middle_of_the_start_stops_it_too(start: Start) -> None:
 
 
 @pytest.mark.parametrize("service", ["web-1", "dbapi-2", "inner-nginx", "nginx", "postgres"])
-def test_a_killed_service_comes_back_at_the_same_address(start: Start, service: str) -> None:
+def test_a_killed_service_is_restarted_at_the_same_address(start: Start, service: str) -> None:
     dev = start(DBAPI_REPLICAS="2")
     dev.wait_for("^ready: ")
     before, pid = {file.name: file.read_text() for file in dev.run.glob("*.url")}, dev.pid(service)
 
     os.kill(pid, signal.SIGKILL)
 
-    dev.wait_for(f"{service} died .killed by SIGKILL.")
+    dev.wait_for(f"{service} exited unexpectedly .killed by SIGKILL.")
     dev.wait_for(f"{service} is back")
     assert dev.pid(service) != pid
     assert {file.name: file.read_text() for file in dev.run.glob("*.url")} == before
-    assert answers(f"{dev.url('nginx')}/readyz")
+    assert responds(f"{dev.url('nginx')}/readyz")
 
 
-def test_a_service_killed_again_and_again_is_started_again_at_once(start: Start) -> None:
+def test_a_service_that_was_ready_is_restarted_without_delay_each_time(start: Start) -> None:
     dev = start()
     dev.wait_for("^ready: ")
 
@@ -94,80 +94,80 @@ def test_a_service_killed_again_and_again_is_started_again_at_once(start: Start)
         os.kill(dev.pid("web-1"), signal.SIGKILL)
         until(lambda round_=round_: dev.text.count("web-1 is back") == round_)  # type: ignore[misc]
 
-    assert "starting it again in" not in dev.text
+    assert "restarting in" not in dev.text
 
 
-def test_ends_with_the_last_words_of_a_service_that_cannot_start(start: Start) -> None:
+def test_prints_the_end_of_the_log_of_a_service_that_cannot_start(start: Start) -> None:
     dev = start(BROKEN="WEB")
 
     code = dev.process.wait(30)
 
     assert code == 1
-    assert "web-1 can't start (exit code 1)" in dev.text
+    assert "web-1 cannot start (exit code 1)" in dev.text
     assert "WEB is broken on purpose" in dev.text
     assert "log/web-1.log" in dev.text
     assert dev.running() == []
 
 
-def test_a_second_one_on_the_same_data_is_refused(start: Start) -> None:
+def test_a_second_make_dev_on_the_same_data_is_refused(start: Start) -> None:
     first = start()
     first.wait_for("^ready: ")
 
     second = start(PORT="18999")
 
     assert second.process.wait(30) == 1
-    assert f"another `make dev` (process {first.process.pid}) runs" in second.text
-    assert answers(f"{first.url('nginx')}/readyz")
+    assert f"another `make dev` (process {first.process.pid}) uses" in second.text
+    assert responds(f"{first.url('nginx')}/readyz")
 
 
-def test_a_taken_port_is_told_before_anything_starts(start: Start) -> None:
+def test_a_port_in_use_is_reported_before_anything_starts(start: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         dev = start(PORT=str(port))
         code = dev.process.wait(30)
 
     assert code == 1
-    assert f"port {port} on 127.0.0.1 is taken" in dev.text
+    assert f"port {port} on 127.0.0.1 is in use" in dev.text
     assert not (dev.run.parent / "postgres").exists()
 
 
-def test_starts_after_a_kill_that_left_its_services_behind(start: Start) -> None:
+def test_starts_after_a_kill_that_left_services_running(start: Start) -> None:
     dev = start()
     dev.wait_for("^ready: ")
     web = dev.pid("web-1")
-    os.kill(web, signal.SIGSTOP)  # so that it can't follow the supervisor into death
+    suspend(web)  # a stopped process does not handle the SIGTERM it gets when the supervisor dies
 
-    dev.end(signal.SIGKILL)
+    dev.stop(signal.SIGKILL)
     assert is_alive(web)
     again = start()
 
     again.wait_for("^ready: ")
-    assert re.search("ending what an earlier run left behind: .*web-1", again.text)
+    assert re.search("stopping services that an earlier run left running: .*web-1", again.text)
     assert not is_alive(web)
 
 
-def test_leaves_a_stranger_alone_who_has_the_number_of_an_old_service(start: Start) -> None:
-    stranger = subprocess.Popen(["sleep", "60"], start_new_session=True)
+def test_does_not_stop_another_process_that_reuses_the_id_of_an_old_service(start: Start) -> None:
+    other = subprocess.Popen(["sleep", "60"], start_new_session=True)
     dev = start()
     dev.wait_for("^ready: ")
-    dev.end(signal.SIGKILL)
+    dev.stop(signal.SIGKILL)
     until(lambda: dev.running() == [])
-    (dev.run / "web-1.pid").write_text(f"{stranger.pid}\n")
+    (dev.run / "web-1.pid").write_text(f"{other.pid}\n")
 
     again = start()
     again.wait_for("^ready: ")
 
-    assert stranger.poll() is None
-    stranger.kill()
-    stranger.wait()
+    assert other.poll() is None
+    other.kill()
+    other.wait()
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-def test_nothing_outlives_make(start: Start, how: signal.Signals, tree_with_makefile: None) -> None:
+@pytest.mark.parametrize("stop_signal", [signal.SIGTERM, signal.SIGKILL])
+def test_no_process_outlives_make(start: Start, stop_signal: signal.Signals, tree_with_makefile: None) -> None:
     dev = start(command=["make", "dev"])
     dev.wait_for("^ready: ")
 
-    dev.end(how)
+    dev.stop(stop_signal)
 
     until(lambda: dev.running() == [])
 
@@ -177,7 +177,7 @@ def test_a_second_start_keeps_data_addresses_and_secrets(start: Start) -> None:
     first.wait_for("^ready: ")
     urls = {file.name: file.read_text() for file in first.run.glob("*.url")}
     token = (first.run / "dbapi.token").read_text()
-    first.end()
+    first.stop()
 
     began = time.monotonic()
     second = start()
@@ -188,7 +188,7 @@ def test_a_second_start_keeps_data_addresses_and_secrets(start: Start) -> None:
     assert (second.run / "dbapi.token").read_text() == token
 
 
-def test_secrets_are_for_their_owner_only(start: Start) -> None:
+def test_only_the_owner_can_read_secret_files(start: Start) -> None:
     dev = start()
     dev.wait_for("^ready: ")
 
@@ -199,7 +199,7 @@ def test_secrets_are_for_their_owner_only(start: Start) -> None:
     assert stat.S_IMODE((dev.run.parent / "secrets").stat().st_mode) == 0o700
 
 
-def test_services_are_given_only_their_own_secrets(start: Start) -> None:
+def test_each_service_receives_only_its_own_secrets(start: Start) -> None:
     dev = start()
     dev.wait_for("^ready: ")
     secrets = {file.name: file.read_text().strip() for file in (dev.run.parent / "secrets").iterdir()}
@@ -215,7 +215,7 @@ def test_services_are_given_only_their_own_secrets(start: Start) -> None:
 
 
 @pytest.mark.parametrize(("name", "value"), [("PORT", "eighty"), ("PORT", "70000"), ("WEB_REPLICAS", "0")])
-def test_a_setting_that_makes_no_sense_is_told_by_name(start: Start, name: str, value: str) -> None:
+def test_an_invalid_setting_is_reported_by_name(start: Start, name: str, value: str) -> None:
     dev = start(**{name: value})
 
     assert dev.process.wait(30) == 1
@@ -224,26 +224,26 @@ def test_a_setting_that_makes_no_sense_is_told_by_name(start: Start, name: str, 
     assert "Traceback" not in dev.text
 
 
-def test_a_missing_model_is_told_before_anything_starts(start: Start) -> None:
+def test_a_missing_model_is_reported_before_anything_starts(start: Start) -> None:
     dev = start(MODEL="/no/such.gguf", LLAMA_URL="")
 
     assert dev.process.wait(30) == 1
-    assert dev.text == "make dev: the model /no/such.gguf is not there\n"
+    assert dev.text == "make dev: the model file /no/such.gguf does not exist\n"
     assert not (dev.run.parent / "postgres").exists()
 
 
-def test_a_database_that_cannot_be_reached_is_told_without_its_password(start: Start) -> None:
+def test_an_unreachable_database_is_reported_without_its_password(start: Start) -> None:
     dev = start(DATABASE_URL="postgresql://ada:lovelace@127.0.0.1:9/chats")
 
     assert dev.process.wait(30) == 1
-    assert "can't connect to DATABASE_URL, the database chats on 127.0.0.1:9" in dev.text
+    assert "cannot connect to DATABASE_URL, the database chats on 127.0.0.1:9" in dev.text
     assert "lovelace" not in dev.text
     assert "Traceback" not in dev.text
 
 
 @pytest.fixture
 def tree_with_makefile(tree: Path) -> None:
-    """With a Makefile that finds everything installed."""
+    """Add the Makefile, with stamps that say everything is installed."""
     for name in ("Makefile", "requirements"):
         (tree / name).symlink_to(ROOT / name)
     python = tree / ".venv" / "bin" / "python"

@@ -1,8 +1,10 @@
-"""A scripted stand-in for llama.cpp's server: `python -m tests.fake_llama --port 8081`, or `with server.running() as url:`.
+"""A scripted stand-in for llama.cpp's server.
 
-The last user message chooses the answer: a JSON object is a `Script`, anything else gets Markdown made from it, always the
-same. `GET /__seen` tells what was asked, `POST /__control` changes the `Settings`, `POST /__reset` forgets everything.
-Shapes, error bodies and manners are those measured on llama.cpp in October 2026.
+Run `python -m tests.fake_llama --port 8081`, or use `with server.running() as url:`.
+
+The last user message selects the answer: a JSON object is a `Script`; any other text gets Markdown that is derived from
+it and always the same. `GET /__seen` returns all requests, `POST /__control` changes the `Settings`, `POST /__reset`
+restores the initial state. Formats, error bodies and behaviour were measured on llama.cpp in October 2026.
 """
 
 import argparse
@@ -13,8 +15,9 @@ from tests.fake_llama.server import FakeLlama
 
 
 def main() -> None:
-    manner = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(prog="python -m tests.fake_llama", description=__doc__, formatter_class=manner)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.fake_llama", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--slots", type=int, default=4)

@@ -1,4 +1,4 @@
-"""What goes over the wire: requests, those that are refused, and the JSON that answers are made of."""
+"""The protocol: validation of requests, error responses, and the JSON of answers."""
 
 import dataclasses
 import json
@@ -10,22 +10,31 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from tests.fake_llama.scripts import MODEL, Script, Settings, cut, prose
+from tests.fake_llama.scripts import MODEL, Script, Settings, prose, tokenize
 
-ERROR_TYPES = {400: "invalid_request_error", 401: "authentication_error", 404: "not_found_error", 503: "unavailable_error"}
-HTML_ERROR = "<html><body><h1>Error</h1><p>secret-host:/srv/llama/server.cpp:450</p></body></html>"  # no user may see this
+ERROR_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    404: "not_found_error",
+    503: "unavailable_error",
+}
+FAULTS = ("status", "hang_after", "rst_after", "error_after")
+# No user may see this
+HTML_ERROR = "<html><body><h1>Error</h1><p>secret-host:/srv/llama/server.cpp:450</p></body></html>"
 
 
 class Refused(Exception):
     def __init__(self, status: int, message: str, **more: Any) -> None:
         self.status = status
-        self.body = {"error": {"code": status, "message": message, "type": ERROR_TYPES.get(status, "server_error")} | more}
+        self.body = {
+            "error": {"code": status, "message": message, "type": ERROR_TYPES.get(status, "server_error")} | more
+        }
 
-    def answer(self) -> Response:
+    def response(self) -> Response:
         return JSONResponse(self.body, self.status)
 
 
-async def noted_json(request: Request) -> dict[str, Any]:
+async def read_json(request: Request) -> dict[str, Any]:
     text = await request.body()
     try:
         body = request.scope["note"]["body"] = json.loads(text)
@@ -42,7 +51,7 @@ def conversation(request: Request) -> str:
 
 
 def validated(body: dict[str, Any], settings: Settings) -> tuple[list[dict[str, Any]], str]:
-    """The messages, and the beginning of the answer that is to be continued."""
+    """Return the messages, and the start of the answer if it is to be continued."""
     if "messages" not in body:
         raise Refused(400, "'messages' is required")
     if not isinstance(messages := body["messages"], list):
@@ -56,8 +65,10 @@ def validated(body: dict[str, Any], settings: Settings) -> tuple[list[dict[str, 
     roles = [m.get("role") for m in messages]
     if roles[-2:] == ["assistant", "assistant"]:
         raise Refused(400, "Cannot have 2 or more assistant messages at the end of the list.")
-    if (n := accounts(body, 0, 0)[0]["prompt_tokens"]) >= settings.n_ctx:
-        message = f"request ({n} tokens) exceeds the available context size ({settings.n_ctx} tokens), try increasing it"
+    if (n := usage_and_timings(body, 0, 0)[0]["prompt_tokens"]) >= settings.n_ctx:
+        message = (
+            f"request ({n} tokens) exceeds the available context size ({settings.n_ctx} tokens), try increasing it"
+        )
         raise Refused(400, message, type="exceed_context_size_error", n_prompt_tokens=n, n_ctx=settings.n_ctx)
     return messages, plain(messages[-1]) if roles[-1:] == ["assistant"] else ""
 
@@ -67,38 +78,58 @@ def plain(message: dict[str, Any]) -> str:
     return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
 
 
-def scripted(asked: str, time_asked: int) -> Script:
+def scripted(message: str, request_number: int) -> Script:
     try:
-        script = json.loads(asked) if asked.lstrip().startswith("{") else {}
+        script = json.loads(message) if message.lstrip().startswith("{") else {}
     except ValueError:
         script = {}
     known = {field.name for field in dataclasses.fields(Script)}
     if not known & script.keys():
-        return Script(text=prose(asked))
+        return Script(text=prose(message))
     if unknown := script.keys() - known:
-        raise Refused(400, f"fake_llama: no such word in a script: {sorted(unknown)}")
-    if script.get("times", math.inf) < time_asked:
-        script = {word: value for word, value in script.items() if word not in ("status", "hang_after", "rst_after", "error_after")}
-    return Script(**({} if script.keys() & {"text", "tokens", "raw"} else {"text": prose(asked)}) | script)
+        raise Refused(400, f"fake_llama: unknown keys in a script: {sorted(unknown)}")
+    if script.get("times", math.inf) < request_number:
+        script = {key: value for key, value in script.items() if key not in FAULTS}
+    return Script(**({} if script.keys() & {"text", "tokens", "raw"} else {"text": prose(message)}) | script)
 
 
 def envelope() -> tuple[bytes, bytes]:
-    """What comes before a chunk's finish_reason, and after its choices."""
-    about = {"created": int(time.time()), "id": f"chatcmpl-{random.randbytes(16).hex()}", "model": MODEL, "system_fingerprint": "b0-fake"}
-    return b'data: {"choices":[{"finish_reason":', b"," + encode(about | {"object": "chat.completion.chunk"})[1:-1]
+    """Return the JSON of a chunk before its finish_reason, and after its choices."""
+    fields = {
+        "created": int(time.time()),
+        "id": f"chatcmpl-{random.randbytes(16).hex()}",
+        "model": MODEL,
+        "system_fingerprint": "b0-fake",
+    }
+    return b'data: {"choices":[{"finish_reason":', b"," + encode(fields | {"object": "chat.completion.chunk"})[1:-1]
 
 
 def encode(value: Any) -> bytes:
     try:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
-    except UnicodeEncodeError:  # half an emoji can only be written escaped
+    except UnicodeEncodeError:  # a lone surrogate can only be written as an escape
         return json.dumps(value).encode()
 
 
-def accounts(body: dict[str, Any], tokens: int, delay: float) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Usage and timings; times that nobody should rely on are made up."""
-    prompt, ms, per_second = sum(len(cut(plain(message))) + 4 for message in body["messages"]), delay * 1000, 1 / (delay or 1e-6)
+def usage_and_timings(body: dict[str, Any], tokens: int, delay: float) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return usage and timings. The times are invented."""
+    prompt, ms, per_second = (
+        sum(len(tokenize(plain(message))) + 4 for message in body["messages"]),
+        delay * 1000,
+        1 / (delay or 1e-6),
+    )
     usage = {"completion_tokens": tokens, "prompt_tokens": prompt, "total_tokens": prompt + tokens}
-    read = {"cache_n": 0, "prompt_n": prompt, "prompt_ms": 1.0 * prompt, "prompt_per_token_ms": 1.0, "prompt_per_second": 1000.0}
-    spoken = {"predicted_n": tokens, "predicted_ms": ms * tokens, "predicted_per_token_ms": ms, "predicted_per_second": per_second}
-    return usage | {"prompt_tokens_details": {"cached_tokens": 0}}, read | spoken
+    read = {
+        "cache_n": 0,
+        "prompt_n": prompt,
+        "prompt_ms": 1.0 * prompt,
+        "prompt_per_token_ms": 1.0,
+        "prompt_per_second": 1000.0,
+    }
+    predicted = {
+        "predicted_n": tokens,
+        "predicted_ms": ms * tokens,
+        "predicted_per_token_ms": ms,
+        "predicted_per_second": per_second,
+    }
+    return usage | {"prompt_tokens_details": {"cached_tokens": 0}}, read | predicted

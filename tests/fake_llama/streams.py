@@ -1,4 +1,4 @@
-"""Answers on their way: the bytes that are kept of each, who listens to them, and how a listener is cut off."""
+"""Running answers: their replayable bytes, their listeners, and connection resets."""
 
 import asyncio
 import os
@@ -12,11 +12,11 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 
-class Stream:
-    """One answer: its bytes so far, and who waits for more."""
+class AnswerStream:
+    """The bytes of one answer so far, and its listeners."""
 
     def __init__(self, key: str, ring_bytes: int) -> None:
-        self.key, self.ring_bytes = key, ring_bytes  # without a key nobody can come back for it
+        self.key, self.ring_bytes = key, ring_bytes  # a stream without a key cannot be replayed
         self.ring, self.dropped = bytearray(), 0
         self.launched, self.changed = asyncio.Event(), asyncio.Event()
         self.done, self.tokens, self.started_at, self.completed_at = False, 0, int(time.time()), 0
@@ -57,30 +57,32 @@ class Stream:
                 await changed.wait()
 
 
-class Tail(Response):
-    """A stream from an offset on, live, until it ends or the client goes away."""
+class StreamResponse(Response):
+    """Sends a stream from an offset on, until it ends or the client disconnects."""
 
     HEADERS: ClassVar = [(b"content-type", b"text/event-stream"), (b"x-accel-buffering", b"no")]
 
-    def __init__(self, stream: Stream, offset: int = 0, *, left: Callable[[], None] | None = None) -> None:
-        self.stream, self.offset, self.left = stream, offset, left
+    def __init__(
+        self, stream: AnswerStream, offset: int = 0, *, on_disconnect: Callable[[], None] | None = None
+    ) -> None:
+        self.stream, self.offset, self.on_disconnect = stream, offset, on_disconnect
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.stream.listeners.add(scope["transport"])
-        sending, leaving = asyncio.ensure_future(self.send_all(send)), asyncio.ensure_future(gone(receive))
+        sending, leaving = asyncio.ensure_future(self.send_all(send)), asyncio.ensure_future(wait_disconnect(receive))
         try:
             await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
             if sending.done():
                 sending.result()
-            elif self.left:
-                self.left()
+            elif self.on_disconnect:
+                self.on_disconnect()
         finally:
             sending.cancel()
             leaving.cancel()
             self.stream.listeners.discard(scope["transport"])
 
     async def send_all(self, send: Send) -> None:
-        if self.left:  # whoever asked sees nothing, not even headers, before there is a slot
+        if self.on_disconnect:  # the request gets nothing, not even headers, until a slot is free
             await self.stream.launched.wait()
         await send({"type": "http.response.start", "status": 200, "headers": self.HEADERS})
         await send({"type": "http.response.body", "body": b"", "more_body": True})
@@ -89,14 +91,16 @@ class Tail(Response):
         await send({"type": "http.response.body", "body": b""})
 
 
-async def gone(receive: Receive) -> None:
+async def wait_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
-def cut_off(*transports: asyncio.Transport) -> None:
-    """Ends connections with a TCP reset: lingering for zero seconds, on a second descriptor as uvloop hides the socket."""
+def reset_connections(*transports: asyncio.Transport) -> None:
+    """Close connections with a TCP reset (SO_LINGER of 0), set on a duplicate because uvloop hides the socket."""
     for transport in transports:
+        if transport.is_closing():  # its descriptor may be closed by now, or belong to another connection
+            continue
         with socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as twin:
             twin.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()

@@ -1,4 +1,4 @@
-"""A process hears at once that it is asked to leave, and its other handlers hear it too."""
+"""A process learns of a shutdown signal at once, and other signal handlers still run."""
 
 import os
 import signal
@@ -24,13 +24,15 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.parametrize(("number", "heard"), [(signal.SIGTERM, ["uvicorn", "draining", "True"]), (signal.SIGINT, ["draining", "True"])])
-def test_a_signal_is_heard_and_passed_on(number: signal.Signals, heard: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("number", "lines"), [(signal.SIGTERM, ["uvicorn", "draining", "True"]), (signal.SIGINT, ["draining", "True"])]
+)
+def test_a_signal_sets_the_event_and_calls_the_previous_handler(number: signal.Signals, lines: list[str]) -> None:
     with subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout
         assert child.stdout.readline() == "ready\n"
 
         os.kill(child.pid, number)
 
-        assert child.communicate(timeout=20)[0].split() == heard
+        assert child.communicate(timeout=20)[0].split() == lines
         assert child.returncode == 0

@@ -1,4 +1,4 @@
-"""Settings from the environment: what is missing, malformed or weak is named."""
+"""Settings from the environment: a missing, malformed or weak value is reported by name."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,24 +19,24 @@ class Settings:
     loud: bool = False
 
 
-def test_variables_have_the_names_of_the_fields_and_their_types() -> None:
+def test_variables_are_named_after_the_fields_and_converted_to_their_types() -> None:
     given = {"ADDRESS": "here", "KEYS": f"{KEY}, {OLDER}", "PORT": "81", "PAUSE": "2", "LOUD": "Yes", "OTHER": "x"}
 
     assert read(Settings, given) == Settings(address="here", keys=(KEY, OLDER), port=81, pause=2.0, loud=True)
 
 
-def test_what_is_not_given_or_empty_has_its_default() -> None:
+def test_a_missing_or_empty_variable_gets_its_default() -> None:
     assert read(Settings, {"ADDRESS": "here", "KEYS": KEY, "PORT": ""}) == Settings(address="here", keys=(KEY,))
 
 
-def test_a_variable_can_be_in_a_file(tmp_path: Path) -> None:
+def test_a_variable_can_be_read_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "keys").write_text(f"{KEY}\n")
 
     assert read(Settings, {"ADDRESS": "here", "KEYS_FILE": str(tmp_path / "keys"), "KEYS": OLDER}).keys == (KEY,)
 
 
 @pytest.mark.parametrize(
-    ("given", "sentence"),
+    ("given", "message"),
     [
         ({"KEYS": KEY}, "ADDRESS is not set"),
         ({"ADDRESS": "here"}, "KEYS is not set"),
@@ -44,15 +44,15 @@ def test_a_variable_can_be_in_a_file(tmp_path: Path) -> None:
         ({"ADDRESS": "here", "KEYS": f"{KEY},x"}, "KEYS: every key needs at least 32"),
         ({"ADDRESS": "here", "KEYS": "x" * 64}, "KEYS: every key needs at least 32"),
         ({"ADDRESS": "here", "KEYS": " , "}, "KEYS: every key needs at least 32"),
-        ({"ADDRESS": "here", "KEYS": KEY, "PORT": "http"}, "PORT is 'http', which is no int"),
-        ({"ADDRESS": "here", "KEYS": KEY, "LOUD": "perhaps"}, "LOUD is 'perhaps', which is no bool"),
+        ({"ADDRESS": "here", "KEYS": KEY, "PORT": "http"}, "PORT must be a whole number, not 'http'"),
+        ({"ADDRESS": "here", "KEYS": KEY, "LOUD": "perhaps"}, "LOUD must be yes or no, not 'perhaps'"),
         ({"ADDRESS": "here", "KEYS_FILE": "/nowhere/keys"}, "KEYS_FILE: cannot read /nowhere/keys"),
     ],
 )
-def test_what_will_not_do_is_named(given: dict[str, str], sentence: str) -> None:
-    with pytest.raises(SettingsError, match=sentence.replace("(", r"\(")):
+def test_an_invalid_value_is_reported_by_name(given: dict[str, str], message: str) -> None:
+    with pytest.raises(SettingsError, match=message.replace("(", r"\(")):
         read(Settings, given)
 
 
-def test_a_secret_is_not_shown() -> None:
+def test_a_secret_is_not_in_the_repr() -> None:
     assert KEY not in repr(read(Settings, {"ADDRESS": "here", "KEYS": KEY}))

@@ -1,4 +1,4 @@
-"""The text rule."""
+"""Cleaning text and recognizing blank text."""
 
 import pytest
 
@@ -17,16 +17,18 @@ from kit.text import clean, is_blank
         ("", ""),
     ],
 )
-def test_only_what_cannot_be_stored_is_replaced(text: str, cleaned: str) -> None:
+def test_only_characters_that_cannot_be_stored_are_replaced(text: str, cleaned: str) -> None:
     assert clean(text) == cleaned
     clean(text).encode()
 
 
-@pytest.mark.parametrize("text", ["", " ", "\n\t\r\x0b", "\u200b", "\u200d\ufeff\u2060", "\u00ad\u00a0\u3000", "\u2800\u3164", "\0"])
-def test_what_nobody_could_see_is_blank(text: str) -> None:
+@pytest.mark.parametrize(
+    "text", ["", " ", "\n\t\r\x0b", "\u200b", "\u200d\ufeff\u2060", "\u00ad\u00a0\u3000", "\u2800\u3164", "\0"]
+)
+def test_text_without_a_visible_character_is_blank(text: str) -> None:
     assert is_blank(text)
 
 
 @pytest.mark.parametrize("text", [".", " x ", "🙂", "東", "\ufffd", "\u200bx", "­-"])
-def test_what_can_be_seen_is_not_blank(text: str) -> None:
+def test_text_with_a_visible_character_is_not_blank(text: str) -> None:
     assert not is_blank(text)

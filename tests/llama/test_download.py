@@ -1,4 +1,4 @@
-"""`make model`, against a server that behaves as told."""
+"""`make model`, with a server that behaves as scripted."""
 
 import dataclasses
 import hashlib
@@ -19,12 +19,12 @@ ENTRY = dataclasses.replace(CATALOGUE[0], size=len(CONTENT), sha256=hashlib.sha2
 
 
 class Source(http.server.ThreadingHTTPServer):
-    """Hugging Face, more or less: redirects to where the file is, and sends the part asked for."""
+    """A stand-in for Hugging Face: redirects to the file, and sends the requested range."""
 
     content = CONTENT
     status = 206
-    breaks_after: int | None = None  # bytes of an answer
-    asked: list[str | None]
+    breaks_after: int | None = None  # bytes of a response
+    ranges: list[str | None]  # the Range header of each request
 
     @property
     def url(self) -> str:
@@ -41,9 +41,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Length", "0")
             self.end_headers()
             return
-        asked = self.headers["Range"]
-        self.server.asked.append(asked)
-        first = int(asked.removeprefix("bytes=").rstrip("-")) if asked and self.server.status == 206 else 0
+        wanted = self.headers["Range"]
+        self.server.ranges.append(wanted)
+        first = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and self.server.status == 206 else 0
         body = self.server.content[first:]
         if first and not body:
             self.send_error(416)
@@ -60,7 +60,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def source() -> Iterator[Source]:
     server = Source(("127.0.0.1", 0), Handler)
-    server.asked = []
+    server.ranges = []
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield server
@@ -69,7 +69,7 @@ def source() -> Iterator[Source]:
     server.server_close()
 
 
-def test_a_downloaded_model_is_the_one_that_runs(source: Source, tmp_path: Path) -> None:
+def test_a_downloaded_model_is_used(source: Source, tmp_path: Path) -> None:
     path = download.download(ENTRY, model.folder({"DATA_DIR": str(tmp_path)}), source.url)
 
     assert path.read_bytes() == CONTENT
@@ -77,17 +77,17 @@ def test_a_downloaded_model_is_the_one_that_runs(source: Source, tmp_path: Path)
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_broken_download_goes_on_where_it_ended(source: Source, tmp_path: Path) -> None:
+def test_an_interrupted_download_resumes_where_it_stopped(source: Source, tmp_path: Path) -> None:
     source.breaks_after = 1_200_000
 
     path = download.download(ENTRY, tmp_path, source.url)
 
     assert path.read_bytes() == CONTENT
-    assert source.asked[0] is None
-    assert source.asked[1:] == ["bytes=1200000-", "bytes=2400000-"]
+    assert source.ranges[0] is None
+    assert source.ranges[1:] == ["bytes=1200000-", "bytes=2400000-"]
 
 
-def test_a_server_that_cannot_continue_is_asked_for_all_of_it(source: Source, tmp_path: Path) -> None:
+def test_a_server_without_range_support_sends_the_whole_file(source: Source, tmp_path: Path) -> None:
     source.status = 200
     (tmp_path / f"{ENTRY.file}.part").write_bytes(b"something else")
 
@@ -96,15 +96,15 @@ def test_a_server_that_cannot_continue_is_asked_for_all_of_it(source: Source, tm
     assert path.read_bytes() == CONTENT
 
 
-def test_what_is_there_is_not_downloaded_again(source: Source, tmp_path: Path) -> None:
+def test_a_complete_file_is_not_downloaded_again(source: Source, tmp_path: Path) -> None:
     download.download(ENTRY, tmp_path, source.url)
 
     download.download(ENTRY, tmp_path, source.url)
 
-    assert len(source.asked) == 1
+    assert len(source.ranges) == 1
 
 
-def test_another_file_than_expected_is_refused_and_deleted(source: Source, tmp_path: Path) -> None:
+def test_a_file_with_another_checksum_is_refused_and_deleted(source: Source, tmp_path: Path) -> None:
     source.content = b"GGUF" + bytes(len(CONTENT) - 4)
 
     with pytest.raises(DownloadError, match="its sha256 is"):
@@ -113,20 +113,20 @@ def test_another_file_than_expected_is_refused_and_deleted(source: Source, tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("status", [200, 206], ids=["never continues", "continues"])
-def test_a_shorter_file_than_expected_is_told_and_deleted(
+@pytest.mark.parametrize("status", [200, 206], ids=["without ranges", "with ranges"])
+def test_a_file_that_is_too_short_is_refused_and_deleted(
     source: Source, tmp_path: Path, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(download, "TRIES", 2)
+    monkeypatch.setattr(download, "MAX_ATTEMPTS", 2)
     source.content, source.status = CONTENT[:1000], status
 
-    with pytest.raises(DownloadError, match="it ends after 1,000 of 3,000,004 bytes"):
+    with pytest.raises(DownloadError, match="it has 1,000 bytes instead of 3,000,004"):
         download.download(ENTRY, tmp_path, source.url)
 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_container_may_read_it_whatever_the_umask(source: Source, tmp_path: Path) -> None:
+def test_the_container_can_read_the_file_whatever_the_umask(source: Source, tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
         path = download.download(ENTRY, tmp_path / "models", source.url)
@@ -137,38 +137,42 @@ def test_the_container_may_read_it_whatever_the_umask(source: Source, tmp_path: 
     assert path.parent.stat().st_mode & 0o777 == 0o755
 
 
-def test_no_network_is_told_and_nothing_is_lost(source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "TRIES", 2)
+def test_a_missing_network_is_reported_and_the_partial_file_is_kept(
+    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "MAX_ATTEMPTS", 2)
     part = tmp_path / f"{ENTRY.file}.part"
     part.write_bytes(CONTENT[:1000])
 
-    with pytest.raises(DownloadError, match="is there a network"):
+    with pytest.raises(DownloadError, match="check the network"):
         download.download(ENTRY, tmp_path, "http://127.0.0.1:9")
 
     assert part.read_bytes() == CONTENT[:1000]
 
 
-def test_a_refusal_of_the_server_is_told(source: Source, tmp_path: Path) -> None:
+def test_an_error_response_of_the_server_is_reported(source: Source, tmp_path: Path) -> None:
     source.status = 404
 
-    with pytest.raises(DownloadError, match="answers 404 Not Found"):
+    with pytest.raises(DownloadError, match="responds with 404 Not Found"):
         download.download(ENTRY, tmp_path, source.url)
 
 
-def test_a_full_disk_is_told_before_anything_is_downloaded(source: Source, tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_before_the_download_starts(source: Source, tmp_path: Path) -> None:
     huge = dataclasses.replace(ENTRY, size=10**18)
 
-    with pytest.raises(DownloadError, match="is too full"):
+    with pytest.raises(DownloadError, match="not enough disk space"):
         download.download(huge, tmp_path, source.url)
 
-    assert source.asked == []
+    assert source.ranges == []
 
 
-def test_the_catalogue_is_listed_and_an_unknown_name_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_catalogue_is_listed_and_an_unknown_name_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     code = download.main(["gpt-9"], {"DATA_DIR": str(tmp_path)})
 
-    said = capsys.readouterr()
+    output = capsys.readouterr()
     assert code == 1
-    assert "there is no 'gpt-9' in the catalogue" in said.err
-    assert all(entry.name in said.out for entry in CATALOGUE)
-    assert "recommended" in said.out
+    assert "no model 'gpt-9' in the catalogue" in output.err
+    assert all(entry.name in output.out for entry in CATALOGUE)
+    assert "recommended" in output.out

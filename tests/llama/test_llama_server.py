@@ -1,4 +1,4 @@
-"""`python -m llama`, the real llama.cpp with the small model."""
+"""`python -m llama`: the real llama.cpp with the small model."""
 
 import json
 import os
@@ -26,12 +26,12 @@ def run(**environ: str) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-m", "llama"], env=given, stderr=subprocess.PIPE, text=True)
 
 
-def ask(url: str, body: object = None, key: str = "") -> tuple[int, Any]:
+def request(url: str, body: object = None, key: str = "") -> tuple[int, Any]:
     data = json.dumps(body).encode() if body else None
-    request = urllib.request.Request(url, data, {"Authorization": f"Bearer {key}", "Content-Type": "application/json"})
+    prepared = urllib.request.Request(url, data, {"Authorization": f"Bearer {key}", "Content-Type": "application/json"})
     try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return answer.status, json.load(answer)
+        with urllib.request.urlopen(prepared, timeout=60) as response:
+            return response.status, json.load(response)
     except urllib.error.HTTPError as error:
         with error:
             return error.code, json.load(error)
@@ -41,58 +41,60 @@ def ask(url: str, body: object = None, key: str = "") -> tuple[int, Any]:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[tuple[str, list[int]]]:
-    """Its address, and what /health answered until it was ready."""
+    """Yield the server's address and the statuses of /health until it was ready (0: no response)."""
     port = ports.free(None, set())
     process = run(LLAMA_PORT=str(port), LLAMA_API_KEY=KEY, LLAMA_SLOTS="2")
     address, seen = f"http://127.0.0.1:{port}", [0]
     deadline = time.monotonic() + 60
     while seen[-1] != 200 and time.monotonic() < deadline:
-        seen.append(ask(f"{address}/health")[0])
+        seen.append(request(f"{address}/health")[0])
         time.sleep(0.01)
     yield address, seen
     process.send_signal(signal.SIGTERM)
     began = time.monotonic()
     process.communicate(timeout=10)
-    assert time.monotonic() - began < 2, "SIGTERM ends it fast"
+    assert time.monotonic() - began < 2, "SIGTERM ends it at once"
 
 
-def test_says_503_while_the_model_loads(server: tuple[str, list[int]]) -> None:
+def test_health_responds_with_503_while_the_model_loads(server: tuple[str, list[int]]) -> None:
     _, seen = server
 
     assert sorted(set(seen), key=seen.index) == [0, 503, 200]
 
 
-def test_serves_the_slots_and_the_context_asked_for(server: tuple[str, list[int]]) -> None:
+def test_uses_the_configured_slots_and_context(server: tuple[str, list[int]]) -> None:
     address, _ = server
 
-    _, props = ask(f"{address}/props", key=KEY)
+    _, props = request(f"{address}/props", key=KEY)
 
     assert props["total_slots"] == 2
     assert props["default_generation_settings"]["n_ctx"] == 512
 
 
-def test_answers_only_who_has_the_key(server: tuple[str, list[int]]) -> None:
+def test_requires_the_api_key(server: tuple[str, list[int]]) -> None:
     address, _ = server
     chat = {"messages": [{"role": "user", "content": "Say hello"}], "max_tokens": 4}
 
-    refused, _ = ask(f"{address}/v1/chat/completions", chat)
-    answered, answer = ask(f"{address}/v1/chat/completions", chat, KEY)
+    refused, _ = request(f"{address}/v1/chat/completions", chat)
+    answered, answer = request(f"{address}/v1/chat/completions", chat, KEY)
 
     assert (refused, answered) == (401, 200)
     assert answer["choices"][0]["message"]["content"]
-    assert ask(f"{address}/slots", key=KEY)[0] == 501, "it would show what others ask"
+    assert request(f"{address}/slots", key=KEY)[0] == 501, "/slots would show the prompts of other users"
 
 
 @pytest.mark.parametrize(
-    ("content", "sentence"),
+    ("content", "message"),
     [
-        (None, "is not there"),
+        (None, "does not exist"),
         (b"garbage", "is not a GGUF file"),
         (b"GGUF and garbage", "incomplete or damaged"),
         ("half", "incomplete or damaged"),
     ],
 )
-def test_a_model_that_cannot_be_loaded_is_told_in_one_sentence(tmp_path: Path, content: bytes | str | None, sentence: str) -> None:
+def test_a_model_that_cannot_be_loaded_is_reported_in_one_line(
+    tmp_path: Path, content: bytes | str | None, message: str
+) -> None:
     path = tmp_path / "model.gguf"
     if content == "half":
         with model.find({"DATA_DIR": str(tmp_path)}).open("rb") as whole:
@@ -101,30 +103,30 @@ def test_a_model_that_cannot_be_loaded_is_told_in_one_sentence(tmp_path: Path, c
         path.write_bytes(content)
 
     process = run(MODEL=str(path))
-    _, said = process.communicate(timeout=60)
+    _, output = process.communicate(timeout=60)
 
-    ours = [line for line in said.splitlines() if line.startswith("llama: ")]
+    lines = [line for line in output.splitlines() if line.startswith("llama: ")]
     assert process.returncode == 1
-    assert len(ours) == 1
-    assert sentence in ours[0]
-    assert "Traceback" not in said
+    assert len(lines) == 1
+    assert message in lines[0]
+    assert "Traceback" not in output
 
 
-def test_a_taken_port_is_told_in_one_sentence() -> None:
+def test_a_port_in_use_is_reported_in_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         process = run(LLAMA_PORT=str(taken.getsockname()[1]))
-        _, said = process.communicate(timeout=60)
+        _, output = process.communicate(timeout=60)
 
     assert process.returncode == 1
-    assert said.startswith("llama: can't listen on 127.0.0.1:")
+    assert output.startswith("llama: cannot listen on 127.0.0.1:")
 
 
 @pytest.mark.parametrize("name", ["LLAMA_PORT", "LLAMA_SLOTS", "LLAMA_CONTEXT", "LLAMA_THREADS"])
 @pytest.mark.parametrize("value", ["x", "-1"])
-def test_a_setting_that_makes_no_sense_is_told_by_name(name: str, value: str) -> None:
+def test_an_invalid_setting_is_reported_by_name(name: str, value: str) -> None:
     process = run(**{name: value})
-    _, said = process.communicate(timeout=60)
+    _, output = process.communicate(timeout=60)
 
     assert process.returncode == 1
-    assert said.startswith(f"llama: {name}")
-    assert len(said.splitlines()) == 1
+    assert output.startswith(f"llama: {name}")
+    assert len(output.splitlines()) == 1

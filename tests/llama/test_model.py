@@ -1,4 +1,4 @@
-"""Which model runs."""
+"""The choice of the model."""
 
 import os
 from pathlib import Path
@@ -15,14 +15,14 @@ def gguf(path: Path, age: float = 0) -> Path:
     return path
 
 
-def test_the_one_named_comes_first(tmp_path: Path) -> None:
+def test_the_model_variable_takes_precedence(tmp_path: Path) -> None:
     named = gguf(tmp_path / "named.gguf")
     gguf(tmp_path / "models" / "other.gguf")
 
     assert model.find({"MODEL": str(named), "DATA_DIR": str(tmp_path)}) == named
 
 
-def test_then_the_newest_that_was_downloaded(tmp_path: Path) -> None:
+def test_without_it_the_newest_download_is_used(tmp_path: Path) -> None:
     gguf(tmp_path / "models" / "old.gguf", age=100)
     new = gguf(tmp_path / "models" / "new.gguf")
     gguf(tmp_path / "models" / "older.gguf", age=200)
@@ -30,20 +30,25 @@ def test_then_the_newest_that_was_downloaded(tmp_path: Path) -> None:
     assert model.find({"DATA_DIR": str(tmp_path)}) == new
 
 
-def test_then_the_small_one_from_its_wheel(tmp_path: Path) -> None:
+def test_without_downloads_the_packaged_model_is_used(tmp_path: Path) -> None:
     assert model.find({"DATA_DIR": str(tmp_path)}).name.startswith("SmolLM2-135M-Instruct")
 
 
 @pytest.mark.parametrize(
-    ("content", "sentence"),
-    [(None, "is not there"), (b"", "is not a GGUF file"), (b"PK\x03\x04", "is not a GGUF file"), ("folder", "can't be read")],
+    ("content", "message"),
+    [
+        (None, "does not exist"),
+        (b"", "is not a GGUF file"),
+        (b"PK\x03\x04", "is not a GGUF file"),
+        ("folder", "cannot read"),
+    ],
 )
-def test_what_is_no_model_is_refused_with_a_sentence(tmp_path: Path, content: bytes | str | None, sentence: str) -> None:
+def test_an_invalid_file_is_refused_with_a_message(tmp_path: Path, content: bytes | str | None, message: str) -> None:
     path = tmp_path / "x.gguf"
     if isinstance(content, bytes):
         path.write_bytes(content)
     elif content == "folder":
         path.mkdir()
 
-    with pytest.raises(model.ModelError, match=sentence):
+    with pytest.raises(model.ModelFileError, match=message):
         model.find({"MODEL": str(path)})

@@ -1,4 +1,4 @@
-"""One Runnel for all tests of this folder, with the real llama.cpp and its small model."""
+"""One `make dev` for all tests of this folder, with the real llama.cpp and the small model."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -8,7 +8,7 @@ from tests.system.running import Runnel, running
 from tests.system.user import User, user
 
 SLOTS, TOKENS = 2, 80
-# One thread: several that share their cores with anything else wait for each other most of the time
+# llama.cpp's threads wait for each other: with one thread it does not stall when other processes use the cores
 MODEL = {"LLAMA_SLOTS": str(SLOTS), "LLAMA_THREADS": "1", "MAX_TOKENS": str(TOKENS)}
 
 
@@ -20,7 +20,7 @@ def runnel() -> Iterator[Runnel]:
 
 @pytest.fixture
 async def ada(runnel: Runnel) -> AsyncIterator[User]:
-    """In a new chat."""
+    """A user with a new chat."""
     async with user(runnel.origin) as ada:
         await ada.begin()
         yield ada
@@ -28,7 +28,7 @@ async def ada(runnel: Runnel) -> AsyncIterator[User]:
 
 @pytest.fixture
 async def eve(runnel: Runnel) -> AsyncIterator[User]:
-    """In another session, with a chat of her own."""
+    """A user in another session, with another chat."""
     async with user(runnel.origin) as eve:
         await eve.begin("Eve")
         yield eve

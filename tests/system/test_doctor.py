@@ -1,4 +1,4 @@
-"""`make doctor`, and the checks behind it: what is right is said to be, and everything that is made wrong is found."""
+"""`make doctor` and the checks of web and dbapi: a healthy deployment passes, and every fault is found."""
 
 import os
 import re
@@ -14,9 +14,20 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from dev import ports
-from tests.stack import DBAPI_KEY, LOGIN, PASSWORD, SECRET_KEY, Cluster, Stack, run, running_stack, succeed, taken_ports
+from tests.stack import (
+    DBAPI_KEY,
+    LOGIN,
+    PASSWORD,
+    SECRET_KEY,
+    Cluster,
+    Stack,
+    run,
+    running_stack,
+    serving,
+    succeed,
+    taken_ports,
+)
 from tests.system.running import Runnel
-from tests.web.test_guard import serving
 
 LONG_PASSWORD = "0123456789-of-the-doctor"
 OTHER_KEY = "0ther-key-of-the-tests-9876543210fedcba"
@@ -30,8 +41,13 @@ async def stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> A
 
 @pytest.fixture
 def healthy(stack: Stack, tmp_path: Path) -> dict[str, str]:
-    """The environment of a deployment that nothing is wrong with, but that PUBLIC_URL leads nowhere from here."""
-    environ = {"PUBLIC_URL": "https://chat.test", "DBAPI_URL": stack.dbapi.url, "LLAMA_URL": stack.llama, "ENVIRONMENT": "production"}
+    """The environment of a healthy deployment, except that PUBLIC_URL is not reachable from this host."""
+    environ = {
+        "PUBLIC_URL": "https://chat.test",
+        "DBAPI_URL": stack.dbapi.url,
+        "LLAMA_URL": stack.llama,
+        "ENVIRONMENT": "production",
+    }
     database = stack.cluster.runtime_url(stack.database).replace(PASSWORD, LONG_PASSWORD)
     for name, text in (("SECRET_KEYS", SECRET_KEY), ("DBAPI_KEYS", DBAPI_KEY), ("DBAPI_DATABASE_URL", database)):
         file = tmp_path / name.lower()
@@ -43,7 +59,7 @@ def healthy(stack: Stack, tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module", autouse=True)
 async def long_password(cluster: Cluster, stack: Stack) -> AsyncIterator[None]:
-    """The login is the whole cluster's: for other tests it becomes again what it was."""
+    """Change the password of the login, and restore it afterwards: the login is shared by the whole cluster."""
     owner, usual = cluster.owner_url(stack.database), cluster.runtime_url(stack.database)
     await succeed("dbapi.login", DATABASE_URL=owner, DBAPI_DATABASE_URL=usual.replace(PASSWORD, LONG_PASSWORD))
     yield
@@ -51,71 +67,85 @@ async def long_password(cluster: Cluster, stack: Stack) -> AsyncIterator[None]:
 
 
 async def check(service: str, environ: dict[str, str]) -> tuple[int, dict[str, list[str]]]:
-    """Its exit code, and what it says by grade."""
+    """Run the check and return its exit code and its messages by severity."""
     code, output = await run(service, "check", **environ)
-    lines = [re.fullmatch(rf"{service}: (fine|look|WRONG): (.+)", line) for line in output.splitlines()]
+    lines = [re.fullmatch(rf"{service}: (ok|warning|ERROR): (.+)", line) for line in output.splitlines()]
     assert all(lines), output
-    found: dict[str, list[str]] = {"fine": [], "look": [], "WRONG": []}
+    found: dict[str, list[str]] = {"ok": [], "warning": [], "ERROR": []}
     for line in lines:
         assert line
         found[line[1]].append(line[2])
     return code, found
 
 
-async def test_nothing_is_wrong_where_nothing_is_wrong(healthy: dict[str, str]) -> None:
+async def test_a_healthy_deployment_has_no_errors(healthy: dict[str, str]) -> None:
     web, dbapi = await check("web", healthy), await check("dbapi", healthy)
 
-    assert (web[0], web[1]["WRONG"], dbapi[0], dbapi[1]["WRONG"], dbapi[1]["look"]) == (0, [], 0, [], [])
-    assert [line.partition(" (")[0] for line in web[1]["look"]] == ["https://chat.test can't be reached from here"]
-    assert len(web[1]["fine"]) >= 5
-    assert len(dbapi[1]["fine"]) >= 4
+    assert (web[0], web[1]["ERROR"], dbapi[0], dbapi[1]["ERROR"], dbapi[1]["warning"]) == (0, [], 0, [], [])
+    assert [line.partition(" (")[0] for line in web[1]["warning"]] == [
+        "https://chat.test is not reachable from this host"
+    ]
+    assert len(web[1]["ok"]) >= 5
+    assert len(dbapi[1]["ok"]) >= 4
 
 
 @pytest.mark.parametrize(
-    ("changed", "grade", "said"),
+    ("changed", "severity", "message"),
     [
-        ({"SECRET_KEYS_FILE": "", "SECRET_KEYS": "changeme"}, "WRONG", "at least 32 random characters"),
-        ({"SECRET_KEYS_FILE": "", "SECRET_KEYS": "please-changeme-0123456789-abcdefghij"}, "WRONG", "the words of an example"),
-        ({"SECRET_KEYS_FILE": "", "SECRET_KEYS": DBAPI_KEY}, "WRONG", "must not share a key"),
-        ({"SECRET_KEYS_FILE": ""}, "WRONG", "SECRET_KEYS is not set"),
-        ({"LLAMA_API_KEY": SECRET_KEY}, "WRONG", "each key has one purpose"),
-        ({"SECRET_KEYS_FILE": "", "SECRET_KEYS": SECRET_KEY}, "look", "take SECRET_KEYS from files"),
-        ({"DBAPI_KEYS_FILE": "", "DBAPI_KEYS": OTHER_KEY}, "WRONG", "dbapi does not accept our credential"),
-        ({"DBAPI_URL": "http://127.0.0.1:9"}, "WRONG", "dbapi does not answer"),
-        ({"PUBLIC_URL": "http://chat.test"}, "WRONG", "plain http"),
-        ({"PUBLIC_URL": "chat.test"}, "WRONG", "has to be an address"),
-        ({"ENVIRONMENT": "development"}, "WRONG", "ENVIRONMENT is development"),
-        ({"LLAMA_URL": "http://127.0.0.1:9"}, "WRONG", "the model server does not answer"),
-        ({"MODEL": "nothing-of-that-name"}, "WRONG", "has no model 'nothing-of-that-name'"),
-        ({"BODY_BYTES": "0"}, "look", "no limit, by BODY_BYTES = 0"),
+        ({"SECRET_KEYS_FILE": "", "SECRET_KEYS": "changeme"}, "ERROR", "at least 32 random characters"),
+        (
+            {"SECRET_KEYS_FILE": "", "SECRET_KEYS": "please-changeme-0123456789-abcdefghij"},
+            "ERROR",
+            "contains a placeholder",
+        ),
+        ({"SECRET_KEYS_FILE": "", "SECRET_KEYS": DBAPI_KEY}, "ERROR", "must not share a key"),
+        ({"SECRET_KEYS_FILE": ""}, "ERROR", "SECRET_KEYS is not set"),
+        ({"LLAMA_API_KEY": SECRET_KEY}, "ERROR", "LLAMA_API_KEY is also in SECRET_KEYS or DBAPI_KEYS"),
+        ({"SECRET_KEYS_FILE": "", "SECRET_KEYS": SECRET_KEY}, "warning", "read SECRET_KEYS from files"),
+        ({"DBAPI_KEYS_FILE": "", "DBAPI_KEYS": OTHER_KEY}, "ERROR", "dbapi rejects web's credential"),
+        ({"DBAPI_URL": "http://127.0.0.1:9"}, "ERROR", "dbapi does not respond"),
+        ({"PUBLIC_URL": "http://chat.test"}, "ERROR", "plain http"),
+        ({"PUBLIC_URL": "chat.test"}, "ERROR", "must be a URL like"),
+        ({"ENVIRONMENT": "development"}, "ERROR", "ENVIRONMENT is development"),
+        ({"LLAMA_URL": "http://127.0.0.1:9"}, "ERROR", "the model server does not respond"),
+        ({"MODEL": "nothing-of-that-name"}, "ERROR", "has no model 'nothing-of-that-name'"),
+        ({"BODY_BYTES": "0"}, "warning", "no limit: BODY_BYTES = 0"),
     ],
 )
-async def test_what_is_wrong_with_web_is_found(healthy: dict[str, str], changed: dict[str, str], grade: str, said: str) -> None:
+async def test_errors_of_web_are_found(
+    healthy: dict[str, str], changed: dict[str, str], severity: str, message: str
+) -> None:
     code, found = await check("web", healthy | changed)
 
-    assert any(said in line for line in found[grade]), found
-    assert code == (1 if grade == "WRONG" else 0)
+    assert any(message in line for line in found[severity]), found
+    assert code == (1 if severity == "ERROR" else 0)
     assert not any(secret in str(found) for secret in (SECRET_KEY, DBAPI_KEY, OTHER_KEY))
 
 
 @pytest.mark.parametrize(
-    ("changed", "grade", "said"),
+    ("changed", "severity", "message"),
     [
-        ({"DBAPI_KEYS_FILE": "", "DBAPI_KEYS": "x" * 40}, "WRONG", "at least 32 random characters"),
-        ({"DBAPI_KEYS_FILE": "", "DBAPI_KEYS": f"{DBAPI_KEY},{DBAPI_KEY}"}, "WRONG", "the same key twice"),
-        ({"DBAPI_KEYS_FILE": "", "DBAPI_KEYS": f"{DBAPI_KEY},{OTHER_KEY}"}, "look", "2 service credentials are accepted"),
-        ({"WRITES_PER_SESSION": "0"}, "look", "no limit, by WRITES_PER_SESSION = 0"),
-        ({"DBAPI_POOL_SIZE": "500"}, "look", "raise max_connections"),
+        ({"DBAPI_KEYS_FILE": "", "DBAPI_KEYS": "x" * 40}, "ERROR", "at least 32 random characters"),
+        ({"DBAPI_KEYS_FILE": "", "DBAPI_KEYS": f"{DBAPI_KEY},{DBAPI_KEY}"}, "ERROR", "the same key twice"),
+        (
+            {"DBAPI_KEYS_FILE": "", "DBAPI_KEYS": f"{DBAPI_KEY},{OTHER_KEY}"},
+            "warning",
+            "2 service credentials are accepted",
+        ),
+        ({"WRITES_PER_SESSION": "0"}, "warning", "no limit: WRITES_PER_SESSION = 0"),
+        ({"DBAPI_POOL_SIZE": "500"}, "warning", "raise max_connections"),
     ],
 )
-async def test_what_is_wrong_with_dbapi_is_found(healthy: dict[str, str], changed: dict[str, str], grade: str, said: str) -> None:
+async def test_errors_of_dbapi_are_found(
+    healthy: dict[str, str], changed: dict[str, str], severity: str, message: str
+) -> None:
     code, found = await check("dbapi", healthy | changed)
 
-    assert any(said in line for line in found[grade]), found
-    assert code == (1 if grade == "WRONG" else 0)
+    assert any(message in line for line in found[severity]), found
+    assert code == (1 if severity == "ERROR" else 0)
 
 
-async def test_what_is_wrong_with_the_database_is_found(stack: Stack, healthy: dict[str, str]) -> None:
+async def test_errors_of_the_database_are_found(stack: Stack, healthy: dict[str, str]) -> None:
     def at(url: str) -> dict[str, str]:
         return {**healthy, "DBAPI_DATABASE_URL_FILE": "", "DBAPI_DATABASE_URL": url}
 
@@ -124,20 +154,20 @@ async def test_what_is_wrong_with_the_database_is_found(stack: Stack, healthy: d
         "owns the tables": stack.cluster.owner_url(stack.database),
         "is a superuser": stack.cluster.superuser_url,
         "the tables are missing": stack.cluster.runtime_url("template1").replace(PASSWORD, LONG_PASSWORD),
-        "PostgreSQL can't be used": runtime.replace(LONG_PASSWORD, "not-the-password-at-all"),
+        "PostgreSQL is not usable": runtime.replace(LONG_PASSWORD, "not-the-password-at-all"),
         "the password of runnel_app is weak": runtime.replace(LONG_PASSWORD, LOGIN),
     }
 
-    for said, url in urls.items():
+    for message, url in urls.items():
         code, found = await check("dbapi", at(url))
         assert code == 1
-        assert any(said in line for line in found["WRONG"]), (said, found)
+        assert any(message in line for line in found["ERROR"]), (message, found)
         assert LONG_PASSWORD not in str(found)
 
     unprotected = await stack.cluster.without_row_security()
     code, found = await check("dbapi", at(stack.cluster.runtime_url(unprotected).replace(PASSWORD, LONG_PASSWORD)))
     assert code == 1
-    assert any("chats" in line and "can be read without a session" in line for line in found["WRONG"])
+    assert any("chats" in line and "can be read without a session" in line for line in found["ERROR"])
 
     old = await stack.cluster.new_database()
     owner = await asyncpg.connect(stack.cluster.owner_url(old))
@@ -145,21 +175,21 @@ async def test_what_is_wrong_with_the_database_is_found(stack: Stack, healthy: d
     await owner.close()
     code, found = await check("dbapi", at(stack.cluster.runtime_url(old).replace(PASSWORD, LONG_PASSWORD)))
     assert code == 1
-    assert any("the schema is at 0001" in line for line in found["WRONG"])
+    assert any("the schema is at 0001" in line for line in found["ERROR"])
 
 
-async def test_a_secret_that_everybody_can_read_is_found(healthy: dict[str, str]) -> None:
+async def test_a_secret_file_that_every_user_can_read_is_found(healthy: dict[str, str]) -> None:
     os.chmod(healthy["SECRET_KEYS_FILE"], 0o644)
 
     code, found = await check("web", healthy)
 
     assert code == 1
-    assert any(f"everybody on this machine can read {healthy['SECRET_KEYS_FILE']}" in line for line in found["WRONG"])
+    assert any(f"every user of this machine can read {healthy['SECRET_KEYS_FILE']}" in line for line in found["ERROR"])
 
 
 @asynccontextmanager
-async def held_back() -> AsyncIterator[str]:
-    """A proxy that collects what it is sent until it has all of it."""
+async def buffering_proxy() -> AsyncIterator[str]:
+    """Run a proxy that sends a response only when it is complete."""
 
     async def whole(request: Request) -> Response:
         return PlainTextResponse("data: alive\n\ndata: still\n\n", media_type="text/event-stream")
@@ -168,15 +198,15 @@ async def held_back() -> AsyncIterator[str]:
         yield url
 
 
-async def test_a_proxy_that_holds_streams_back_is_found(healthy: dict[str, str]) -> None:
-    async with held_back() as url:
+async def test_a_proxy_that_buffers_streams_is_found(healthy: dict[str, str]) -> None:
+    async with buffering_proxy() as url:
         code, found = await check("web", healthy | {"PUBLIC_URL": url})
 
     assert code == 1
-    assert any("holds streams back" in line for line in found["WRONG"]), found
+    assert any("buffers streams" in line for line in found["ERROR"]), found
 
 
-async def test_another_server_at_our_address_is_found(healthy: dict[str, str]) -> None:
+async def test_another_server_at_the_public_url_is_found(healthy: dict[str, str]) -> None:
     async def nothing(request: Request) -> Response:
         return PlainTextResponse("?", 404)
 
@@ -184,21 +214,21 @@ async def test_another_server_at_our_address_is_found(healthy: dict[str, str]) -
         code, found = await check("web", healthy | {"PUBLIC_URL": url})
 
     assert code == 1
-    assert any("it is not Runnel" in line for line in found["WRONG"]), found
+    assert any("this is not Runnel" in line for line in found["ERROR"]), found
 
 
-async def test_the_doctor_finds_nothing_wrong_with_what_make_dev_runs(runnel: Runnel) -> None:
+async def test_the_doctor_finds_no_errors_in_make_dev(runnel: Runnel) -> None:
     given = {"DATA_DIR": str(runnel.dev.run.parent), "PORT": runnel.origin.rpartition(":")[2], "LLAMA_URL": ""}
 
     code, output = await run("dev.doctor", **given)
 
     assert code == 0, output
-    assert output.count(": fine: ") >= 8
-    assert "streams come through" in output
-    assert "WRONG" not in output
+    assert output.count(": ok: ") >= 8
+    assert "streams pass" in output
+    assert "ERROR" not in output
 
 
-async def test_the_doctor_says_what_has_died(runnel: Runnel) -> None:
+async def test_the_doctor_reports_a_service_that_is_down(runnel: Runnel) -> None:
     given = {
         "DATA_DIR": str(runnel.dev.run.parent),
         "PORT": runnel.origin.rpartition(":")[2],
@@ -208,4 +238,4 @@ async def test_the_doctor_says_what_has_died(runnel: Runnel) -> None:
     code, output = await run("dev.doctor", **given)
 
     assert code == 1
-    assert "web: WRONG: the model server does not answer" in output
+    assert "web: ERROR: the model server does not respond" in output

@@ -1,4 +1,4 @@
-"""What can be reached from outside, and what the logs of a whole run give away: nothing but the one door, and nothing at all."""
+"""Only nginx is reachable from outside, and the logs of a whole run contain nothing private."""
 
 import json
 import re
@@ -13,7 +13,18 @@ from tests.stack import client
 from tests.system.running import Runnel
 from tests.system.user import User
 
-INNER = ["/api", "/internal", "/dbapi", "/v1/chat/completions", "/v1/models", "/slots", "/props", "/metrics", "/docs", "/openapi.json"]
+INNER = [
+    "/api",
+    "/internal",
+    "/dbapi",
+    "/v1/chat/completions",
+    "/v1/models",
+    "/slots",
+    "/props",
+    "/metrics",
+    "/docs",
+    "/openapi.json",
+]
 INNER += ["/..%2f", "/generations/claim", "/sessions", "/events", "/.env", "/.git/config", "/static/../settings.py"]
 TRAVERSALS = [
     "..%2f..%2fetc/passwd",
@@ -25,11 +36,11 @@ TRAVERSALS = [
     "%ff",
     ".%2e/settings.py",
 ]
-LIES = ["x\x1b[31m", '"}{"level":"error"', "a" * 3000, "%0d%0aINFO:%20fake"]
+FORGED = ["x\x1b[31m", '"}{"level":"error"', "a" * 3000, "%0d%0aINFO:%20fake"]
 
 
 @pytest.mark.parametrize("path", INNER)
-async def test_no_inner_address_is_reached_through_the_door(ada: User, path: str) -> None:
+async def test_no_inner_url_is_reachable_through_nginx(ada: User, path: str) -> None:
     for method in ("GET", "POST"):
         answer = await ada.http.request(method, path)
         assert answer.status_code in (400, 404, 405), (method, path, answer.status_code)
@@ -37,14 +48,14 @@ async def test_no_inner_address_is_reached_through_the_door(ada: User, path: str
 
 
 @pytest.mark.parametrize("name", TRAVERSALS)
-async def test_static_files_are_those_of_their_folder(ada: User, name: str) -> None:
+async def test_only_files_in_the_static_folder_are_served(ada: User, name: str) -> None:
     answer = await ada.http.get(f"/static/{name}")
 
     assert answer.status_code in (400, 404)
     assert "root:" not in answer.text
 
 
-def test_everything_listens_on_this_machine_only(runnel: Runnel) -> None:
+def test_every_service_listens_on_loopback_only(runnel: Runnel) -> None:
     family, found = runnel.processes(), {}
     inodes = {
         link.readlink().name[8:-1]: name
@@ -63,7 +74,7 @@ def test_everything_listens_on_this_machine_only(runnel: Runnel) -> None:
     assert set(found.values()) <= {"127.0.0.1", "::1"}
 
 
-async def test_no_log_holds_what_was_said_who_said_it_or_any_secret(runnel: Runnel, ada: User) -> None:
+async def test_no_log_contains_messages_user_names_or_secrets(runnel: Runnel, ada: User) -> None:
     canaries = {
         name: f"canary-{name}-{number}"
         for number, name in enumerate(("said", "title", "query", "header", "name", "instruction", "link"), 7_390_231)
@@ -71,7 +82,8 @@ async def test_no_log_holds_what_was_said_who_said_it_or_any_secret(runnel: Runn
     await ada.begin(canaries["name"])
     answer = await ada.say(f"Say this: {canaries['said']}")
     await ada.http.get(
-        f"{ada.chat}?q={canaries['query']}", headers={"X-Canary": canaries["header"], "Referer": f"http://{canaries['header']}/"}
+        f"{ada.chat}?q={canaries['query']}",
+        headers={"X-Canary": canaries["header"], "Referer": f"http://{canaries['header']}/"},
     )
     await ada.http.post(f"{ada.chat}/title", data={"title": canaries["title"]})
     await ada.http.post(f"{ada.chat}/settings", data={"system_prompt": canaries["instruction"]})
@@ -79,27 +91,32 @@ async def test_no_log_holds_what_was_said_who_said_it_or_any_secret(runnel: Runn
     page = await ada.http.post("/devices/link")
     code = re.findall(r"code=([\w-]{43})", page.text)[0]
     await ada.http.get(f"/join?code={code}")
-    for lie in LIES:
-        await ada.http.get("/nowhere", headers={"X-Request-ID": lie.replace("\x1b", "")})
-        await ada.http.get(f"/{lie.replace(chr(27), '%1b')}")
+    for forged in FORGED:
+        await ada.http.get("/nowhere", headers={"X-Request-ID": forged.replace("\x1b", "")})
+        await ada.http.get(f"/{forged.replace(chr(27), '%1b')}")
     await ada.http.post(f"{ada.chat}/messages", content=b"\xff" * 1000)
     await ada.ended(answer)
     with runnel.without("dbapi-1"):
         await ada.http.post(f"{ada.chat}/messages", data={"content": canaries["said"]})
         await ada.http.post(f"{ada.chat}/title", data={"title": canaries["title"]})
-    await runnel.back("dbapi-1")
+    await runnel.wait_restarted("dbapi-1")
 
     secrets = {file.name: file.read_text().strip() for file in (runnel.dev.run.parent / "secrets").iterdir()}
-    secrets |= {"cookie": ada.http.cookies["runnel"], "token": ada.http.cookies["runnel"].rsplit(".", 2)[0], "code": code}
+    secrets |= {
+        "cookie": ada.http.cookies["runnel"],
+        "token": ada.http.cookies["runnel"].rsplit(".", 2)[0],
+        "code": code,
+    }
     logs = {file.name: file.read_bytes() for file in (runnel.dev.run.parent / "log").iterdir()} | {
         "terminal": runnel.dev.output.read_bytes()
     }
 
     assert {"web-1.log", "dbapi-1.log", "nginx.log", "postgres.log", "llama.log"} <= logs.keys()
-    assert b"/devices/link" in logs["nginx.log"], "something was logged"
+    assert b"/devices/link" in logs["nginx.log"], "requests are logged"
     assert b"unavailable" in logs["web-1.log"]
-    told = [(what, log) for log, text in logs.items() for what, canary in (canaries | secrets).items() if canary.encode() in text]
-    assert told == []
+    private = canaries | secrets
+    leaks = [(name, log) for log, text in logs.items() for name, value in private.items() if value.encode() in text]
+    assert leaks == []
     for log in ("web-1.log", "dbapi-1.log", "nginx.log"):
         for line in logs[log].decode().splitlines():
             assert line.isprintable()
@@ -107,13 +124,15 @@ async def test_no_log_holds_what_was_said_who_said_it_or_any_secret(runnel: Runn
                 assert json.loads(line)
 
 
-async def test_a_great_many_chats_and_messages_are_shown_soon(runnel: Runnel, ada: User) -> None:
+async def test_thousands_of_chats_and_messages_load_within_a_second(runnel: Runnel, ada: User) -> None:
     owner = await asyncpg.connect(runnel.dev.url("postgres"))
     try:
         chat_id = ada.chat.removeprefix("/chats/")
         session = await owner.fetchval("SELECT session_id FROM chats WHERE id = $1", chat_id)
         await owner.execute(
-            "INSERT INTO chats (session_id, username, title) SELECT $1, 'Ada', 'Chat ' || n FROM generate_series(1, 2000) n", session
+            "INSERT INTO chats (session_id, username, title) "
+            "SELECT $1, 'Ada', 'Chat ' || n FROM generate_series(1, 2000) n",
+            session,
         )
         await owner.execute(LONG_CHAT.replace("$1", f"'{session}'").replace("$2", f"'{chat_id}'"))
     finally:
@@ -121,12 +140,12 @@ async def test_a_great_many_chats_and_messages_are_shown_soon(runnel: Runnel, ad
 
     async with client(runnel.origin, cookies=ada.http.cookies) as http:
         for path in ("/", ada.chat):
-            began = time.monotonic()
+            started = time.monotonic()
             page = await http.get(path)
-            took = time.monotonic() - began
-            print(f"\n{path[:7]} with 2,000 chats and 5,000 messages of 20 MB: {took * 1000:.0f} ms, {len(page.content)} bytes")
+            seconds = time.monotonic() - started
+            print(f"\n{path[:7]}: {seconds * 1000:.0f} ms, {len(page.content)} bytes")
             assert page.status_code == 200
-            assert took < 1
+            assert seconds < 1
             assert len(page.content) < 1_500_000
 
 
