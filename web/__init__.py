@@ -1,1 +1,1 @@
-"""What the browser talks to: pages, forms, the stream, and the generation of answers."""
+"""The web service: pages, forms, streams, and the generation of answers."""

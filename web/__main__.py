@@ -1,4 +1,4 @@
-"""`python -m web`: serves the pages and writes the answers. `python -m web check`: says what is wrong here."""
+"""`python -m web` starts the web service. `python -m web check` checks the deployment from its point of view."""
 
 import asyncio
 import signal
@@ -13,7 +13,7 @@ from web.app import create_app
 from web.live.push import PushingConnection
 from web.settings import Settings
 
-SHUTDOWN_SECONDS = 8
+SHUTDOWN_SECONDS = 8  # then uvicorn closes the remaining connections
 
 
 def main() -> None:
@@ -21,8 +21,9 @@ def main() -> None:
         sys.exit(asyncio.run(diagnostics.main()))
     settings = read_or_exit(Settings, "web")
     logs.configure()
-    garbage.collect_seldom()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it again when it has stopped gracefully: that is success
+    garbage.configure()
+    # uvicorn raises the signal again after a graceful shutdown, which is a success
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     uvicorn.run(
         create_app(settings),
         host=settings.web_host,

@@ -1,63 +1,64 @@
-"""What can go wrong, and what the visitor is told.
+"""Errors of the web service.
 
-Failure               a status and a sentence for the person in front of the page
-├── NotFound          404  not there, or not yours: nobody can tell which
-├── Refused           4xx  what was sent cannot be accepted; it is kept in the form
-│   └── TooMany       429  not now, with the seconds to wait
-└── Unavailable       503  the database service or the model server cannot be reached
-ModelFailure          in an answer, after its stream began: told in the answer's own place
-ModelError            between us and the model server: whoever writes the answer tries again, or makes a ModelFailure of it
-├── Unreachable, Loading, Gone    it may come back, or has forgotten this stream
-└── Rejected, TooLong             it will not do it
+UserError             a status and a message for the person who sees the page
+├── NotFound          404  not there, or of another session: a visitor cannot tell which
+├── Refused           4xx  the input cannot be accepted; the form keeps it
+│   └── TooMany       429  not now; retry after some seconds
+└── Unavailable       503  the database service cannot be reached
+AnswerFailed          ends an answer after its stream began; shown in place of the rest of the answer
+ModelError            between this service and the model server; the writer retries, or raises AnswerFailed
+├── Unreachable, Loading, Gone    it may come back, or has dropped the stream
+└── Rejected, TooLong             it refuses the request
 """
 
 
-class Failure(Exception):
+class UserError(Exception):
     status = 500
-    seconds = 0
-    sentence = "Something went wrong here. Please try again."
+    retry_seconds = 0
+    message = "Something went wrong on the server. Please try again."
 
-    def __init__(self, sentence: str | None = None) -> None:
-        super().__init__(sentence or self.sentence)
-        self.sentence = sentence or self.sentence
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or self.message)
+        self.message = message or self.message
 
     @property
     def headers(self) -> dict[str, str]:
-        """When to come back, if that may help."""
-        return {"Retry-After": str(self.seconds)} if self.seconds else {}
+        return {"Retry-After": str(self.retry_seconds)} if self.retry_seconds else {}
 
 
-class NotFound(Failure):
+class NotFound(UserError):
     status = 404
-    sentence = "There is no such page, or it belongs to another session."
+    message = "This page does not exist, or it belongs to another session."
 
 
-class Refused(Failure):
-    def __init__(self, status: int, sentence: str) -> None:
-        super().__init__(sentence)
+class Refused(UserError):
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
         self.status = status
 
 
 class TooMany(Refused):
-    def __init__(self, sentence: str, seconds: int) -> None:
-        super().__init__(429, sentence)
-        self.seconds = seconds
+    def __init__(self, message: str, retry_seconds: int) -> None:
+        super().__init__(429, message)
+        self.retry_seconds = retry_seconds
 
 
-class Unavailable(Failure):
-    """The sentence shown is fixed: the reason goes to the log, not to the visitor."""
+class Unavailable(UserError):
+    """The visitor sees a fixed message; the reason goes to the log."""
 
     status = 503
-    seconds = 3
-    sentence = "The database is not available at the moment. Nothing you wrote is lost: please send it again in a few seconds."
+    retry_seconds = 3
+    message = (
+        "The database is not available at the moment. Nothing you wrote is lost: please send it again in a few seconds."
+    )
 
     def __init__(self, reason: str = "") -> None:
         super().__init__()
         self.reason = reason
 
 
-class ModelFailure(Exception):
-    """The answer ends here, with this sentence under what was written so far."""
+class AnswerFailed(Exception):
+    """Ends the answer with this message. The text written so far is kept."""
 
 
 class ModelError(Exception):
@@ -65,27 +66,27 @@ class ModelError(Exception):
 
 
 class Unreachable(ModelError):
-    """Nobody is there, or the connection broke: it may come back."""
+    """There is no connection, or it broke. The server may come back."""
 
 
 class Loading(ModelError):
-    """It is there and still reads its model."""
+    """The server is loading its model."""
 
 
 class Gone(ModelError):
-    """The stream that was asked for is not kept (any more)."""
+    """The server does not keep the requested stream, or no longer."""
 
 
 class Rejected(ModelError):
-    """It will not do it, and asking again will not help. `sentence` is for the user."""
+    """The server refuses the request, and a retry would not help. `message` is for the user."""
 
-    def __init__(self, sentence: str) -> None:
-        super().__init__(sentence)
-        self.sentence = sentence
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
 
 
 class TooLong(ModelError):
-    """The prompt does not fit: it has `tokens`, the model can read `context`."""
+    """The prompt has `tokens` tokens, and the model reads at most `context`."""
 
     def __init__(self, tokens: int, context: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What is refused before anything else happens, and the headers that every answer carries."""
+"""Checks of every request's host and origin, and security headers for every response."""
 
 from urllib.parse import urlsplit
 
@@ -8,12 +8,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOCAL = {"localhost", "127.0.0.1"}
 SAFE_METHODS = {"GET", "HEAD"}
-HEALTH = {"/healthz", "/readyz", "/metrics"}  # asked by address, not by name
+HEALTH = {"/healthz", "/readyz", "/metrics"}  # health checks use an IP address as host
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; "
-    "manifest-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; object-src 'none'; frame-ancestors {ancestors}; "
-    "require-trusted-types-for 'script'; trusted-types app"
+    "manifest-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; object-src 'none'; "
+    "frame-ancestors {ancestors}; require-trusted-types-for 'script'; trusted-types app"
 )
 HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY.format(ancestors="'none'"),
@@ -22,9 +22,11 @@ HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=(), display-capture=(), browsing-topics=()",
+    "Permissions-Policy": (
+        "camera=(), microphone=(), geolocation=(), payment=(), usb=(), display-capture=(), browsing-topics=()"
+    ),
 }
-FRAMED = {  # only the stream's HTML, which our own page shows in a frame when there is no JavaScript
+FRAMED = {  # for an answer's stream as HTML: without JavaScript, the chat page shows it in a frame
     "Content-Security-Policy": CONTENT_SECURITY_POLICY.format(ancestors="'self'"),
     "X-Frame-Options": "SAMEORIGIN",
 }
@@ -32,7 +34,7 @@ STRICT_TRANSPORT = "max-age=31536000; includeSubDomains"
 
 
 class SecurityHeaders:
-    """On every answer, also those of the layers below."""
+    """Adds headers to every response, including those of other middleware and error handlers."""
 
     def __init__(self, app: ASGIApp, secure: bool) -> None:
         self.app = app
@@ -57,7 +59,7 @@ class SecurityHeaders:
 
 
 class AllowedHosts:
-    """Answers only to its own names, which stops DNS rebinding: 421 otherwise, 400 for what is no host name at all."""
+    """Prevents DNS rebinding: a request for another host gets 421, a malformed Host header 400."""
 
     def __init__(self, app: ASGIApp, hostname: str) -> None:
         self.app, self.names = app, LOCAL | {hostname.lower()}
@@ -70,23 +72,24 @@ class AllowedHosts:
         if name is None:
             return await PlainTextResponse("Bad request.\n", 400)(scope, receive, send)
         if name not in self.names:
-            return await PlainTextResponse("This server does not answer to that name.\n", 421)(scope, receive, send)
+            return await PlainTextResponse("This server does not serve this host name.\n", 421)(scope, receive, send)
         return await self.app(scope, receive, send)
 
 
 class SameOrigin:
-    """Cross-site request forgery: whoever changes something must come from our own pages.
+    """Prevents cross-site request forgery: only our own pages may send requests that change something.
 
-    By Sec-Fetch-Site where the browser sends it, else by Origin; with neither, only without a cookie.
+    It checks Sec-Fetch-Site if the browser sends it, else Origin. A request without both must not have a cookie.
     """
 
     def __init__(self, app: ASGIApp, origin: str) -> None:
         self.app, self.origin = app, origin
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] not in SAFE_METHODS and not self._allowed(Headers(scope=scope)):
-            sentence = "This request did not come from our own page, so nothing was changed.\n"
-            return await PlainTextResponse(sentence, 403)(scope, receive, send)
+        is_change = scope["type"] == "http" and scope["method"] not in SAFE_METHODS
+        if is_change and not self._allowed(Headers(scope=scope)):
+            message = "This request did not come from a page of this site. Nothing was changed.\n"
+            return await PlainTextResponse(message, 403)(scope, receive, send)
         return await self.app(scope, receive, send)
 
     def _allowed(self, headers: Headers) -> bool:
@@ -94,21 +97,24 @@ class SameOrigin:
         if sites:
             return len(sites) == 1 and sites[0] in ("same-origin", "none")
         if origins:
-            return len(origins) == 1 and (origins[0] == self.origin or self._is_local(origins[0], headers.get("host", "")))
+            return len(origins) == 1 and (
+                origins[0] == self.origin or self._is_local(origins[0], headers.get("host", ""))
+            )
         return "cookie" not in headers
 
     def _is_local(self, origin: str, host: str) -> bool:
-        """http://localhost:8080 is another name of http://127.0.0.1:8080, and as much ours."""
+        """http://localhost:8080 and http://127.0.0.1:8080 are the same server, whichever PUBLIC_URL names."""
         return origin == f"http://{host}" and _hostname(host) in LOCAL
 
 
 def _hostname(host: str) -> str | None:
-    """The name in a Host header, without its port; None if it is none."""
+    """The name in a Host header, without its port; None if the header is malformed."""
     try:
         parts = urlsplit(f"//{host}")
         port = parts.port
     except ValueError:
         return None
-    if not parts.hostname or parts.netloc != host or "@" in host or any(character in host for character in " \t/\\?#"):
+    is_malformed = parts.netloc != host or any(character in host for character in "@ \t/\\?#")
+    if not parts.hostname or is_malformed:
         return None
     return parts.hostname.lower() if port is None or port > 0 else None

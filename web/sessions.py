@@ -1,6 +1,6 @@
-"""Whose request this is: a signed cookie holds a random token, the database knows the hash of it.
+"""Sessions: a signed cookie holds a random token, and the database stores the token's hash.
 
-A session begins with the first thing a visitor writes. Who only looks leaves no trace.
+A session starts when a visitor first submits something. Visitors who only look leave no trace.
 """
 
 import asyncio
@@ -8,10 +8,11 @@ import hashlib
 import secrets
 import time
 from collections.abc import Iterable
+from typing import Any
 from uuid import UUID
 
 from itsdangerous import BadData, TimestampSigner
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
 from web.clients.dbapi import Dbapi
@@ -21,86 +22,97 @@ from web.settings import Settings
 TOKEN_BYTES = 32
 RENEW_SECONDS = 86_400
 SKEW_SECONDS = 86_400  # clocks of several hosts may disagree; a cookie from the near future is not a forged one
-KNOWN_SECONDS = 1.0  # how long a signed-out device may still be let in
-KNOWN_MOST = 10_000
-LONGEST = 300  # characters
+CACHE_SECONDS = 1.0  # how long a signed-out device may keep its access
+MAX_CACHED = 10_000
+MAX_COOKIE_CHARACTERS = 300
+
+Connection = HTTPConnection[Any]  # not web.state.Request: web.state imports this module
 
 
 class Sessions:
     def __init__(self, settings: Settings, dbapi: Dbapi) -> None:
         self.cookie = "__Host-runnel" if settings.secure else "runnel"
         self._secure, self._max_age = settings.secure, settings.session_days * 86_400
-        self._signer = TimestampSigner(list(reversed(settings.secret_keys)), salt="runnel.device", digest_method=hashlib.sha256)
+        keys = list(reversed(settings.secret_keys))  # itsdangerous signs with the last one
+        self._signer = TimestampSigner(keys, salt="runnel.device", digest_method=hashlib.sha256)
         self._dbapi = dbapi
-        self._known: dict[str, tuple[UUID | None, float]] = {}
+        self._cache: dict[str, tuple[UUID | None, float]] = {}  # token hash -> session and expiry
 
-    async def find(self, request: Request) -> UUID | None:
-        """The session of this request, if its cookie is ours and its device not signed out. Raises Unavailable."""
-        token = self._token(request)
-        if token is None:
-            return None
-        return await self._lookup(hashed(token[0]))
+    async def find(self, request: Connection) -> UUID | None:
+        """The session of this request; None if the cookie is not ours or its device signed out. Raises Unavailable."""
+        device = self.device(request)
+        return await self._lookup(device) if device else None
 
-    async def require(self, request: Request) -> UUID:
-        """As find, but raises NotFound: without a session there is nothing to see."""
+    async def require(self, request: Connection) -> UUID:
+        """Like `find`, but raises NotFound if there is no session."""
         session = await self.find(request)
         if session is None:
             raise NotFound
         return session
 
-    def known(self, request: Request) -> tuple[UUID | None, str]:
-        """The session, if it was found a moment ago, and the hash of the device's token. Raises NotFound for what is no cookie of ours,
-        or opens no session."""
-        device = self.device(request)
-        session, until = self._known.get(device, (None, 0.0))
-        is_known = until >= time.monotonic()
-        if not device or (is_known and session is None):
-            raise NotFound
-        return (session if is_known else None), device
+    def cached_session(self, request: Connection) -> tuple[UUID | None, str]:
+        """The session if it is cached, else None, and the hash of the device's token.
 
-    async def begin(self, request: Request) -> tuple[UUID, str | None]:
-        """The session of this request, or a new one with the token that its cookie must carry."""
+        Raises NotFound if the cookie is not ours or its session does not exist.
+        """
+        device = self.device(request)
+        session, expiry = self._cache.get(device, (None, 0.0))
+        is_cached = expiry >= time.monotonic()
+        if not device or (is_cached and session is None):
+            raise NotFound
+        return (session if is_cached else None), device
+
+    async def begin(self, request: Connection, device_name: str) -> tuple[UUID, str | None]:
+        """The session of this request, or a new one and the token for its cookie."""
         session = await self.find(request)
         if session is not None:
             return session, None
         token = new_token()
-        return await self._dbapi.create_session(hashed(token), device_name(request)), token
+        return await self._dbapi.create_session(hashed(token), device_name), token
 
-    def device(self, request: Request) -> str:
-        """The hash that the database knows this browser by; empty without a cookie of ours."""
+    def device(self, request: Connection) -> str:
+        """The hash of the device's token, by which the database identifies it. Empty if the cookie is not ours."""
         token = self._token(request)
         return hashed(token[0]) if token else ""
 
     async def signed_out(self, devices: Iterable[str]) -> list[str]:
-        """Those of these devices that open no session any more. Raises Unavailable."""
-        asked = list(devices)
-        found = await asyncio.gather(*map(self._lookup, asked))
-        return [device for device, session in zip(asked, found, strict=True) if session is None]
+        """Returns the devices that have no session any more. Raises Unavailable."""
+        devices = list(devices)
+        sessions = await asyncio.gather(*map(self._lookup, devices))
+        return [device for device, session in zip(devices, sessions, strict=True) if session is None]
+
+    def remember(self, device: str, session: UUID | None) -> None:
+        """Caches the session of this device for CACHE_SECONDS."""
+        if len(self._cache) >= MAX_CACHED:
+            self._cache.clear()
+        self._cache[device] = (session, time.monotonic() + CACHE_SECONDS)
 
     def forget(self, devices: Iterable[str] | None) -> None:
-        """What was known of these devices, or of all, has to be asked anew."""
-        for device in list(self._known) if devices is None else devices:
-            self._known.pop(device, None)
+        """Removes these devices from the cache; None removes all."""
+        for device in list(self._cache) if devices is None else devices:
+            self._cache.pop(device, None)
 
-    def renew(self, request: Request, response: Response) -> None:
-        """Sends the cookie again when it is older than a day, or was signed with an older key."""
+    def renew(self, request: Connection, response: Response) -> None:
+        """Sets the cookie again if it is older than a day, or was signed with an older key."""
         token = self._token(request)
-        if token and (time.time() - token[1] > RENEW_SECONDS or not self._is_newest(request)):
+        if token and (time.time() - token[1] > RENEW_SECONDS or not self._has_newest_key(request)):
             self.set(response, token[0])
 
     def set(self, response: Response, token: str) -> None:
         value = self._signer.sign(token).decode()
-        response.set_cookie(self.cookie, value, max_age=self._max_age, path="/", secure=self._secure, httponly=True, samesite="lax")
+        response.set_cookie(
+            self.cookie, value, max_age=self._max_age, path="/", secure=self._secure, httponly=True, samesite="lax"
+        )
 
     def remove(self, response: Response) -> None:
-        """This browser is signed out: no cookie, and nothing kept (drafts of messages)."""
+        """Deletes the cookie, and the message drafts in the browser's storage."""
         response.delete_cookie(self.cookie, path="/", secure=self._secure, httponly=True, samesite="lax")
         response.headers["Clear-Site-Data"] = '"storage"'
 
-    def _token(self, request: Request) -> tuple[str, float] | None:
-        """The token and when it was signed; None for anything that is not ours, whatever it is."""
+    def _token(self, request: Connection) -> tuple[str, float] | None:
+        """The token and when it was signed; None if the cookie is missing, forged, malformed or expired."""
         value = request.cookies.get(self.cookie, "")
-        if not value or len(value) > LONGEST or not value.isascii():
+        if not value or len(value) > MAX_COOKIE_CHARACTERS or not value.isascii():
             return None
         try:
             token, signed_at = self._signer.unsign(value, return_timestamp=True)
@@ -109,22 +121,17 @@ class Sessions:
             return None
         return (token.decode(), signed_at.timestamp()) if -SKEW_SECONDS < age < self._max_age else None
 
-    def _is_newest(self, request: Request) -> bool:
-        newest = TimestampSigner(self._signer.secret_keys[-1], salt=self._signer.salt, digest_method=hashlib.sha256)
-        return bool(newest.validate(request.cookies[self.cookie]))
+    def _has_newest_key(self, request: Connection) -> bool:
+        newest = self._signer.secret_keys[-1]
+        signer = TimestampSigner(newest, salt=self._signer.salt, digest_method=hashlib.sha256)
+        return bool(signer.validate(request.cookies[self.cookie]))
 
-    async def _lookup(self, token_hash: str) -> UUID | None:
-        session, until = self._known.get(token_hash, (None, 0.0))
-        if until < time.monotonic():
-            session = await self._dbapi.find_session(token_hash)
-            self.remember(token_hash, session)
+    async def _lookup(self, device: str) -> UUID | None:
+        session, expiry = self._cache.get(device, (None, 0.0))
+        if expiry < time.monotonic():
+            session = await self._dbapi.find_session(device)
+            self.remember(device, session)
         return session
-
-    def remember(self, device: str, session: UUID | None) -> None:
-        """What this device opens, for a moment."""
-        if len(self._known) >= KNOWN_MOST:
-            self._known.clear()
-        self._known[device] = (session, time.monotonic() + KNOWN_SECONDS)
 
 
 def new_token() -> str:
@@ -133,18 +140,3 @@ def new_token() -> str:
 
 def hashed(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
-
-
-# What a User-Agent says, told as people do. The order decides: every browser claims to be some of the others as well.
-BROWSERS = {"Edg": "Edge", "OPR/": "Opera", "SamsungBrowser": "Samsung Internet", "Firefox": "Firefox", "FxiOS": "Firefox"}
-BROWSERS |= {"CriOS": "Chrome", "Chrome": "Chrome", "Safari": "Safari", "curl": "curl"}
-SYSTEMS = {"iPhone": "an iPhone", "iPad": "an iPad", "Android": "Android", "CrOS": "ChromeOS", "Windows": "Windows"}
-SYSTEMS |= {"Mac OS X": "a Mac", "Linux": "Linux"}
-
-
-def device_name(request: Request) -> str:
-    """What the owner of this browser may know it by, from a fixed vocabulary."""
-    agent = request.headers.get("user-agent", "")
-    browser = next((name for sign, name in BROWSERS.items() if sign in agent), "A browser")
-    system = next((name for sign, name in SYSTEMS.items() if sign in agent), "")
-    return f"{browser} on {system}" if system else browser

@@ -1,1 +1,1 @@
-"""The other services, as this one sees them."""
+"""Clients of the other services: dbapi and the model server."""

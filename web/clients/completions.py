@@ -1,4 +1,4 @@
-"""An answer as the model server sends it: server-sent events with JSON in them, read into pieces of text."""
+"""The model server's stream of one answer: server-sent events with JSON, parsed into deltas of text."""
 
 import json
 from collections.abc import Callable
@@ -8,123 +8,135 @@ import httpx
 import orjson
 
 from kit.text import clean
-from web.clients.transport import Body
+from web.contract import Numbers
 from web.errors import Rejected, Unreachable
 
-MOST_NUMBERS = 50
-LONGEST_EVENT = 1_000_000  # bytes; a model server that sends more without an event's end is broken
+MAX_NUMBERS = 50
+MAX_EVENT_BYTES = 1_000_000  # a server that sends more without the end of an event is broken
+INVALID = "The model server sent something that is not an answer."
 
 
-class Piece(NamedTuple):
-    """What one event of the stream added. `offset` counts the stream's bytes up to this event's end."""
+class Delta(NamedTuple):
+    """What one event adds. `offset` counts the bytes of the stream up to the end of this event."""
 
     offset: int
     content: str = ""
     reasoning: str = ""
     finish_reason: str | None = None
-    usage: dict[str, Any] | None = None
-    timings: dict[str, Any] | None = None
-    done: bool = False
+    usage: Numbers | None = None
+    timings: Numbers | None = None
+    is_done: bool = False
 
 
-class Stream:
-    """The pieces of one answer."""
+# Receives the deltas that arrived together. Returns True when it needs no more.
+OnDeltas = Callable[[list[Delta]], bool]
 
-    def __init__(self, response: httpx.Response, offset: int) -> None:
-        assert isinstance(response.stream, Body)
-        self._body, self._offset = response.stream, offset
-        self._buffer, self._halves = b"", _SurrogateHalves()
-        self._is_whole = False
 
-    async def copy(self, take: Callable[[list[Piece]], bool]) -> None:
-        """Gives the pieces to `take` as they come, those that came at once together: until [DONE], or until it has enough.
-        Raises Unreachable if the stream ends before, Rejected for what is no answer."""
+class CompletionStream:
+    """Passes the deltas of one answer to `on_deltas`, until [DONE]. `offset` is where the byte stream starts."""
 
-        def feed(data: bytes) -> bool:
-            """Events of the byte stream, whole ones only."""
-            pieces: list[Piece] = []
-            try:
-                self._read(data, pieces)
-            finally:  # what came before an error is good
-                self._is_whole = bool(pieces) and (take(pieces) or pieces[-1].done)
-            return self._is_whole
+    def __init__(self, offset: int, on_deltas: OnDeltas) -> None:
+        self._offset, self._on_deltas = offset, on_deltas
+        self._buffer, self._surrogates = b"", _SurrogateHalves()
+        self._is_complete = False
 
-        await self._body.pour(feed)
-        if not self._is_whole:
+    async def read(self, response: httpx.Response) -> None:
+        """Reads the whole response, whose request has `on_bytes` as its sink.
+
+        Raises Unreachable if the stream ends early, and Rejected if it is invalid.
+        """
+        async for _ in response.aiter_raw():
+            pass
+        if not self._is_complete:
             raise Unreachable("the stream ended early")
 
-    def _read(self, data: bytes, pieces: list[Piece]) -> None:
+    def on_bytes(self, data: bytes) -> bool:
+        """The sink of the request."""
+        deltas: list[Delta] = []
+        try:
+            self._parse(data, deltas)
+        finally:  # deltas before an error are valid
+            self._is_complete = bool(deltas) and (self._on_deltas(deltas) or deltas[-1].is_done)
+        return self._is_complete
+
+    def _parse(self, data: bytes, deltas: list[Delta]) -> None:
         buffer, start = self._buffer + data if self._buffer else data, 0
         while start < len(buffer) and (end := _event_end(buffer, start)) > 0:
-            piece = _piece(buffer[start:end], self._offset + end, self._halves)
+            delta = _delta(buffer[start:end], self._offset + end, self._surrogates)
             start = end
-            if piece:
-                pieces.append(piece)
-                if piece.done:
+            if delta:
+                deltas.append(delta)
+                if delta.is_done:
                     break
         self._buffer, self._offset = buffer[start:], self._offset + start
-        if len(self._buffer) > LONGEST_EVENT:
-            raise Rejected("The model server sent something that is no answer.")
+        if len(self._buffer) > MAX_EVENT_BYTES:
+            raise Rejected(INVALID)
 
 
 def _event_end(buffer: bytes, start: int) -> int:
-    """Where the event ends that starts here, with its blank line; 0 if it is not all there. llama.cpp ends lines with LF,
-    others may use CRLF."""
+    """The end of the event at `start`, including its blank line; 0 if the event is incomplete. llama.cpp ends lines
+    with LF, others may use CRLF."""
     lf = buffer.find(b"\n\n", start)
     crlf = buffer.find(b"\r\n\r\n", start, lf if lf >= 0 else len(buffer))
     return crlf + 4 if crlf >= 0 else lf + 2 if lf >= 0 else 0
 
 
-def _piece(event: bytes, offset: int, halves: "_SurrogateHalves") -> Piece | None:
-    if event.startswith(b"data: {") and event.find(b"\n") == len(event) - 2:  # one line, as nearly all are
-        data = event[6:-2]
-    elif lines := [line[5:].strip() for line in event.splitlines() if line.startswith(b"data:")]:
-        data = b"\n".join(lines)
-    else:
-        return None  # a comment: the server's ping
+def _delta(event: bytes, offset: int, surrogates: "_SurrogateHalves") -> Delta | None:
+    """None for a comment, such as the server's ping. Raises Rejected."""
+    data = _data(event)
+    if data is None:
+        return None
     if data == b"[DONE]":
-        return Piece(offset, content=halves.rest(), done=True)
+        return Delta(offset, content=surrogates.rest(), is_done=True)
     try:
-        body = _loads(data)
+        body: Any = _loads(data)  # any JSON: a wrong type raises one of the errors below
         if "error" in body:
             raise Rejected("The model server broke off this answer.")
         choice = (body.get("choices") or [{}])[0]
         delta = choice.get("delta") or {}
         content, reasoning, reason = delta.get("content"), delta.get("reasoning_content"), choice.get("finish_reason")
-        return Piece(
+        return Delta(
             offset,
-            halves.join(content) if content else "",
+            surrogates.join(content) if content else "",
             clean(reasoning) if reasoning else "",
             str(reason)[:100] if reason else None,
             _numbers(body.get("usage")),
             _numbers(body.get("timings")),
         )
     except (ValueError, TypeError, AttributeError, KeyError, IndexError, RecursionError) as error:
-        raise Rejected("The model server sent something that is no answer.") from error
+        raise Rejected(INVALID) from error
 
 
-def _numbers(given: Any, depth: int = 2) -> dict[str, Any] | None:
-    """The numbers in an object and in the objects in it: what a server tells of its work, and nothing else it may send."""
-    if not isinstance(given, dict) or not depth:
+def _data(event: bytes) -> bytes | None:
+    if event.startswith(b"data: {") and event.find(b"\n") == len(event) - 2:  # one line, as nearly all are
+        return event[6:-2]
+    lines = [line[5:].strip() for line in event.splitlines() if line.startswith(b"data:")]
+    return b"\n".join(lines) if lines else None
+
+
+def _numbers(value: object, depth: int = 2) -> Numbers | None:
+    """The numbers in an object, and in the objects inside it. Everything else that a server may send is dropped."""
+    if not isinstance(value, dict) or not depth:
         return None
-    kept: dict[str, Any] = {}
-    for name, value in list(given.items())[:MOST_NUMBERS]:
-        if isinstance(value, dict) and (inner := _numbers(value, depth - 1)):
+    kept: Numbers = {}
+    for name, item in list(value.items())[:MAX_NUMBERS]:
+        if isinstance(item, dict) and (inner := _numbers(item, depth - 1)):
             kept[name[:100]] = inner
-        elif isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15:
-            kept[name[:100]] = value
+        elif isinstance(item, int | float) and not isinstance(item, bool) and abs(item) < 1e15:
+            kept[name[:100]] = item
     return kept or None
 
 
-def _loads(data: bytes) -> Any:
+def _loads(data: bytes) -> object:
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError:
-        return json.loads(data)  # it accepts half a character, which some servers send when a token ends in its middle
+        # Accepts half a surrogate pair, which some servers send when a token ends inside a character
+        return json.loads(data)
 
 
 class _SurrogateHalves:
-    """Joins a character whose two halves came in two events; a half that stays alone becomes U+FFFD."""
+    """Joins a character whose two halves arrive in two events. A half that stays alone becomes U+FFFD."""
 
     def __init__(self) -> None:
         self._half = ""

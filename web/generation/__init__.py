@@ -1,1 +1,1 @@
-"""This process as a worker: it writes answers."""
+"""Generates answers."""

@@ -1,7 +1,7 @@
-"""The answers that this process writes: each is a task of the process, never of a request.
+"""The worker of this process: claims answers, runs a task for each, and hands them over when the process shuts down.
 
-It is claimed (a lease, a fence), written by `web/generation/writer.py`, and handed over when the process leaves. Who watches, or whether
-anybody does, makes no difference.
+An answer belongs to the process that claims it (by a lease and a fencing token), never to a request. Viewers make no
+difference.
 """
 
 import asyncio
@@ -11,31 +11,36 @@ import os
 import secrets
 import socket
 from collections import Counter
-from typing import Any
+from uuid import UUID
 
 from web.clients.dbapi import Dbapi
 from web.clients.llama import Llama
-from web.errors import Failure
-from web.generation.log_writer import Log
+from web.contract import Claim, ClaimedAnswer, Message, Prompt
+from web.errors import UserError
+from web.generation.log_writer import LogWriter
 from web.generation.writer import Writer
-from web.live.hub import Watch
+from web.live.hub import LiveAnswers
 from web.settings import Settings
 
-IDLE_CLAIM_SECONDS = 1.0
-MOST_REMEMBERED = 1000  # answers whose claims a process remembers
+IDLE_SECONDS = 1.0
+EXPIRY_MARGIN_SECONDS = 0.02
+MAX_REMEMBERED = 1000  # answers whose claims this process counts
 
-logger = logging.getLogger("web.answers")
+logger = logging.getLogger("web.worker")
 
 
-class Answers:
-    def __init__(self, settings: Settings, dbapi: Dbapi, llama: Llama, log: Log, watch: Watch) -> None:
-        self._settings, self._dbapi, self._llama, self._log = settings, dbapi, llama, log
-        self._writer = Writer(settings, dbapi, llama, log, watch, self.look_for_work)
+class Worker:
+    def __init__(
+        self, settings: Settings, dbapi: Dbapi, llama: Llama, log_writer: LogWriter, live_answers: LiveAnswers
+    ) -> None:
+        self._settings, self._dbapi, self._llama = settings, dbapi, llama
+        self._log_writer, self._live_answers = log_writer, live_answers
+        self._writer = Writer(settings, dbapi, llama, log_writer, live_answers, self.check_queue)
         self.owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._claims: dict[str, int] = {}  # of an answer, in a row, by this process: it has survived them
+        self._own_claims: dict[str, int] = {}  # claims in a row, by generation id
         self._releases: set[asyncio.Task[None]] = set()
-        self._leaving = False
+        self._is_leaving = False
         self._wake = asyncio.Event()
 
     @property
@@ -46,73 +51,85 @@ class Answers:
     def ended(self) -> Counter[str]:
         return self._writer.ended
 
-    def claim(self) -> dict[str, Any] | None:
-        """What a turn needs to be claimed as soon as it is made; None if this process takes no more."""
-        if self._leaving:
+    def claim(self) -> Claim | None:
+        """The claim sent with a new turn, so that one request stores and claims it.
+
+        None when this process shuts down.
+        """
+        if self._is_leaving:
             return None
         return {"owner": self.owner, "slots": self._llama.slots, "lease": self._settings.lease_seconds}
 
-    def begin(self, claimed: dict[str, Any], prompt: dict[str, Any] | None = None) -> None:
-        """Writes a claimed answer from now on; without the prompt it is asked for."""
-        if asleep := self._tasks.get(claimed["id"]):
-            asleep.cancel()  # this process has slept through its own lease
-        survived = self._remember(claimed)
-        if self._leaving:  # it was claimed while we were told to go
-            release = asyncio.create_task(self._release([(claimed["id"], claimed["fence"])]))
-            self._releases.add(release)
-            release.add_done_callback(self._releases.discard)
+    def begin(self, message: Message, claimed: ClaimedAnswer | None, prompt: Prompt | None = None) -> None:
+        """Starts the answer of a new turn, of a regeneration or of a continuation, or leaves it in the queue if it is
+        not claimed."""
+        if claimed is None:
+            self.check_queue()
             return
-        task = asyncio.create_task(self._writer.write(claimed, prompt, survived), name=f"answer {claimed['id']}")
-        self._tasks[claimed["id"]] = task
-        task.add_done_callback(lambda done: self._ended(claimed["id"], done))
+        if not claimed["last_seq"]:
+            self._live_answers.started(UUID(claimed["session_id"]), UUID(claimed["chat_id"]), message)
+        self._write(claimed, prompt)
 
-    def _remember(self, claimed: dict[str, Any]) -> int:
-        """How many claims of this answer in a row this process has survived, with this one."""
-        before = self._claims.pop(claimed["id"], 0) if claimed["attempts"] > 1 else 0
-        self._claims[claimed["id"]] = before + 1
-        if len(self._claims) > MOST_REMEMBERED:
-            del self._claims[next(iter(self._claims))]
-        return before + 1
-
-    def look_for_work(self) -> None:
+    def check_queue(self) -> None:
         self._wake.set()
 
     async def run(self) -> None:
-        """Claims what nobody writes: queued answers, and those whose writer is gone."""
+        """Claims queued answers, and those whose lease has expired."""
         pause = 0.0
         while True:
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._wake.wait()
-            except TimeoutError:
-                pass
             self._wake.clear()
-            pause = IDLE_CLAIM_SECONDS
+            pause = IDLE_SECONDS
             claim = self.claim()
             if claim is None:
                 return
-            try:
-                work = await self._dbapi.claim(**claim)
-            except Failure:
-                continue
-            for claimed in work["claimed"]:
-                self.begin(claimed)
-            if work["next_expiry"] is not None:
-                pause = min(max(work["next_expiry"], 0.0) + 0.02, IDLE_CLAIM_SECONDS)
+            with contextlib.suppress(UserError):
+                work = await self._dbapi.claim(claim)
+                for claimed in work["claimed"]:
+                    self._write(claimed)
+                if work["next_expiry"] is not None:
+                    pause = min(max(work["next_expiry"], 0.0) + EXPIRY_MARGIN_SECONDS, IDLE_SECONDS)
 
     async def hand_over(self) -> None:
-        """Leaves: what was read is logged, the leases are ended, and others go on at once. The model keeps writing."""
-        self._leaving = True
-        held = self._log.held()
+        """Flushes the log and ends the leases, so that other processes continue at once.
+
+        The model server keeps writing.
+        """
+        self._is_leaving = True
+        held = self._log_writer.held()
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         await self._release(held)
         await asyncio.gather(*self._releases)
 
+    def _write(self, claimed: ClaimedAnswer, prompt: Prompt | None = None) -> None:
+        if earlier := self._tasks.get(claimed["id"]):
+            earlier.cancel()  # this process slept through its own lease
+        own_claims = self._count_claim(claimed)
+        if self._is_leaving:  # claimed while the process began to shut down
+            release = asyncio.create_task(self._release([(claimed["id"], claimed["fence"])]))
+            self._releases.add(release)
+            release.add_done_callback(self._releases.discard)
+            return
+        task = asyncio.create_task(self._writer.write(claimed, prompt, own_claims), name=f"answer {claimed['id']}")
+        self._tasks[claimed["id"]] = task
+        task.add_done_callback(lambda done: self._ended(claimed["id"], done))
+
+    def _count_claim(self, claimed: ClaimedAnswer) -> int:
+        """Counts the claims in a row that this process made, including this one: it survived them, so they do not
+        crash it."""
+        count = self._own_claims.pop(claimed["id"], 0) if claimed["attempts"] > 1 else 0
+        self._own_claims[claimed["id"]] = count + 1
+        if len(self._own_claims) > MAX_REMEMBERED:
+            del self._own_claims[next(iter(self._own_claims))]
+        return count + 1
+
     async def _release(self, held: list[tuple[str, int]]) -> None:
         if held:
-            with contextlib.suppress(Failure):  # the leases end by themselves, only later
+            with contextlib.suppress(UserError):  # the leases end by themselves, only later
                 await self._dbapi.release(held)
 
     def _ended(self, generation_id: str, task: asyncio.Task[None]) -> None:
@@ -120,4 +137,4 @@ class Answers:
             del self._tasks[generation_id]
         if not task.cancelled() and task.exception():
             logger.error("writing an answer failed", exc_info=task.exception())
-            self.look_for_work()
+            self.check_queue()

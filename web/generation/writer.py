@@ -1,7 +1,7 @@
-"""How one answer is written: asked from the model server, copied into the log as it comes, and finished.
+"""Writes one answer: requests it from the model server, copies it into the log as it arrives, and finishes it.
 
-The model server may be lost and come back, the database may be gone for a while, and another process may have begun this
-answer: it goes on from what the log holds.
+The model server may disappear and come back, the database may be unavailable, and another process may have
+started the answer. The writer continues from the text in the log.
 """
 
 import asyncio
@@ -9,329 +9,257 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 from kit.logs import event
-from web.clients.completions import Piece, Stream
+from web.clients.completions import Delta
 from web.clients.dbapi import Dbapi
 from web.clients.llama import TOO_LONG, Llama
-from web.errors import Gone, Loading, ModelFailure, NotFound, Rejected, TooLong, Unavailable, Unreachable
-from web.generation import context_window
-from web.generation.log_writer import ANEW, CONTENT, REASONING, Entry, Fenced, Log
-from web.live.hub import Watch
+from web.contract import CONTENT, REASONING, RESTART, ClaimedAnswer, Prompt
+from web.errors import AnswerFailed, Gone, Loading, NotFound, Rejected, TooLong, Unavailable, Unreachable
+from web.generation.answer import Answer
+from web.generation.log_writer import Entry, LeaseLost, LogWriter
+from web.generation.prompt import Model, completion_request
+from web.live.hub import LiveAnswers
 from web.settings import Settings
 
 RETRY_SECONDS = 0.25
-MOST_ATTEMPTS = 5  # claims in a row without a single new character, by processes that may have died of it
-PASSED_ON = ("temperature", "top_p", "top_k", "min_p", "repeat_penalty", "max_tokens", "seed")
-BEGUN_ANEW = "The model server was lost, so the answer was begun anew."
+SHUTDOWN_FLUSH_SECONDS = 2.0
+MAX_CLAIMS = 5  # in a row without new text, by other processes: the answer may be crashing them
+
+RESTARTED = "The model server was lost, so the answer was restarted."
+UNFINISHED = "The model could not finish this answer."
+UNREACHABLE = "The model server cannot be reached. The text written so far is kept."
+UNEXPECTED = "Something went wrong on the server while the answer was written."
+MODEL_SILENT = "The model did not start to answer in time. Please try again."
+MODEL_STALLED = "The model stopped in the middle of its answer. The text written so far is kept."
 
 Result = TypeVar("Result")
 logger = logging.getLogger("web.writer")
 
 
 class Writer:
-    def __init__(self, settings: Settings, dbapi: Dbapi, llama: Llama, log: Log, watch: Watch, look_for_work: Callable[[], None]) -> None:
-        self._settings, self._dbapi, self._llama, self._log, self._watch = settings, dbapi, llama, log, watch
-        self._look_for_work = look_for_work
-        self.ended: Counter[str] = Counter()  # by their final status
+    def __init__(
+        self,
+        settings: Settings,
+        dbapi: Dbapi,
+        llama: Llama,
+        log_writer: LogWriter,
+        live_answers: LiveAnswers,
+        check_queue: Callable[[], None],
+    ) -> None:
+        self._settings, self._dbapi, self._llama = settings, dbapi, llama
+        self._log, self._live_answers, self._check_queue = log_writer, live_answers, check_queue
+        self.ended: Counter[str] = Counter()  # by final status
 
-    async def write(self, claimed: dict[str, Any], prompt: dict[str, Any] | None, survived: int) -> None:
-        """Writes a claimed answer to its end; without the prompt it is asked for. `survived`: of its claims in a row, those that this
-        process did not die of."""
+    async def write(self, claimed: ClaimedAnswer, prompt: Prompt | None, own_claims: int) -> None:
+        """Writes a claimed answer to its end.
+
+        Reads the prompt from dbapi if it is None. See `Answer` for `own_claims`.
+        """
         entry = self._log.open(claimed["id"], claimed["fence"], claimed["last_seq"])
-        answer = Answer(claimed, prompt, entry, survived)
+        answer = Answer(claimed, prompt, entry, own_claims)
         try:
             if claimed["stop_requested"]:
                 entry.stop_requested.set()
-            await self._until_stopped(answer)
+            await self._generate_until_stopped(answer)
             await self._finish(answer)
-        except Fenced:
-            self._look_for_work()  # its slot may be free
-            if entry.deleted:  # nobody will go on with it
-                await self._llama.forget(answer.key)
+        except LeaseLost:
+            self._check_queue()  # its slot may be free
+            if entry.is_deleted:  # no process will continue it
+                await self._llama.discard_stream(answer.key)
         except asyncio.CancelledError:
-            await self._flush(entry)
+            await self._flush_before_shutdown(entry)
             raise
         finally:
             self._log.close(entry)
-            self._watch.left(entry.id)
+            self._live_answers.released(entry.id)
 
-    async def _flush(self, entry: Entry) -> None:
-        with contextlib.suppress(Fenced, TimeoutError):
-            async with asyncio.timeout(2):
-                await entry.settled()
+    async def _flush_before_shutdown(self, entry: Entry) -> None:
+        with contextlib.suppress(LeaseLost, TimeoutError):
+            async with asyncio.timeout(SHUTDOWN_FLUSH_SECONDS):
+                await entry.wait_flushed()
 
-    async def _until_stopped(self, answer: "Answer") -> None:
-        """Generates until the end, or until somebody asks to stop. Raises Fenced."""
+    async def _generate_until_stopped(self, answer: Answer) -> None:
+        """Generates until the end, or until a stop is requested. Sets the status. Raises LeaseLost."""
         entry = answer.entry
         work = asyncio.create_task(self._generate(answer))
-        signs = [asyncio.create_task(entry.stop_requested.wait()), asyncio.create_task(entry.fenced.wait())]
+        signals = [asyncio.create_task(entry.stop_requested.wait()), asyncio.create_task(entry.lease_lost.wait())]
         try:
-            await asyncio.wait([work, *signs], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([work, *signals], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (work, *signs):
+            for task in (work, *signals):
                 task.cancel()
-            await asyncio.gather(work, *signs, return_exceptions=True)
+            await asyncio.gather(work, *signals, return_exceptions=True)
         error = None if work.cancelled() else work.exception()
-        if entry.fenced.is_set() or isinstance(error, Fenced):
-            raise Fenced
-        if error:
-            if not isinstance(error, ModelFailure):
-                logger.error("an answer broke off", exc_info=error)
-            answer.failed(str(error) if isinstance(error, ModelFailure) else "Something went wrong here while the answer was written.")
-        elif entry.stop_requested.is_set() and not answer.complete:
+        if entry.lease_lost.is_set() or isinstance(error, LeaseLost):
+            raise LeaseLost
+        if isinstance(error, AnswerFailed):
+            answer.fail(str(error))
+        elif error:
+            logger.error("an answer failed", exc_info=error)
+            answer.fail(UNEXPECTED)
+        elif entry.stop_requested.is_set() and not answer.is_complete:
             answer.status = "stopped"
 
-    async def _generate(self, answer: "Answer") -> None:
-        """Asks the model and copies what it says, over as many connections as it takes. Raises ModelFailure."""
-        claimed = answer.claimed
-        if claimed["attempts"] - answer.survived >= MOST_ATTEMPTS:
-            raise ModelFailure("The model could not finish this answer.")
-        if claimed["last_seq"]:
-            await self._recall(answer)
-        ids = [UUID(claimed[name]) for name in ("session_id", "chat_id", "message_id")]
-        prompt = answer.prompt if answer.prompt is not None else await self._patiently(lambda: self._dbapi.prompt(*ids))
-        resume, scale = bool(claimed["previous_key"]), 1.0
+    # Generating
+
+    async def _generate(self, answer: Answer) -> None:
+        """Requests the answer and copies it into the log, over as many connections as it takes. Raises AnswerFailed."""
+        if answer.claimed["attempts"] - answer.own_claims >= MAX_CLAIMS:
+            raise AnswerFailed(UNFINISHED)
+        if answer.claimed["last_seq"]:
+            await self._load_text(answer)
+        prompt = answer.prompt or await self._load_prompt(answer)
+        resume, scale = bool(answer.claimed["previous_key"]), 1.0
         lost_at: float | None = None
         while True:
-            source = self._resumed(answer) if resume else self._asked(answer, self._request(answer, prompt, scale))
             try:
-                await self._copy(source, answer)
+                await (self._resume(answer) if resume else self._request(answer, prompt, scale))
                 return
-            except Gone:  # it may have been restarted
+            except Gone:  # the server may have been restarted
                 resume = False
-                self._llama.doubt()
-            except TooLong as error:  # the estimate was wrong: now we know better
+                self._llama.recheck()
+            except TooLong as error:  # the estimate was wrong, and the error has the true number
                 if scale > 1.0:
-                    raise ModelFailure(TOO_LONG) from error
+                    raise AnswerFailed(TOO_LONG) from error
                 scale = max(1.01, 1.1 * error.tokens / max(1.0, answer.estimated_tokens))
             except Rejected as error:
-                raise ModelFailure(error.sentence) from error
+                raise AnswerFailed(error.message) from error
             except (Loading, Unreachable) as error:
-                if answer.finish_reason:
+                if answer.is_complete:
                     return
-                now = time.monotonic()
-                if lost_at is None or answer.heard_at > lost_at:
-                    lost_at = now
-                    resume = self._llama.keeps_streams and answer.spoke
-                patience = self._settings.first_token_seconds if isinstance(error, Loading) else self._settings.unreachable_seconds
-                if now - lost_at > patience:
-                    raise ModelFailure("The model server cannot be reached. What was written so far is kept.") from error
-                self._llama.doubt()
+                if lost_at is None or answer.last_token_at > lost_at:
+                    lost_at = time.monotonic()
+                    resume = self._llama.keeps_streams and answer.has_output
+                self._check_patience(lost_at, error)
+                self._llama.recheck()
                 await asyncio.sleep(RETRY_SECONDS)
 
-    async def _recall(self, answer: "Answer") -> None:
-        """What others have written of this answer."""
-        log = await self._patiently(lambda: self._dbapi.read([(answer.entry.id, 0)]))
-        for _, _, _, kind, text in log["chunks"]:
-            if kind == ANEW:
-                answer.begin_anew()
+    def _check_patience(self, lost_at: float, error: Loading | Unreachable) -> None:
+        """Raises AnswerFailed if the model server has been away for too long."""
+        is_loading = isinstance(error, Loading)
+        patience = self._settings.first_token_seconds if is_loading else self._settings.unreachable_seconds
+        if time.monotonic() - lost_at > patience:
+            raise AnswerFailed(UNREACHABLE) from error
+
+    async def _load_text(self, answer: Answer) -> None:
+        """Loads the text that other processes have written."""
+        log = await self._retry(lambda: self._dbapi.read([(answer.entry.id, 0)]))
+        for chunk in log.chunks.get(answer.entry.id, []):
+            if chunk.kind == RESTART:
+                answer.restart()
             else:
-                answer.note(kind, text)
+                answer.add(chunk.kind, chunk.text)
 
-    def _resumed(self, answer: "Answer") -> AbstractAsyncContextManager[Stream]:
-        return self._llama.resume(answer.key, answer.offset)
+    async def _load_prompt(self, answer: Answer) -> Prompt:
+        claimed = answer.claimed
+        session, chat, message = UUID(claimed["session_id"]), UUID(claimed["chat_id"]), UUID(claimed["message_id"])
+        return await self._retry(lambda: self._dbapi.prompt(session, chat, message))
 
-    @contextlib.asynccontextmanager
-    async def _asked(self, answer: "Answer", request: dict[str, Any]) -> AsyncIterator[Stream]:
-        """Asks anew: under the key that the claim has noted, or under a new one that is noted first."""
-        if not self._llama.learned:
+    async def _resume(self, answer: Answer) -> None:
+        await self._copy(answer, lambda on_deltas: self._llama.resume(answer.key, answer.offset, on_deltas))
+
+    async def _request(self, answer: Answer, prompt: Prompt, scale: float) -> None:
+        """Requests the answer under the key of the claim, or under a new key that the database stores first."""
+        if not self._llama.capabilities_known:
             raise Unreachable
-        if answer.text and not self._llama.continues:
-            answer.begin_anew()
-            self._log.write(answer.entry, ANEW, BEGUN_ANEW, 0)
-        if answer.asked or answer.claimed["previous_key"]:
+        settings, llama = self._settings, self._llama
+        model = Model(settings.model, settings.max_tokens, llama.context, llama.continues_text)
+        if answer.text and not llama.continues_text:
+            answer.restart()
+            self._log.write(answer.entry, RESTART, RESTARTED, 0)
+        if answer.may_have_stream:
             answer.rename()
-            if not await self._patiently(lambda: self._dbapi.rename(answer.entry.id, answer.entry.fence, answer.key)):
-                raise Fenced
-        answer.asked = True
-        async with self._llama.ask(request, answer.key) as stream:
-            yield stream
+            entry = answer.entry
+            if not await self._retry(lambda: self._dbapi.rename(entry.id, entry.fencing_token, answer.key)):
+                raise LeaseLost
+        answer.request_sent = True
+        body, answer.estimated_tokens = completion_request(answer.claimed["request"], prompt, answer.text, model, scale)
+        await self._copy(answer, lambda on_deltas: llama.complete(body, answer.key, on_deltas))
 
-    def _request(self, answer: "Answer", prompt: dict[str, Any], scale: float) -> dict[str, Any]:
-        """From an allow-list, with what was written so far as the beginning of the answer.
+    async def _copy(self, answer: Answer, read: Callable[[Callable[[list[Delta]], bool]], Awaitable[None]]) -> None:
+        """Copies deltas into the log until the model is done.
 
-        Of a long chat the oldest turns are left out; `scale` corrects the estimate of what fits.
+        Raises a ModelError, or AnswerFailed if the model stays silent.
         """
-        asked = answer.claimed["request"]
-        request = {"max_tokens": self._settings.max_tokens} | {name: asked[name] for name in PASSED_ON if name in asked}
-        if model := asked.get("model") or self._settings.model:
-            request["model"] = model
-        messages = [{"role": message["role"], "content": message["content"]} for message in prompt["messages"]]
-        first = context_window.first_remembered(messages, prompt["system_prompt"], self._llama.context, request["max_tokens"], scale)
-        messages = messages[first:]
-        if prompt["system_prompt"]:
-            messages.insert(0, {"role": "system", "content": prompt["system_prompt"]})
-        if answer.text and self._llama.continues:
-            messages.append({"role": "assistant", "content": answer.text})
-            request |= {"continue_final_message": True, "add_generation_prompt": False}
-        answer.estimated_tokens = sum(context_window.estimate(message["content"]) for message in messages)
-        return {**request, "messages": messages}
+        try:
+            async with asyncio.timeout(None) as patience:
+                self._extend_patience(patience, self._settings.first_token_seconds, time.monotonic())
+                await read(partial(self._on_deltas, answer, patience))
+        except TimeoutError:
+            raise AnswerFailed(MODEL_STALLED if answer.has_output else MODEL_SILENT) from None
 
-    async def _copy(self, source: AbstractAsyncContextManager[Stream], answer: "Answer") -> None:
-        """Pieces into the log, until the model is done. Raises a ModelError, or ModelFailure if it falls silent."""
-        async with _first_word(self._settings.first_token_seconds, source) as stream:
-            try:
-                async with asyncio.timeout(None) as patience:
-                    self._wait_again(patience, answer, time.monotonic())
-                    await stream.copy(partial(self._take, answer, patience))
-            except TimeoutError:
-                raise ModelFailure(_silence(answer.spoke)) from None
-
-    def _take(self, answer: "Answer", patience: asyncio.Timeout, pieces: list[Piece]) -> bool:
-        """What has come at once; True if nothing more is wanted."""
-        answer.heard_at = time.monotonic()
-        for piece in pieces:
-            self._write(answer, piece)
+    def _on_deltas(self, answer: Answer, patience: asyncio.Timeout, deltas: list[Delta]) -> bool:
+        """Returns True when the answer needs no more."""
+        answer.last_token_at = time.monotonic()
+        for delta in deltas:
+            self._write(answer, delta)
             if answer.is_cut_off:
                 return True
-        self._wait_again(patience, answer, answer.heard_at)
+        seconds = self._settings.token_seconds if answer.has_output else self._settings.first_token_seconds
+        self._extend_patience(patience, seconds, answer.last_token_at)
         return False
 
-    def _wait_again(self, patience: asyncio.Timeout, answer: "Answer", now: float) -> None:
-        """For as long as the model may be silent, and a tenth of it more: so most tokens need not set the timer anew."""
-        seconds = self._settings.token_seconds if answer.spoke else self._settings.first_token_seconds
+    def _extend_patience(self, patience: asyncio.Timeout, seconds: float, now: float) -> None:
+        """Allows this much silence from now on, and up to a tenth more: so most tokens need not set the timer again."""
         if seconds and not seconds <= (patience.when() or 0.0) - now <= 1.1 * seconds:
             patience.reschedule(now + 1.1 * seconds)
         elif not seconds and patience.when():
             patience.reschedule(None)
 
-    def _write(self, answer: "Answer", piece: Piece) -> None:
-        most = self._settings.answer_bytes
-        if piece.reasoning and (reasoning := answer.note(REASONING, piece.reasoning, most)):
-            self._log.write(answer.entry, REASONING, reasoning, answer.offset if piece.content else piece.offset)
-        if piece.content and (content := answer.note(CONTENT, piece.content, most)):
-            self._log.write(answer.entry, CONTENT, content, piece.offset)
-        answer.offset = piece.offset
-        answer.finish_reason = piece.finish_reason or answer.finish_reason
-        answer.usage = piece.usage or answer.usage
-        answer.timings = piece.timings or answer.timings
+    def _write(self, answer: Answer, delta: Delta) -> None:
+        max_bytes = self._settings.answer_bytes
+        if delta.reasoning and (reasoning := answer.add(REASONING, delta.reasoning, max_bytes)):
+            self._log.write(answer.entry, REASONING, reasoning, answer.offset if delta.content else delta.offset)
+        if delta.content and (content := answer.add(CONTENT, delta.content, max_bytes)):
+            self._log.write(answer.entry, CONTENT, content, delta.offset)
+        answer.offset = delta.offset
+        answer.finish_reason = delta.finish_reason or answer.finish_reason
+        answer.usage = delta.usage or answer.usage
+        answer.timings = delta.timings or answer.timings
 
-    async def _finish(self, answer: "Answer") -> None:
-        """The last words into the log, then the final status; for as long as it takes. Raises Fenced.
+    # Finishing
 
-        Only who has finished an answer may end the model server's stream: it may be another process's by now.
+    async def _finish(self, answer: Answer) -> None:
+        """Flushes the log and sets the final status, for as long as it takes. Raises LeaseLost.
+
+        Only then may this process discard the model server's stream: another process may be reading it.
         """
-        entry = answer.entry
-        while True:
-            await self._log.settle(entry)
-            end = {"id": entry.id, "fence": entry.fence, "last_seq": entry.last_seq, **answer.end()}
-            done, waiting = await self._patiently(partial(self._dbapi.finish, end))
-            if waiting:
-                self._look_for_work()
-            if done:
-                self._watch.finished(entry.id, entry.last_seq, answer.end())
-                break
-            state = (await self._patiently(lambda: self._dbapi.read([(entry.id, entry.last_seq)])))["states"]
-            if state and state[0]["fence"] != entry.fence:
-                raise Fenced
-            if not state or state[0]["status"] != "streaming":
-                break
+        while not await self._try_finish(answer):  # noqa: ASYNC110 (the condition is in the database)
             await asyncio.sleep(RETRY_SECONDS)
         self.ended[answer.status] += 1
-        event(logger, "answer", generation=entry.id, status=answer.status, seconds=round(time.monotonic() - answer.began_at, 3))
-        if answer.asked or answer.claimed["previous_key"]:
-            await self._llama.forget(answer.key)
+        seconds = round(time.monotonic() - answer.started_at, 3)
+        event(logger, "answer", generation=answer.entry.id, status=answer.status, seconds=seconds)
+        if answer.may_have_stream:
+            await self._llama.discard_stream(answer.key)
 
-    async def _patiently(self, call: Callable[[], Awaitable[Result]]) -> Result:
-        """Asks dbapi until it answers: an answer waits for its database."""
+    async def _try_finish(self, answer: Answer) -> bool:
+        """Returns False if the log has changed."""
+        entry = answer.entry
+        await self._log.flush(entry)
+        end = answer.end()
+        is_done, others_wait = await self._retry(lambda: self._dbapi.finish(end))
+        if others_wait:
+            self._check_queue()
+        if is_done:
+            self._live_answers.finished(end)
+            return True
+        log = await self._retry(lambda: self._dbapi.read([(entry.id, entry.last_seq)]))
+        state = log.states.get(entry.id)
+        if state and state["fence"] != entry.fencing_token:
+            raise LeaseLost
+        return state is None or state["status"] != "streaming"
+
+    async def _retry(self, call: Callable[[], Awaitable[Result]]) -> Result:
+        """Retries until dbapi responds: an answer waits for its database."""
         while True:
             try:
                 return await call()
             except NotFound as error:  # the chat was deleted
-                raise Fenced from error
+                raise LeaseLost from error
             except Unavailable:
                 await asyncio.sleep(RETRY_SECONDS)
-
-
-class Answer:
-    """One answer while it is written: what was said, and where in the model server's stream we are."""
-
-    def __init__(self, claimed: dict[str, Any], prompt: dict[str, Any] | None, entry: Entry, survived: int) -> None:
-        self.claimed, self.prompt, self.entry, self.survived = claimed, prompt, entry, survived
-        self.key, self.offset = str(claimed["upstream_key"]), int(claimed["upstream_offset"])
-        self.asked = self.spoke = self.is_cut_off = False
-        self.status, self.error = "complete", None
-        self.finish_reason: str | None = None
-        self.usage: dict[str, Any] | None = None
-        self.timings: dict[str, Any] | None = None
-        self.estimated_tokens = 1.0
-        self.began_at = self.heard_at = time.monotonic()
-        self.first_word_at: float | None = None
-        self._parts: list[str] = []
-        self._bytes = self._renamed = 0
-
-    @property
-    def text(self) -> str:
-        return "".join(self._parts)
-
-    @property
-    def complete(self) -> bool:
-        return self.finish_reason is not None
-
-    def note(self, kind: int, text: str, most: int = 0) -> str:
-        """As much of the text as an answer of at most so many bytes has room for; 0 is no limit."""
-        size = _size(text)
-        if most and self._bytes + size > most:
-            self.is_cut_off, self.finish_reason = True, "length"
-            text = text.encode()[: most - self._bytes].decode(errors="ignore")
-            size = _size(text)
-        if text:
-            self._bytes += size
-            self.spoke = True
-            self.first_word_at = self.first_word_at or time.monotonic()
-        if kind == CONTENT:
-            self._parts.append(text)
-        return text
-
-    def begin_anew(self) -> None:
-        """The model server can't go on from the middle of an answer."""
-        self._parts.clear()
-        self._bytes = 0
-
-    def rename(self) -> None:
-        self._renamed += 1
-        suffix = f".{self._renamed}" if self.asked else ""
-        self.key, self.offset = f"g-{self.entry.id}-{self.entry.fence}{suffix}", 0
-
-    def failed(self, sentence: str) -> None:
-        self.status, self.error = "failed", sentence  # type: ignore[assignment]
-
-    def end(self) -> dict[str, Any]:
-        timings = dict(self.timings or {})
-        if self.first_word_at:
-            timings["first_word_ms"] = round(1000 * (self.first_word_at - self.began_at), 1)
-        return {
-            "status": self.status,
-            "error": self.error,
-            "finish_reason": self.finish_reason,
-            "usage": self.usage,
-            "timings": timings or None,
-        }
-
-
-def _size(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode())
-
-
-@contextlib.asynccontextmanager
-async def _first_word(seconds: float, source: AbstractAsyncContextManager[Stream]) -> AsyncIterator[Stream]:
-    """The source, opened; a server that is busy sends no headers, so opening counts towards the first word."""
-    async with contextlib.AsyncExitStack() as stack:
-        try:
-            async with asyncio.timeout(seconds or None):
-                stream = await stack.enter_async_context(source)
-        except TimeoutError:
-            raise ModelFailure(_silence(False)) from None
-        yield stream
-
-
-def _silence(spoke: bool) -> str:
-    if spoke:
-        return "The model stopped in the middle of its answer. What was written so far is kept."
-    return "The model did not begin to answer in time. Please try again."

@@ -1,1 +1,1 @@
-"""This process as a fan-out: it shows answers to their viewers."""
+"""Shows answers to their viewers."""

@@ -1,239 +1,241 @@
-"""An answer that somebody watches: its text so far, in steps that are rendered once for all viewers of this process."""
+"""A live answer: its text so far, the steps that viewers receive, and the rendered bytes of the newest steps.
+
+The answer is the only owner of this state. A subscriber receives bytes.
+"""
 
 import asyncio
-import time
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
-from web.generation.log_writer import ANEW, CONTENT
+from web.contract import CONTENT, FINAL, RESTART, Chunk, Message, Status
+from web.live.events import EventRenderer
+from web.live.steps import Snapshot, StepTimer, Subscriber
 from web.rendering import blocks
 
-STEP_SECONDS, LONGEST_STEP_SECONDS = 0.033, 0.150
-RENDERED_PER_SECOND = 250_000  # characters of the open block; a large one is rendered less often
-FINAL = frozenset(("complete", "stopped", "failed"))
+
+class _Mark(NamedTuple):
+    """The text after one chunk. Marks are indexed by seq."""
+
+    fencing_token: int
+    length: int
+    reasoning_length: int
 
 
-class Frame(NamedTuple):
-    """What viewers see from one step to the next. Equal frames look equal."""
-
-    seq: int
-    fence: int
-    place: blocks.Place
-    reasoning: int  # length of it
-    epoch: int  # another one: what was shown before is void
-    status: str
-    queue_place: int | None
-    notice: str
-
-    @property
-    def cursor(self) -> str:
-        return f"{self.seq}.{self.fence}"
-
-    def is_behind(self, seen: "Frame | None") -> bool:
-        """Whether a viewer has seen more of the same text. Such a frame is never shown: it would take text away without a reset."""
-        return seen is not None and seen.epoch == self.epoch and seen.seq > self.seq
-
-    @property
-    def beside_content(self) -> tuple[object, ...]:
-        """All that is shown but the content."""
-        return self[3:]
+_START = _Mark(0, 0, 0)
+_UNKNOWN = _Mark(-1, 0, 0)  # no viewer can continue from here
 
 
-class Live:
-    def __init__(self, generation_id: str, message: dict[str, Any]) -> None:
-        self.id, self.message = generation_id, message
+class LiveAnswer:
+    def __init__(self, message: Message, renderer: EventRenderer, context: Callable[[], int | None]) -> None:
+        """`context` returns the size of the model's context in tokens."""
+        assert message["generation_id"]
+        self.id, self.message = message["generation_id"], message
         self.text = self.reasoning = ""
-        self.fence = 0
+        self.status: Status = message["status"]
+        self.queue_position: int | None = None
+        self.fencing_token = 0
         self.is_loaded = False  # the log was read
-        self.is_written_here = False  # by this process, so that it need not be read
-        self.viewers = 0
-        self.left = False  # this process ends
-        self.status = str(message["status"])
-        self.queue_place: int | None = None
-        self.notice = self.remark = ""  # why there is no text yet; what else happened
-        self._marks: list[tuple[int, int, int]] = [(0, 0, 0)]  # after seq: fence, length of text, length of reasoning
+        self.is_leaving = False  # the process shuts down
+        self._renderer, self._context = renderer, context
+        self._notice = self._remark = ""  # why there is no text yet; what else happened
+        self._marks = [_START]
         self._epoch = 0
-        self._stepped = asyncio.Event()  # set for a moment only: for those who wait just then
-        self._stepped_at = 0.0
-        self._followers: set[_Follower] = set()
-        self._timer: asyncio.TimerHandle | None = None
-        self.line: blocks.Line | None = None  # where plain words can be added to what was last rendered
-        self._rendered: dict[Frame | None, bytes] = {}  # steps to the newest frame, by where they begin
-        self.frame = self._frame(blocks.START)
+        self._timer = StepTimer(self._make_step)
+        self._changed = asyncio.Event()  # pulsed: wakes the tasks that wait at this moment
+        self._subscribers: set[Subscriber] = set()
+        self._rendered: dict[Snapshot | None, bytes] = {}  # steps to the newest snapshot, by the snapshot seen before
+        self.snapshot = self._take_snapshot(blocks.START)
 
     @property
     def last_seq(self) -> int:
         return len(self._marks) - 1
 
-    def at(self, seq: int, fence: int) -> Frame | None:
-        """What a viewer saw whose last event had this id; None if this log knows no such event."""
-        if not 0 <= seq < len(self._marks) or self._marks[seq][0] != fence:
-            return None
-        _, length, reasoning = self._marks[seq]
-        place = blocks.place(self.text[:length])
-        return self.frame._replace(seq=seq, fence=fence, place=place, reasoning=reasoning, status="", queue_place=None, notice="")
+    @property
+    def has_text(self) -> bool:
+        return bool(self.text or self.reasoning)
 
-    # Growing
+    # Input: the log, the queue, and the stored message
 
-    def extend(self, seq: int, fence: int, kind: int, text: str) -> bool:
-        """Adds the next chunk; returns False if it is not the next one. A pruned log begins later than with 1."""
-        is_next = self._add(seq, fence, kind, text)
+    def extend(self, chunk: Chunk) -> bool:
+        """Adds the next chunk. Returns False if it is not the next one."""
+        is_next = self._add(chunk)
         if is_next:
             self._plan_step()
         return is_next
 
-    def _add(self, seq: int, fence: int, kind: int, text: str) -> bool:
-        if len(self._marks) == 1 and seq > 1 and not self.is_loaded:
-            self._marks += [(-1, 0, 0)] * (seq - 1)
-        if seq != len(self._marks):
-            return False
-        if kind == CONTENT:
-            self.text += text
-        elif kind == ANEW:
-            self.text, self.reasoning, self.remark = "", "", text
-            self._void_marks()
-            self._void()
-        else:
-            self.reasoning += text
-        self.fence = fence
-        self._marks.append((fence, len(self.text), len(self.reasoning)))
-        return True
+    def replace(self, chunks: Sequence[Chunk], fencing_token: int) -> None:
+        """Rebuilds the text from the whole log. Viewers see the result only, never a part of it.
 
-    def replace(self, chunks: list[tuple[int, int, int, str]]) -> None:
-        """Rebuilds the text from the log as it is now (seq, fence, kind, text). Viewers see the result only, never a part of it."""
+        `fencing_token` is the one of the writer that holds the answer now.
+        """
         marks, text, reasoning = self._marks, self.text, self.reasoning
-        self._marks, self.text, self.reasoning = [(0, 0, 0)], "", ""
+        self._marks, self.text, self.reasoning = [_START], "", ""
         for chunk in chunks:
-            self._add(*chunk)
-        if self._marks[: len(marks)] != marks or not self.text.startswith(text) or not self.reasoning.startswith(reasoning):
-            self._void()
+            self._add(chunk)
+        is_continued = self.text.startswith(text) and self.reasoning.startswith(reasoning)
+        if self._marks[: len(marks)] != marks or not is_continued:
+            self._reset()
+        self.fencing_token = fencing_token
         self._plan_step()
 
-    def set_state(self, status: str, queue_place: int | None, notice: str) -> None:
-        if (status, queue_place, notice) != (self.status, self.queue_place, self.notice):
-            self.status, self.queue_place, self.notice = status, queue_place, notice
+    def set_state(self, status: Status, queue_position: int | None, notice: str) -> None:
+        if (status, queue_position, notice) != (self.status, self.queue_position, self._notice):
+            self.status, self.queue_position, self._notice = status, queue_position, notice
             self._plan_step()
 
-    def finish(self, message: dict[str, Any]) -> None:
-        """The stored message is what counts."""
+    def set_notice(self, notice: str) -> None:
+        self.set_state(self.status, self.queue_position, notice)
+
+    def finish(self, message: Message) -> None:
+        """The stored message replaces the text of the log."""
         self.message = message
         if (message["content"], message["reasoning"]) != (self.text, self.reasoning):
             self.text, self.reasoning = message["content"], message["reasoning"]
-            self._void_marks()
-            self._void()
-        self.set_state(message["status"], None, "")
-
-    def _void_marks(self) -> None:
-        """The chunks so far are not in the text: no viewer can continue from one of them."""
-        self._marks = [(-1, 0, 0)] * len(self._marks)
-
-    def _void(self) -> None:
-        """What was shown before is not what the log says."""
-        self._epoch += 1
-        self.line = None
-
-    # Watching
-
-    async def next_frame(self, seen: Frame | None) -> Frame | None:
-        """Waits until the newest frame is another than this one, and not an earlier one: the text may be ahead of its frame.
-        None after the answer's end, or when this process ends."""
-        while not self.left and (seen is None or seen.status not in FINAL):
-            frame = self.frame
-            if frame is seen or frame == seen or frame.is_behind(seen):
-                await self._stepped.wait()
-            else:
-                return frame
-        return None
-
-    async def follow(self, seen: Frame, take: Callable[[Frame, Frame], bool]) -> Frame:
-        """Calls `take` with the frame seen last and the newest, as soon as there is one, without waking a task for it. Returns the last
-        one taken: when one was not, or when the answer's last is there, or when this process ends. Raises what `take` raises."""
-        follower = _Follower(seen, take)
-        self._followers.add(follower)
-        try:
-            if self.frame is seen and not self.left:
-                await follower.gone
-        finally:
-            self._followers.discard(follower)
-        return follower.seen
-
-    async def loaded(self) -> None:
-        """Waits until the log was read, or this process ends."""
-        while not (self.is_loaded or self.left):
-            await self._stepped.wait()
+            self._discard_marks()
+            self._reset()
+        self.status, self.queue_position, self._notice = message["status"], None, ""
+        self._plan_step()
 
     def set_loaded(self) -> None:
         self.is_loaded = True
         self._wake()
 
-    def leave(self) -> None:
-        self.left = True
-        for follower in self._followers:
-            follower.let_go()
+    def shut_down(self) -> None:
+        """Ends all streams, so that viewers reconnect to another process."""
+        self.is_leaving = True
+        for subscriber in self._subscribers:
+            subscriber.end()
         self._wake()
 
-    def rendered(self, seen: Frame | None, render: Callable[[], bytes]) -> bytes:
-        """The step from there to the newest frame, made once for all viewers who go it."""
-        event = self._rendered.get(seen)
-        if event is None:
-            event = self._rendered[seen] = render()
-        return event
-
-    def _plan_step(self) -> None:
-        """Steps at once after a pause, else when the pause is over. The end and a reset never wait: until the step, `frame` describes
-        a text that is not there any more."""
-        is_urgent = self.status in FINAL or self._epoch != self.frame.epoch
-        if self._timer and is_urgent:
-            self._timer.cancel()
-        elif self._timer:
-            return
-        pause = min(max(STEP_SECONDS, (len(self.text) - self.frame.place.boundary) / RENDERED_PER_SECOND), LONGEST_STEP_SECONDS)
-        delay = self._stepped_at + pause - time.monotonic()
-        if delay <= 0 or is_urgent:
-            self._step()
+    def _add(self, chunk: Chunk) -> bool:
+        if len(self._marks) == 1 and chunk.seq > 1 and not self.is_loaded:  # the start of the log was pruned
+            self._marks += [_UNKNOWN] * (chunk.seq - 1)
+        if chunk.seq != len(self._marks):
+            return False
+        if chunk.kind == CONTENT:
+            self.text += chunk.text
+        elif chunk.kind == RESTART:
+            self.text, self.reasoning, self._remark = "", "", chunk.text
+            self._discard_marks()
+            self._reset()
         else:
-            self._timer = asyncio.get_running_loop().call_later(delay, self._step)
+            self.reasoning += chunk.text
+        self.fencing_token = chunk.fencing_token
+        self._marks.append(_Mark(chunk.fencing_token, len(self.text), len(self.reasoning)))
+        return True
 
-    def _step(self) -> None:
-        self._timer = None
-        since = self.frame.place if self.frame.epoch == self._epoch else blocks.START
-        frame = self._frame(blocks.place(self.text, since))
-        if frame != self.frame:
-            self.frame, self._stepped_at = frame, time.monotonic()
-            self._rendered.clear()
-            for follower in self._followers:
-                follower.go_on(frame)
-            self._wake()
+    def _discard_marks(self) -> None:
+        """The chunks so far are not part of the text, so no viewer can continue from one of them."""
+        self._marks = [_UNKNOWN] * len(self._marks)
 
-    def _wake(self) -> None:
-        self._stepped.set()
-        self._stepped.clear()
+    def _reset(self) -> None:
+        """The text shown before is not the beginning of the text now."""
+        self._epoch += 1
+        self._renderer.reset()
 
-    def _frame(self, place: blocks.Place) -> Frame:
-        fence = self._marks[-1][0]
-        return Frame(
-            self.last_seq, fence, place, len(self.reasoning), self._epoch, self.status, self.queue_place, self.notice or self.remark
+    # Output: snapshots, and the events between them
+
+    def at(self, seq: int, fencing_token: int) -> Snapshot | None:
+        """The snapshot of a viewer whose last event had this id, or None if the log does not contain it."""
+        if not 0 <= seq < len(self._marks) or self._marks[seq].fencing_token != fencing_token:
+            return None
+        mark = self._marks[seq]
+        return self.snapshot._replace(
+            seq=seq,
+            fencing_token=fencing_token,
+            position=blocks.position(self.text[: mark.length]),
+            reasoning_length=mark.reasoning_length,
+            status=None,
+            queue_position=None,
+            notice="",
         )
 
+    async def loaded(self) -> None:
+        """Waits until the log was read, or the process shuts down."""
+        while not (self.is_loaded or self.is_leaving):
+            await self._changed.wait()
 
-class _Follower:
-    """Goes along with the steps, called by whoever makes them: so nothing raised here may reach that one."""
+    async def next_snapshot(self, seen: Snapshot | None) -> Snapshot | None:
+        """Waits until the newest snapshot is another one than `seen`.
 
-    def __init__(self, seen: Frame, take: Callable[[Frame, Frame], bool]) -> None:
-        self.seen, self._take = seen, take
-        self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def go_on(self, frame: Frame) -> None:
-        if self.gone.done() or frame.is_behind(self.seen):
-            return
-        try:
-            if frame.status not in FINAL and self._take(self.seen, frame):
-                self.seen = frame
+        Returns None after the end of the answer, or when the process shuts down.
+        """
+        while not self.is_leaving and (seen is None or not seen.is_final):
+            snapshot = self.snapshot
+            if snapshot is seen or snapshot == seen or snapshot.is_behind(seen):
+                await self._changed.wait()
             else:
-                self.let_go()
-        except Exception as error:
-            self.gone.set_exception(error)
+                return snapshot
+        return None
 
-    def let_go(self) -> None:
-        if not self.gone.done():
-            self.gone.set_result(None)
+    async def subscribe(self, seen: Snapshot, write: Callable[[bytes], bool]) -> Snapshot:
+        """Calls `write` synchronously with the event of every new step.
+
+        Returns the snapshot written last when `write` returns False, the answer is final, or the process shuts down.
+        Raises what `write` raises.
+        """
+        subscriber = Subscriber(seen, write)
+        self._subscribers.add(subscriber)
+        try:
+            if self.snapshot is seen and not self.is_leaving:
+                await subscriber.done
+        finally:
+            self._subscribers.discard(subscriber)
+        return subscriber.seen
+
+    def event(self, seen: Snapshot | None) -> bytes:
+        """The event from `seen` to the newest snapshot, rendered once for all viewers."""
+        event = self._rendered.get(seen)
+        if event is None:
+            event = self._rendered[seen] = self._render(seen)
+        return event
+
+    def _render(self, seen: Snapshot | None) -> bytes:
+        if not self.snapshot.is_final:
+            return self._renderer.step(self.text, self.reasoning, seen, self.snapshot)
+        end = self._renderer.end_from(self.text, seen, self.snapshot.epoch)
+        return self._renderer.closing(self.message, end, self._context())
+
+    def page_part(self, seen: Snapshot | None) -> str:
+        """The HTML that a growing page appends, from `seen` to the newest snapshot."""
+        snapshot = self.snapshot
+        is_reset = seen is not None and seen.epoch != snapshot.epoch
+        if snapshot.is_final:
+            end = self._renderer.end_from(self.text, seen, snapshot.epoch)
+            replaces = seen is not None and end["mode"] == "whole"
+            return self._renderer.page_end(self.message, end["html"], is_reset or replaces)
+        since = blocks.START if seen is None or is_reset else seen.position
+        return self._renderer.page_step(self.text, since, snapshot, is_reset)
+
+    def _plan_step(self) -> None:
+        """The end and a reset are urgent: until the step, `snapshot` describes a text that no longer exists."""
+        is_urgent = self.status in FINAL or self._epoch != self.snapshot.epoch
+        self._timer.plan(len(self.text) - self.snapshot.position.boundary, is_urgent)
+
+    def _make_step(self) -> None:
+        since = self.snapshot.position if self.snapshot.epoch == self._epoch else blocks.START
+        snapshot = self._take_snapshot(blocks.position(self.text, since))
+        if snapshot == self.snapshot:
+            return
+        self.snapshot = snapshot
+        self._timer.stepped()
+        self._rendered.clear()
+        for subscriber in self._subscribers:
+            subscriber.deliver(snapshot, self.event)
+        self._wake()
+
+    def _take_snapshot(self, position: blocks.TextPosition) -> Snapshot:
+        return Snapshot(
+            self.last_seq,
+            self._marks[-1].fencing_token,
+            position,
+            len(self.reasoning),
+            self._epoch,
+            self.status,
+            self.queue_position,
+            self._notice or self._remark,
+        )
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed.clear()

@@ -1,184 +1,239 @@
-"""Which answers somebody watches, and how this process learns that they grew.
+"""The answers that have viewers in this process, or are written here, and how they receive new text.
 
-Chunks that this process writes are shown as soon as they are in the log. Of all others dbapi tells, through one stream
-of events for the whole process; what grew is then read from the log in one request. Once a second everything is asked
-for again, in case a wake-up was lost.
+The response to an append reports the chunks of this process. dbapi reports all others through one stream of
+notifications for the whole process; one request then reads the new chunks from the log. Once a second it reads
+everything again, in case a notification was lost.
 """
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import Iterator, Sequence
 from uuid import UUID
 
 from web.clients.dbapi import Dbapi
-from web.errors import Failure
-from web.generation.log_writer import Chunk
-from web.live.answer import FINAL, Live
+from web.clients.llama import Llama
+from web.contract import FINAL, AnswerState, Chunk, Finish, LogChange, Message
+from web.errors import UserError
+from web.live.answer import LiveAnswer
+from web.live.events import EventRenderer
+from web.rendering.templates import Templates
 
 POLL_SECONDS = 1.0
 RETRY_SECONDS = 0.25
+MODEL_NOTICES = {
+    "ready": "",
+    "loading": "The model is still loading. The answer starts as soon as it is ready.",
+    "down": "The model server does not respond at the moment. Trying again …",
+}
 
-logger = logging.getLogger("web.watch")
+logger = logging.getLogger("web.live")
 
 
-class Watch:
-    def __init__(self, dbapi: Dbapi, notice: Callable[[], str]) -> None:
-        self._dbapi, self._notice = dbapi, notice
-        self._lives: dict[str, Live] = {}
-        self._by_message: dict[str, Live] = {}
-        self._dirty: set[str] = set()
+class _Watched:
+    """A live answer, where it belongs, and how many viewers it has."""
+
+    def __init__(self, session: UUID, chat_id: UUID, answer: LiveAnswer) -> None:
+        self.session, self.chat_id, self.answer = session, chat_id, answer
+        self.viewers = 0
+        self.is_written_here = False  # this process writes it from the first token, so it need not be read
+
+
+class LiveAnswers:
+    def __init__(self, dbapi: Dbapi, llama: Llama, templates: Templates) -> None:
+        self._dbapi, self._llama, self._templates = dbapi, llama, templates
+        self._watched: dict[str, _Watched] = {}  # by generation id
+        self._by_message: dict[str, _Watched] = {}
+        self._unread: set[str] = set()
         self._wake = asyncio.Event()
-        self._leaving = False
+        self._is_leaving = False
 
     @property
     def viewers(self) -> int:
-        return sum(live.viewers for live in self._lives.values())
+        return sum(watched.viewers for watched in self._watched.values())
 
-    @contextlib.asynccontextmanager
-    async def open(self, session: UUID, chat_id: UUID, message: dict[str, Any]) -> AsyncIterator[Live]:
-        """The live answer of this message, for as long as somebody watches it."""
-        generation_id = message["generation_id"]
-        live = self._lives.get(generation_id)
-        if live is None or live.status in FINAL:  # it was reopened, while a slow viewer still takes its first end
-            live = self._begin(session, chat_id, message)
-            self._look_at(generation_id)
-        live.viewers += 1
-        if self._leaving:
-            live.leave()
+    @contextlib.contextmanager
+    def watch(self, session: UUID, chat_id: UUID, message: Message) -> Iterator[LiveAnswer]:
+        """The live answer of this message, kept while it has viewers."""
+        watched = self._watched.get(message["generation_id"] or "")
+        if (
+            watched is None or watched.answer.status in FINAL
+        ):  # reopened, while a slow viewer still receives the first end
+            watched = self._add(session, chat_id, message)
+            self._read_soon(watched.answer.id)
+        watched.viewers += 1
+        if self._is_leaving:
+            watched.answer.shut_down()
         try:
-            yield live
+            yield watched.answer
         finally:
-            live.viewers -= 1
-            self._end(live)
+            watched.viewers -= 1
+            self._remove_unused(watched)
 
-    def message(self, session: UUID, chat_id: UUID, message_id: UUID) -> dict[str, Any] | None:
-        """The message as it is known here, if its answer is running, and written or watched in this process."""
-        live = self._by_message.get(str(message_id))
-        known = live.message if live and live.status not in FINAL else {}
-        return known if (known.get("session"), known.get("chat_id")) == (session, chat_id) else None
+    def message(self, session: UUID, chat_id: UUID, message_id: UUID) -> Message | None:
+        """The message, if its answer is unfinished and known here."""
+        watched = self._by_message.get(str(message_id))
+        if (
+            watched is None
+            or watched.answer.status in FINAL
+            or (watched.session, watched.chat_id) != (session, chat_id)
+        ):
+            return None
+        return watched.answer.message
 
-    def _begin(self, session: UUID, chat_id: UUID, message: dict[str, Any]) -> Live:
-        live = Live(message["generation_id"], message | {"session": session, "chat_id": chat_id})
-        self._lives[live.id] = self._by_message[message["id"]] = live
-        return live
+    def _add(self, session: UUID, chat_id: UUID, message: Message) -> _Watched:
+        renderer = EventRenderer(self._templates, str(chat_id), message)
+        watched = _Watched(session, chat_id, LiveAnswer(message, renderer, lambda: self._llama.context))
+        self._watched[watched.answer.id] = self._by_message[message["id"]] = watched
+        return watched
 
-    def _end(self, live: Live) -> None:
-        """Nobody needs it any more."""
-        if not live.viewers and not live.is_written_here and self._lives.get(live.id) is live:
-            del self._lives[live.id], self._by_message[live.message["id"]]
+    def _remove_unused(self, watched: _Watched) -> None:
+        answer = watched.answer
+        if not watched.viewers and not watched.is_written_here and self._watched.get(answer.id) is watched:
+            del self._watched[answer.id], self._by_message[answer.message["id"]]
 
-    # What this process writes itself, it need not read
+    # Input from the writer
 
-    def written(self, session: UUID, chat_id: UUID, message: dict[str, Any]) -> None:
-        """This process writes an answer from its first word on."""
-        if message["generation_id"] in self._lives:
+    def started(self, session: UUID, chat_id: UUID, message: Message) -> None:
+        """This process has claimed an answer and writes it from its first token."""
+        if message["generation_id"] in self._watched:
             return
-        live = self._begin(session, chat_id, message)
-        live.is_written_here = True
-        live.set_state(message["status"], None, self._notice())
-        live.set_loaded()
-
-    def finished(self, generation_id: str, last_seq: int, end: dict[str, Any]) -> None:
-        """This process has finished an answer, whose log ends there."""
-        live = self._lives.get(generation_id)
-        if live and live.is_loaded and live.last_seq == last_seq:
-            live.finish(live.message | end | {"content": live.text, "reasoning": live.reasoning})
-        self.left(generation_id)
-
-    def left(self, generation_id: str) -> None:
-        """This process writes an answer no more, finished or not."""
-        if live := self._lives.get(generation_id):
-            live.is_written_here = False
-            if live.status not in FINAL:
-                self._look_at(generation_id)
-            self._end(live)
-
-    def leave(self) -> None:
-        """This process ends: whoever watches shall go on elsewhere."""
-        self._leaving = True
-        for live in self._lives.values():
-            live.leave()
+        watched = self._add(session, chat_id, message)
+        watched.is_written_here = True
+        watched.answer.set_state("streaming", None, self._model_notice)
+        watched.answer.set_loaded()
 
     def appended(self, generation_id: str, chunk: Chunk) -> None:
-        """This process has written a chunk."""
-        live = self._lives.get(generation_id)
-        if live and live.is_loaded:
-            if live.is_written_here and live.notice:
-                live.set_state(live.status, None, "")
-            if chunk.fence != live.fence and live.last_seq:
-                self._look_at(generation_id)  # somebody else wrote before: see whether it is still there
-            elif not live.extend(chunk.seq, chunk.fence, chunk.kind, chunk.text) or live.status == "queued":
-                self._look_at(generation_id)
+        """The log contains a chunk of this process."""
+        watched = self._watched.get(generation_id)
+        if watched is None or not watched.answer.is_loaded:
+            return
+        answer = watched.answer
+        if watched.is_written_here and not answer.has_text:
+            answer.set_notice("")
+        if chunk.fencing_token != answer.fencing_token and answer.last_seq:
+            self._read_soon(generation_id)  # another process wrote before: check that its chunks are still in the log
+        elif not answer.extend(chunk) or answer.status == "queued":
+            self._read_soon(generation_id)
 
-    def changed(self, changed: dict[str, str]) -> None:
-        """dbapi tells: id -> "seq", or "seq:status"."""
-        for generation_id, what in changed.items():
-            live = self._lives.get(generation_id)
-            if live and live.status not in FINAL:
-                seq, _, status = what.partition(":")
-                if status or not seq.isdecimal() or int(seq) > live.last_seq:
-                    self._look_at(generation_id)
+    def finished(self, end: Finish) -> None:
+        """This process has finished an answer."""
+        watched = self._watched.get(end["id"])
+        if watched and watched.answer.is_loaded and watched.answer.last_seq == end["last_seq"]:
+            watched.answer.finish(_finished(watched.answer, end))
+        self.released(end["id"])
 
-    def all_changed(self) -> None:
-        """Wake-ups may have been lost, or the model server changed its state."""
-        for live in self._lives.values():
-            if live.is_written_here and not live.text and not live.reasoning:
-                live.set_state(live.status, None, self._notice())
-        self._dirty.update(self._read_by_us())
+    def released(self, generation_id: str) -> None:
+        """This process no longer writes an answer, finished or not."""
+        watched = self._watched.get(generation_id)
+        if watched is None:
+            return
+        watched.is_written_here = False
+        if watched.answer.status not in FINAL:
+            self._read_soon(generation_id)
+        self._remove_unused(watched)
+
+    # Input from other processes, the model server, and the operating system
+
+    def notified(self, change: LogChange) -> None:
+        watched = self._watched.get(change.generation_id)
+        if watched is None or watched.answer.status in FINAL:
+            return
+        if change.status or change.stop_requested or change.seq > watched.answer.last_seq:
+            self._read_soon(change.generation_id)
+
+    def model_changed(self) -> None:
+        for watched in self._watched.values():
+            if watched.is_written_here and not watched.answer.has_text:
+                watched.answer.set_notice(self._model_notice)
+        self.reload_all()
+
+    def reload_all(self) -> None:
+        """Notifications may be lost."""
+        self._unread.update(self._read_from_log())
         self._wake.set()
 
-    def _read_by_us(self) -> list[str]:
-        return [generation_id for generation_id, live in self._lives.items() if not live.is_written_here]
+    def shut_down(self) -> None:
+        """The process stops: all viewers reconnect to another one."""
+        self._is_leaving = True
+        for watched in self._watched.values():
+            watched.answer.shut_down()
 
-    def _look_at(self, generation_id: str) -> None:
-        self._dirty.add(generation_id)
-        self._wake.set()
+    # Reading the log
 
     async def run(self) -> None:
+        """Reads new chunks when notified, and all answers once a second."""
         while True:
             try:
                 async with asyncio.timeout(POLL_SECONDS):
                     await self._wake.wait()
             except TimeoutError:
-                self._dirty.update(self._read_by_us())
+                self._unread.update(self._read_from_log())
             self._wake.clear()
-            ids, self._dirty = self._dirty & self._lives.keys(), set()
+            ids, self._unread = self._unread & self._watched.keys(), set()
             try:
                 if ids:
-                    await self._read([self._lives[generation_id] for generation_id in ids])
-            except Failure:
-                self._dirty |= ids
+                    await self._read([self._watched[generation_id] for generation_id in ids])
+            except UserError:
+                self._unread |= ids
                 await asyncio.sleep(RETRY_SECONDS)
             except Exception:
                 logger.exception("reading the log failed")
                 await asyncio.sleep(RETRY_SECONDS)
 
-    async def _read(self, lives: list[Live]) -> None:
-        log = await self._dbapi.read([(live.id, live.last_seq) for live in lives])
-        chunks: dict[str, list[tuple[int, int, int, str]]] = {}
-        for generation_id, *chunk in log["chunks"]:
-            chunks.setdefault(generation_id, []).append(tuple(chunk))
-        states = {state["id"]: state for state in log["states"]}
-        await asyncio.gather(*(self._bring_up_to_date(live, states.get(live.id), chunks.get(live.id, [])) for live in lives))
+    @property
+    def _model_notice(self) -> str:
+        return MODEL_NOTICES[self._llama.state]
 
-    async def _bring_up_to_date(self, live: Live, state: dict[str, Any] | None, chunks: list[tuple[int, int, int, str]]) -> None:
-        if state is None:  # deleted while it was watched
-            live.finish(live.message | {"status": "stopped", "content": live.text, "reasoning": live.reasoning})
-            live.set_loaded()
-            return
-        if live.last_seq and state["fence"] != live.fence and state["status"] not in FINAL:
-            whole = await self._dbapi.read([(live.id, 0)])
-            live.replace([tuple(chunk[1:]) for chunk in whole["chunks"]])
-            live.fence = state["fence"]
+    def _read_from_log(self) -> list[str]:
+        return [generation_id for generation_id, watched in self._watched.items() if not watched.is_written_here]
+
+    def _read_soon(self, generation_id: str) -> None:
+        self._unread.add(generation_id)
+        self._wake.set()
+
+    async def _read(self, read: Sequence[_Watched]) -> None:
+        log = await self._dbapi.read([(watched.answer.id, watched.answer.last_seq) for watched in read])
+        updates = (
+            self._update(each, log.states.get(each.answer.id), log.chunks.get(each.answer.id, [])) for each in read
+        )
+        await asyncio.gather(*updates)
+
+    async def _update(self, watched: _Watched, state: AnswerState | None, chunks: list[Chunk]) -> None:
+        answer = watched.answer
+        if state is None:  # deleted
+            answer.finish(
+                {**answer.message, "status": "stopped", "content": answer.text, "reasoning": answer.reasoning}
+            )
+        elif state["status"] in FINAL:
+            for chunk in chunks:
+                answer.extend(chunk)
+            with contextlib.suppress(UserError):
+                answer.finish(await self._dbapi.message(watched.session, watched.chat_id, UUID(answer.message["id"])))
+        else:
+            await self._update_unfinished(answer, state, chunks)
+        answer.set_loaded()
+
+    async def _update_unfinished(self, answer: LiveAnswer, state: AnswerState, chunks: list[Chunk]) -> None:
+        if (
+            answer.last_seq and state["fence"] != answer.fencing_token
+        ):  # another process may have rewritten the end of the log
+            log = await self._dbapi.read([(answer.id, 0)])
+            answer.replace(log.chunks.get(answer.id, []), state["fence"])
         else:
             for chunk in chunks:
-                live.extend(*chunk)
-        if state["status"] in FINAL:
-            message = live.message
-            with contextlib.suppress(Failure):
-                live.finish(message | await self._dbapi.message(message["session"], message["chat_id"], UUID(message["id"])))
-        else:
-            live.set_state(state["status"], state["place"], "" if live.text or live.reasoning else self._notice())
-        live.set_loaded()
+                answer.extend(chunk)
+        answer.set_state(state["status"], state["place"], "" if answer.has_text else self._model_notice)
+
+
+def _finished(answer: LiveAnswer, end: Finish) -> Message:
+    return {
+        **answer.message,
+        "status": end["status"],
+        "error": end["error"],
+        "finish_reason": end["finish_reason"],
+        "usage": end["usage"],
+        "timings": end["timings"],
+        "content": answer.text,
+        "reasoning": answer.reasoning,
+    }

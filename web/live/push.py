@@ -1,6 +1,22 @@
-"""Sending without waiting: an ASGI extension, under the name of "runnel.push", for parts of a body that has begun.
+"""The ASGI extension "runnel.push", which sends parts of a response body synchronously once the body has begun.
 
-`send` is a coroutine behind those of all middleware, and whoever calls it needs a task that is woken for every part.
+ASGI's `send` is a coroutine that passes every middleware, and its caller needs a task that is woken for each part.
+
+This module depends on internals of uvicorn's RequestResponseCycle, which no documentation guarantees. When you upgrade
+uvicorn, check these; tests/web/test_push.py has a test for each. kit/http_server.py lists those of the connection.
+
+    scope                a dict that is passed to the app after `on_headers_complete`, so that extensions can be added
+                         (test_pushed_parts_arrive_in_order_before_the_end)
+    chunked_encoding     True once a chunked response has started; otherwise None or False
+                         (test_nothing_is_pushed_into_a_body_of_a_fixed_length)
+    flow.write_paused    True while the transport's write buffer is above its high-water mark
+                         (test_nothing_is_pushed_while_the_client_does_not_read)
+    disconnected         True once the client has closed the connection
+                         (test_nothing_is_pushed_to_a_client_that_left)
+    response_complete    True once the last part has been sent
+                         (test_pushed_parts_arrive_in_order_before_the_end)
+    transport            the asyncio transport; uvicorn adds no buffer of its own, so the order of writes is kept
+                         (test_pushed_parts_arrive_in_order_before_the_end)
 """
 
 from collections.abc import Callable
@@ -12,7 +28,8 @@ from kit.http_server import Connection
 
 EXTENSION = "runnel.push"
 
-Push = Callable[[bytes], bool]  # false if this part has to be sent as any other, which waits until the client takes more
+# Returns False if the part was not sent: send it with `send`, which waits for the client.
+Push = Callable[[bytes], bool]
 
 
 class PushingConnection(Connection):
@@ -33,5 +50,5 @@ def _pushing(cycle: RequestResponseCycle) -> Push:
 
 
 def of(scope: Any) -> Push | None:
-    """None where the server has no such extension."""
+    """Return the push function of a request, or None if the server does not support the extension."""
     return scope.get("extensions", {}).get(EXTENSION, {}).get("push")  # type: ignore[no-any-return]

@@ -1,1 +1,1 @@
-"""What each URL answers."""
+"""Request handlers, one module per noun."""

@@ -1,42 +1,63 @@
-"""How the model of one chat is asked: its system prompt, which model, and the parameters of its choice of words."""
+"""The settings of one chat: its instructions, its model, and its sampling parameters."""
 
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple, cast
 
-from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from web.errors import Failure, Refused
+from web.contract import Chat, ChatChange, Parameters
+from web.errors import Refused
 from web.pages import forms
+from web.state import Request
 
 
 class Parameter(NamedTuple):
     name: str
     label: str
-    least: float
-    most: float
-    step: float
-    explained: str
+    minimum: float
+    maximum: float
+    explanation: str
 
 
 PARAMETERS = (
-    Parameter("temperature", "Temperature", 0, 2, 0.05, "Higher is more surprising, lower more predictable; 0 takes the likeliest word."),
-    Parameter("top_p", "Top p", 0.01, 1, 0.01, "Only the likeliest words that together reach this share are considered."),
-    Parameter("top_k", "Top k", 0, 1000, 1, "Only this many of the likeliest words are considered; 0 is no limit."),
-    Parameter("min_p", "Min p", 0, 1, 0.01, "Words less likely than this share of the likeliest one are left out."),
-    Parameter("repeat_penalty", "Repeat penalty", 0.5, 2, 0.05, "Above 1, words that were just used become less likely."),
-    Parameter("max_tokens", "Longest answer", 1, 32_768, 1, "In tokens: about three quarters of a word each."),
-    Parameter("seed", "Seed", 0, 2**31 - 1, 1, "The same seed gives the same answer to the same question, if nothing else changes."),
+    Parameter(
+        "temperature",
+        "Temperature",
+        0,
+        2,
+        "Higher values are more creative, lower values more predictable. 0 always picks the likeliest word.",
+    ),
+    Parameter(
+        "top_p", "Top p", 0.01, 1, "Considers only the likeliest words whose probabilities add up to this share."
+    ),
+    Parameter("top_k", "Top k", 0, 1000, "Considers only this many of the likeliest words. 0 means no limit."),
+    Parameter(
+        "min_p",
+        "Min p",
+        0,
+        1,
+        "Ignores words that are less likely than this share of the likeliest word's probability.",
+    ),
+    Parameter("repeat_penalty", "Repeat penalty", 0.5, 2, "Values above 1 make recently used words less likely."),
+    Parameter("max_tokens", "Maximum length", 1, 32_768, "In tokens. A token is about three quarters of a word."),
+    Parameter(
+        "seed",
+        "Seed",
+        0,
+        2**31 - 1,
+        "With the same seed, the same question gets the same answer, if nothing else changes.",
+    ),
 )
-WHOLE = {"top_k", "max_tokens", "seed"}
-PROMPT_CODE_POINTS = 32_000
+WHOLE_NUMBERS = {"top_k", "max_tokens", "seed"}
+PROMPT_CODE_POINTS, MODEL_CODE_POINTS = 32_000, 200
 
 
-class Wrong(Refused):
-    """Says which field, so that the form can point at it."""
+class InvalidParameter(Refused):
+    """`name` is the field that the form marks."""
 
     def __init__(self, parameter: Parameter) -> None:
-        least, most = f"{parameter.least:g}", f"{parameter.most:,}"
-        super().__init__(422, f"{parameter.label} has to be a number from {least} to {most}, or empty.")
+        minimum, maximum = f"{parameter.minimum:g}", f"{parameter.maximum:,}"
+        super().__init__(422, f"{parameter.label} must be a number from {minimum} to {maximum}, or empty.")
         self.name = parameter.name
 
 
@@ -47,11 +68,12 @@ async def show(request: Request) -> Response:
 
 
 async def change(request: Request) -> Response:
+    """With the field `reset`, all settings get their defaults."""
     session, chat_id = await request.state["sessions"].require(request), request.path_params["chat_id"]
     form = await forms.read(request)
-    as_new = {"system_prompt": request.state["settings"].system_prompt, "parameters": {}, "model": ""}
+    defaults: ChatChange = {"system_prompt": request.state["settings"].system_prompt, "parameters": {}, "model": ""}
     try:
-        await request.state["dbapi"].change_chat(session, chat_id, as_new if form.get("reset") else _values(form))
+        await request.state["dbapi"].change_chat(session, chat_id, defaults if form.get("reset") else _values(form))
     except Refused as error:
         chat = await request.state["dbapi"].chat(session, chat_id, last=1)
         page = _page(request, chat, form.get("system_prompt", ""), form, error)
@@ -60,36 +82,43 @@ async def change(request: Request) -> Response:
     return RedirectResponse(f"/chats/{chat_id}", 303)
 
 
-def _values(form: dict[str, str]) -> dict[str, Any]:
-    """Raises Refused with a sentence that names the field."""
-    if len(form.get("system_prompt", "")) > PROMPT_CODE_POINTS:
+def _values(form: dict[str, str]) -> ChatChange:
+    """Raises Refused."""
+    system_prompt, model = form.get("system_prompt", ""), form.get("model", "")
+    if len(system_prompt) > PROMPT_CODE_POINTS:
         raise Refused(422, f"The instructions can have at most {PROMPT_CODE_POINTS:,} characters.")
     parameters = {parameter.name: _number(parameter, form.get(parameter.name, "")) for parameter in PARAMETERS}
-    return {"system_prompt": form.get("system_prompt", ""), "model": form.get("model", "")[:200], "parameters": parameters}
+    return {
+        "system_prompt": system_prompt,
+        "model": model[:MODEL_CODE_POINTS],
+        "parameters": cast(Parameters, parameters),
+    }
 
 
 def _number(parameter: Parameter, text: str) -> float | None:
     if not text.strip():
         return None
     try:
-        value = int(text) if parameter.name in WHOLE else float(text.replace(",", "."))
+        value = int(text) if parameter.name in WHOLE_NUMBERS else float(text.replace(",", "."))
     except ValueError:
         value = float("nan")
-    if not parameter.least <= value <= parameter.most:
-        raise Wrong(parameter)
+    if not parameter.minimum <= value <= parameter.maximum:
+        raise InvalidParameter(parameter)
     return value
 
 
-def _page(request: Request, chat: Any, system_prompt: str, given: dict[str, Any], error: Failure | None = None) -> Response:
-    return request.state["pages"].answer(  # type: ignore[no-any-return]
-        request,
+def _page(
+    request: Request, chat: Chat, system_prompt: str, values: Mapping[str, object], error: Refused | None = None
+) -> Response:
+    """`values` are the parameters by name: as stored, or as submitted if there is an error."""
+    return request.state["templates"].response(
         "chats/settings.html",
         error.status if error else 200,
         chat=chat,
         system_prompt=system_prompt,
-        given=given,
-        wrong=error.name if isinstance(error, Wrong) else "",
+        values=values,
+        invalid=error.name if isinstance(error, InvalidParameter) else "",
         parameters=PARAMETERS,
         models=request.state["llama"].models,
-        notice=error.sentence if error else "",
+        notice=error.message if error else "",
     )

@@ -1,18 +1,17 @@
-"""Messages: sending one, which starts its answer, and stopping that answer."""
+"""Messages: sending one, which starts its answer, and actions on messages and answers."""
 
-import re
-from typing import Any
-from urllib.parse import urlsplit
 from uuid import UUID
 
-from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from kit.text import is_blank
-from web.errors import Failure, NotFound, Refused, Unavailable
-from web.live.answer import FINAL
-from web.pages import chats, forms
-from web.rendering.templates import is_htmx, rendered
+from web.contract import FINAL, NewTurn, StartedAnswer, Turn
+from web.errors import NotFound, Refused, Unavailable, UserError
+from web.pages import forms, query
+from web.pages.chat_page import chat_page
+from web.pages.message_view import message_view, new_answer_view
+from web.rendering.templates import content_html, is_htmx
+from web.state import Request
 
 
 async def create(request: Request) -> Response:
@@ -20,143 +19,134 @@ async def create(request: Request) -> Response:
     form = await forms.read(request)
     content = form.get("content", "")
     try:
-        turn = await _turn(request, form, content)
+        turn = await _create_turn(request, form, content)
     except NotFound:
         raise
-    except Failure as error:
-        return await _refused(request, content, error)
-    if turn["claimed"]:
-        request.state["watch"].written(UUID(turn["session_id"]), request.path_params["chat_id"], turn["assistant"])
-        request.state["answers"].begin(turn["claimed"], turn["prompt"])
-    elif turn["created"]:
-        request.state["answers"].look_for_work()
-    chat_id = request.path_params["chat_id"]
+    except UserError as error:
+        return await _not_sent(request, content, error)
+    if turn["created"]:
+        request.state["worker"].begin(turn["assistant"], turn["claimed"], turn["prompt"])
     if not is_htmx(request):
         return _to_message(request, turn["assistant"]["id"])
-    if not turn["created"]:  # it is on the page already, or should be: show the page as it is
+    if not turn["created"]:  # the page may show it already: reload instead of adding it twice
         return Response(status_code=204, headers={"HX-Refresh": "true"})
-    chats.prepare(turn["user"])
-    turn["assistant"] |= {"is_live": True, "snapshot": None}
-    return request.state["pages"].answer(request, "messages/_turn.html", 201, chat_id=chat_id, turn=turn)  # type: ignore[no-any-return]
+    views = {"user_message": message_view(turn["user"]), "assistant_message": new_answer_view(turn["assistant"])}
+    return request.state["templates"].response(
+        "messages/_turn.html", 201, chat_id=request.path_params["chat_id"], **views
+    )
 
 
 async def regenerate(request: Request) -> Response:
-    """Another answer to the same message; the earlier one stays as a version."""
-    session, chat_id, message_id = await _message(request)
-    answers = request.state["answers"]
-    answering = await request.state["dbapi"].regenerate(session, chat_id, message_id, {"claim": answers.claim()})
-    return _answering(request, answering)
+    """Starts another answer to the same message; the earlier one remains as a version."""
+    session, chat_id, message_id = await _session_and_message(request)
+    claim = request.state["worker"].claim()
+    return _begin(request, await request.state["dbapi"].regenerate(session, chat_id, message_id, claim))
 
 
-async def go_on(request: Request) -> Response:
-    """More of an answer that was stopped, failed or cut off."""
-    session, chat_id, message_id = await _message(request)
-    answers = request.state["answers"]
-    answering = await request.state["dbapi"].go_on(session, chat_id, message_id, {"claim": answers.claim()})
-    return _answering(request, answering)
+async def continue_answer(request: Request) -> Response:
+    """Continues an answer that was stopped, failed or reached its maximum length."""
+    session, chat_id, message_id = await _session_and_message(request)
+    claim = request.state["worker"].claim()
+    return _begin(request, await request.state["dbapi"].continue_answer(session, chat_id, message_id, claim))
 
 
 async def show_version(request: Request) -> Response:
-    """Makes the branch through this message the one that is shown."""
-    session, chat_id, message_id = await _message(request)
+    """Shows the branch that contains this message."""
+    session, chat_id, message_id = await _session_and_message(request)
     await request.state["dbapi"].show_branch(session, chat_id, message_id)
     return _to_message(request, message_id)
 
 
 async def delete(request: Request) -> Response:
-    """Deletes a message of the user with its answers."""
-    session, chat_id, message_id = await _message(request)
+    """Deletes a user's message with its answers."""
+    session, chat_id, message_id = await _session_and_message(request)
     await request.state["dbapi"].delete_message(session, chat_id, message_id)
-    return RedirectResponse(f"/chats/{chat_id}{_as_far_back(request)}", 303)
+    return RedirectResponse(f"/chats/{chat_id}{query.same_last(request)}", 303)
 
 
 async def stop(request: Request) -> Response:
-    """Stops an answer and keeps its text; a finished one stays as it is."""
-    session, chat_id, message_id = await _message(request)
+    """Stops an answer and keeps its text. Does not change a finished answer."""
+    session, chat_id, message_id = await _session_and_message(request)
     status = await request.state["dbapi"].stop(session, chat_id, message_id)
     if not is_htmx(request):
         return _to_message(request, message_id)
-    if status not in FINAL:  # its stream will tell
+    if status not in FINAL:  # the writer stops it, and the answer's stream shows that
         return Response(status_code=204)
     message = await request.state["dbapi"].message(session, chat_id, message_id)
-    content = {"mode": "whole", "html": rendered(message)}
-    return request.state["pages"].answer(request, "messages/_end.html", message=message, chat_id=chat_id, content=content, context=None)  # type: ignore[no-any-return]
+    content = {"mode": "whole", "html": content_html(message)}
+    return request.state["templates"].response(
+        "messages/_end.html", message=message, chat_id=chat_id, content=content, context=None
+    )
 
 
-async def _message(request: Request) -> tuple[UUID, UUID, UUID]:
-    """Whose, in which chat, and which message. Raises NotFound without a session."""
+async def _session_and_message(request: Request) -> tuple[UUID, UUID, UUID]:
+    """The ids of the session, the chat and the message. Raises NotFound if the request has no session."""
     session = await request.state["sessions"].require(request)
     return session, request.path_params["chat_id"], request.path_params["message_id"]
 
 
-def _answering(request: Request, answering: Any) -> Response:
-    """An answer is on its way: it is written here, if it was claimed, and the page shows it."""
-    if answering["claimed"]:
-        request.state["answers"].begin(answering["claimed"])
-    else:
-        request.state["answers"].look_for_work()
-    return _to_message(request, answering["message"]["id"])
+def _begin(request: Request, started: StartedAnswer) -> Response:
+    request.state["worker"].begin(started["message"], started["claimed"])
+    return _to_message(request, started["message"]["id"])
 
 
 def _to_message(request: Request, message_id: UUID | str) -> Response:
-    return RedirectResponse(f"/chats/{request.path_params['chat_id']}{_as_far_back(request)}#message-{message_id}", 303)
+    return RedirectResponse(
+        f"/chats/{request.path_params['chat_id']}{query.same_last(request)}#message-{message_id}", 303
+    )
 
 
-def _as_far_back(request: Request) -> str:
-    """A query that shows as many messages as the page this came from, so that what was acted on is still there."""
-    there = request.headers.get("hx-current-url") or request.headers.get("referer", "")
-    found = _LAST.search(urlsplit(there).query)
-    return f"?{found[1]}" if found else ""
-
-
-_LAST = re.compile(r"(?:^|&)(last=[0-9]{1,6})(?:&|$)")
-
-
-async def _turn(request: Request, form: dict[str, str], content: str) -> Any:
-    """Stores it; whose it is, is found out on the way."""
+async def _create_turn(request: Request, form: dict[str, str], content: str) -> Turn:
+    """If the session is not cached, dbapi looks it up in the same transaction."""
     sessions = request.state["sessions"]
-    session, device = sessions.known(request)
-    most = request.state["settings"].message_code_points
-    if is_blank(content):
-        raise Refused(422, "Please write a message first.")
-    if most and len(content) > most:
-        raise Refused(413, f"This message has {len(content):,} characters, {most:,} are possible. Please shorten it, or send it in parts.")
-    at_root = form.get("parent_id") == "root"  # the changed first message of a chat without an opening one
-    turn = {
+    session, device = sessions.cached_session(request)
+    _check_length(content, request.state["settings"].message_code_points)
+    # Another version of the first message, in a chat without an opening message
+    at_root = form.get("parent_id") == "root"
+    new: NewTurn = {
         "content": content,
         "message_id": _id(form.get("message_id")),
         "parent_id": None if at_root else _id(form.get("parent_id")),
         "at_root": at_root,
-        "claim": request.state["answers"].claim(),
+        "claim": request.state["worker"].claim(),
         "token_hash": None if session else device,
     }
-    stored = await request.state["dbapi"].create_turn(session, request.path_params["chat_id"], turn)
+    turn = await request.state["dbapi"].create_turn(session, request.path_params["chat_id"], new)
     if session is None:
-        sessions.remember(device, UUID(stored["session_id"]))
-    return stored
+        sessions.remember(device, UUID(turn["session_id"]))
+    return turn
+
+
+def _check_length(content: str, maximum: int) -> None:
+    """`maximum` is in code points; 0 means no limit."""
+    if is_blank(content):
+        raise Refused(422, "Please write a message first.")
+    if maximum and len(content) > maximum:
+        length = f"This message has {len(content):,} characters; the maximum is {maximum:,}."
+        raise Refused(413, f"{length} Please shorten it, or send it in parts.")
 
 
 def _id(text: str | None) -> str | None:
-    """Raises Refused for what is given but no id."""
+    """Raises Refused if the field is neither empty nor an id."""
     if not text:
         return None
     try:
         return str(UUID(text))
     except ValueError as error:
-        raise Refused(422, "This form is damaged. Please reload the page.") from error
+        raise Refused(422, "This form is not valid. Please reload the page.") from error
 
 
-async def _refused(request: Request, content: str, error: Failure) -> Response:
-    """The sentence, and what was typed still in its place: htmx leaves it there, without htmx the page comes with it."""
-    pages = request.state["pages"]
+async def _not_sent(request: Request, content: str, error: UserError) -> Response:
+    """A notice. htmx leaves the text in its field; without htmx the response is a page whose form contains the text."""
+    templates = request.state["templates"]
     if is_htmx(request):
-        return HTMLResponse(pages.html("errors/_notice.html", sentence=error.sentence), error.status, error.headers)
+        return HTMLResponse(templates.html("errors/_notice.html", notice=error.message), error.status, error.headers)
     try:
         if isinstance(error, Unavailable):
-            raise error  # the page would need the database as well
-        response = await chats.page(request, content, error.sentence, error.status)
-    except Failure:
-        html = pages.html("errors/resend.html", sentence=error.sentence, content=content, chat_id=request.path_params["chat_id"])
-        response = HTMLResponse(html, error.status)
+            raise error  # the chat page needs the database as well
+        response = await chat_page(request, content, error.message, error.status)
+    except UserError:
+        values = {"notice": error.message, "content": content, "chat_id": request.path_params["chat_id"]}
+        response = templates.response("errors/resend.html", error.status, **values)
     response.headers.update(error.headers)
     return response

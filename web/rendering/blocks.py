@@ -1,6 +1,6 @@
-"""A growing text as frozen blocks and one open block: what a viewer gets from one length to a later one.
+"""Incremental rendering of a growing text: finished blocks are frozen, the last block stays open.
 
-Everything here is a pure function of the text, so any process computes the same difference.
+All functions are pure functions of the text, so every process computes the same steps.
 """
 
 import re
@@ -10,134 +10,132 @@ from web.rendering.markdown import limits, parser
 from web.rendering.markdown.mend import mend
 from web.rendering.markdown.rendering import escape, is_plain, render
 
-WINDOW = 64 * 1024  # characters; a longer block is frozen at the end only, unless it is a fence
-CLOSED_CODE = "</code></pre>\n"
+WINDOW_CHARACTERS = 64 * 1024  # a longer block is frozen only at the end of the text, unless it is a code fence
+CODE_END = "</code></pre>\n"
 
-_OPENING = re.compile(r" {0,3}(`{3,}|~{3,})")
+_OPENING_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _EDGE = re.compile(r"^[ \t]*+\n[^ \t\n]|^ {0,3}(?:```|~~~)", re.MULTILINE)
 _INDENTED_OR_BLANK = re.compile(r"[ \t\n]")
 _BLANK = re.compile(r"[ \t]*\n")
-# A definition acts on blocks before and after it, so that parts rendered one by one may differ from the whole.
+# A definition affects blocks before and after it, so parts rendered separately may differ from the whole.
 _DEFINITION = re.compile(r"^[ \t>*+\-\d.)]*\[(?:[^\[\]\\]|\\.){1,1000}\]:", re.MULTILINE | re.DOTALL)
 
 
-class Fence(NamedTuple):
-    """A code fence that is still open, and is the open block."""
+class CodeFence(NamedTuple):
+    """A top-level code fence that is not closed yet. It is the open block."""
 
-    inside: int  # offset of its first line of code
+    code_start: int  # offset of its first line of code
     marker: str  # the backticks or tildes that opened it
 
 
-class Place(NamedTuple):
-    """Where a running text stands."""
+class TextPosition(NamedTuple):
+    """The parser's state after the first `length` characters of a text. All fields but the last are offsets."""
 
     length: int = 0
-    boundary: int = 0  # before it every top-level block is finished, after it is the open one
-    complete: int = 0  # end of the last complete line
-    fence: Fence | None = None
+    boundary: int = 0  # all top-level blocks before it are finished, the open block begins here
+    complete_lines: int = 0  # end of the last complete line
+    open_code_fence: CodeFence | None = None
 
 
-class Line(NamedTuple):
-    """The last line of an open block, if it is such that plain words added to it change nothing but its end."""
+class OpenLine(NamedTuple):
+    """The last line of an open block, if plain words appended to it change nothing else in the HTML."""
 
-    start: Place  # from which on it was
-    word: int  # offset of its last word at that time
-    path: str  # CSS, from the tail to the element whose end is the line's: each on the way is the last of its parent's
+    since: TextPosition  # the position at which the line was rendered
+    last_word: int  # offset of its last word at that time
+    path: str  # CSS, from the tail to the element that ends with the line, by way of last children only
 
 
 class Step(NamedTuple):
-    """HTML that takes a page from one place to a later one."""
+    """HTML that takes a page from one position to a later one."""
 
-    frozen: str  # the blocks finished since, to be put before the tail
-    tail: str  # the new inside of the tail
-    append: str | None = None  # if not None, escaped text for the end of the tail's <code>, instead of both
-    line: Line | None = None  # of the tail
+    frozen: str  # the blocks finished since then, to be inserted before the tail
+    tail: str  # the new content of the tail
+    append: str | None = None  # if not None: escaped text for the end of the tail's <code>, instead of both
+    line: OpenLine | None = None  # of the tail
 
 
 class End(NamedTuple):
-    """HTML that makes a page of a running text one of the finished text."""
+    """HTML that turns a page of an unfinished text into a page of the finished one."""
 
-    html: str  # to be put in place of the tail ...
-    whole: bool  # ... or of everything, where the parts would not add up to `render(text)`
-
-
-START = Place()
+    html: str  # replaces the tail ...
+    whole: bool  # ... or everything, if the parts would not add up to `render(text)`
 
 
-def place(text: str, since: Place = START) -> Place:
-    """Where `text` stands; `since`, the place of a beginning of it, only saves work."""
-    complete = text.rfind("\n", since.complete) + 1 or since.complete
-    if complete == since.complete or not _may_freeze(text, since.complete, complete):
-        return Place(len(text), since.boundary, complete, since.fence)
-    boundary, fence, seen = since.boundary, since.fence, since.complete
+START = TextPosition()
+
+
+def position(text: str, since: TextPosition = START) -> TextPosition:
+    """The position at the end of `text`. `since`, the position at the end of a prefix of it, only saves work."""
+    complete_lines = text.rfind("\n", since.complete_lines) + 1 or since.complete_lines
+    if complete_lines == since.complete_lines or not _may_freeze(text, since.complete_lines, complete_lines):
+        return TextPosition(len(text), since.boundary, complete_lines, since.open_code_fence)
+    boundary, fence, parsed = since.boundary, since.open_code_fence, since.complete_lines
     while True:
         if fence:
-            closing = _closing(fence).search(text, seen, complete)
+            closing = _closing_fence(fence).search(text, parsed, complete_lines)
             if not closing:
                 break
             boundary = closing.end()
-        window = _window(text, boundary, complete)
-        seen = boundary + len(window)
+        window = _window(text, boundary, complete_lines)
+        parsed = boundary + len(window)
         start, fence = _open_block(window)
         if fence:
-            fence = Fence(boundary + fence.inside, fence.marker)
+            fence = CodeFence(boundary + fence.code_start, fence.marker)
         boundary += start
-        if not fence and (not start or seen == complete):
+        if not fence and (not start or parsed == complete_lines):
             break
-    return Place(len(text), boundary, complete, fence)
+    return TextPosition(len(text), boundary, complete_lines, fence)
 
 
-def boundary(text: str, start: int = 0) -> int:
-    """The offset before which every top-level block is finished, `start` being that of a beginning of `text`."""
-    return place(text, Place(start, start, start)).boundary
-
-
-def step(text: str, before: Place, after: Place, prefix: str = "") -> Step:
-    """What a viewer who has `text` up to one place needs to have it up to a later one."""
-    if before.fence and before.fence == after.fence:
-        start, end = _shown(text, before), _shown(text, after)
+def step(text: str, before: TextPosition, after: TextPosition, prefix: str = "") -> Step:
+    """The update for a viewer who has `text` up to `before` and needs it up to `after`."""
+    if before.open_code_fence and before.open_code_fence == after.open_code_fence:
+        start, end = _shown_end(text, before), _shown_end(text, after)
         if "\r" not in text[start - 1 : end]:
             return Step("", "", escape(text[start:end]))
     frozen = render(text[before.boundary : after.boundary], prefix)
-    if after.fence:
-        return Step(frozen, _code(text, after, prefix))
+    if after.open_code_fence:
+        return Step(frozen, _render_open_fence(text, after, prefix))
     source = text[after.boundary : after.length]
     mended = mend(source)
     tail = render(mended, prefix, finished=False)
-    return Step(frozen, tail, line=_line(source, mended, tail, after))
+    return Step(frozen, tail, line=_open_line(source, mended, tail, after))
 
 
-def words(text: str, line: Line, before: Place, after: Place) -> str | None:
-    """As `step`, if all that came since are plain words: escaped text for the end of the line. None if something else came."""
-    start = line.start
-    if before[1:] != start[1:] or after[1:] != start[1:] or before.length < start.length:
+def added_words(text: str, line: OpenLine, before: TextPosition, after: TextPosition) -> str | None:
+    """A cheap alternative to `step`: the escaped text to append to `line`. None if more than plain words was added."""
+    since = line.since
+    if before[1:] != since[1:] or after[1:] != since[1:] or before.length < since.length:
         return None
-    if not _WORDS.fullmatch(text, line.word, after.length):
+    if not _WORDS.fullmatch(text, line.last_word, after.length):
         return None
-    shown = len(text[start.boundary : before.length].rstrip(" "))  # spaces at the end of a line wait for its next word
-    return escape(text[start.boundary + shown : after.length].rstrip(" "))
+    # Spaces at the end of a line are held back until its next word.
+    shown = len(text[since.boundary : before.length].rstrip(" "))
+    return escape(text[since.boundary + shown : after.length].rstrip(" "))
 
 
 def snapshot(text: str, prefix: str = "") -> Step:
-    """A running text for a page that has nothing of it yet; it continues from `place(text)`."""
-    return step(text, START, place(text), prefix)
+    """An unfinished text for a page that shows nothing of it yet. Later steps continue from `position(text)`."""
+    return step(text, START, position(text), prefix)
 
 
-def end(text: str, before: Place, prefix: str = "") -> End:
-    """What a viewer needs when the text has ended: afterwards the page is what `render(text)` gives."""
-    if _DEFINITION.search(parser.unix(text)) or is_plain(text):
+def end(text: str, before: TextPosition, prefix: str = "") -> End:
+    """The last update, once the text is finished: the page then shows exactly `render(text)`."""
+    if _DEFINITION.search(parser.normalize_line_ends(text)) or is_plain(text):
         return End(render(text, prefix), whole=True)
     return End(render(text[before.boundary :], prefix), whole=False)
 
 
-def _code(text: str, at: Place, prefix: str) -> str:
-    assert at.fence
-    opened = render(text[at.boundary : at.fence.inside], prefix, finished=False)
-    return opened.removesuffix(CLOSED_CODE) + escape(text[at.fence.inside : _shown(text, at)]) + CLOSED_CODE
+def _render_open_fence(text: str, at: TextPosition, prefix: str) -> str:
+    assert at.open_code_fence
+    code_start = at.open_code_fence.code_start
+    opened = render(text[at.boundary : code_start], prefix, finished=False)
+    return opened.removesuffix(CODE_END) + escape(text[code_start : _shown_end(text, at)]) + CODE_END
 
 
-# Words of characters that open, close or change nothing wherever in a line they stand: of ASCII, all but those named here
-# (parentheses end links, a slash begins addresses); of the others, all but spaces and what can't be seen. "www" begins a link.
+# Plain words consist of characters that open, close or change nothing anywhere in a line. That excludes the ASCII
+# characters listed here (parentheses end links, a slash begins addresses), and all other characters that are spaces or
+# invisible. "www" is excluded, too: it begins a link.
 _SPECIAL = r"\x00-\x1f#$&()*/<>@\[\\\]^_`|~\x7f-\xa0\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff"
 _WORDS = re.compile(rf"(?:[^wW{_SPECIAL}]++|[wW](?![wW]{{2}}))*+")
 _WORD = re.compile(r"[^ \n*_~`]+\Z")
@@ -147,8 +145,8 @@ _ENDINGS = re.compile(r"(?:</(?:em|strong|del|code)>)*(?:</(?:p|li|h[1-6]|ul|ol|
 _ENDING = re.compile(r"</(\w+)>")
 
 
-def _line(source: str, mended: str, tail: str, at: Place) -> Line | None:
-    """The line that ends with `source`, of which `mended` gave the HTML `tail`."""
+def _open_line(source: str, mended: str, tail: str, at: TextPosition) -> OpenLine | None:
+    """The last line of the open block. `tail` is the HTML of `mended`, which is the mended `source`."""
     shown = source.rstrip(" ")
     word = _WORD.search(shown, max(shown.rfind(" "), shown.rfind("\n")) + 1)
     at_word = tail.rfind(word[0] + "</") if word else -1
@@ -160,59 +158,59 @@ def _line(source: str, mended: str, tail: str, at: Place) -> Line | None:
     if not ends or not _WORDS.fullmatch(word[0]):
         return None
     path = "".join(f" > {tag}:last-child" for tag in reversed(_ENDING.findall(ends[0])))
-    return Line(at, at.boundary + word.start(), path)
+    return OpenLine(at, at.boundary + word.start(), path)
 
 
-def _shown(text: str, at: Place) -> int:
-    """How far the code of an open fence goes: a last line that may yet close it is held back."""
-    assert at.fence
-    line = text[at.complete : at.length].strip(" \t\r")
-    return at.length if line.strip(at.fence.marker[0]) else at.complete
+def _shown_end(text: str, at: TextPosition) -> int:
+    """The end of the visible code of an open fence. A last line that may still close the fence is held back."""
+    assert at.open_code_fence
+    line = text[at.complete_lines : at.length].strip(" \t\r")
+    return at.length if line.strip(at.open_code_fence.marker[0]) else at.complete_lines
 
 
-def _may_freeze(text: str, start: int, complete: int) -> bool:
-    """Whether the lines added from `start` on can end a block, see `_open_block`; earlier lines have been asked."""
-    before = text.rfind("\n", 0, max(0, start - 1)) + 1
-    return _EDGE.search(text, before, complete) is not None or "\r" in text[before:complete]
+def _may_freeze(text: str, start: int, complete_lines: int) -> bool:
+    """Whether the lines added after `start` can end a block, see `_open_block`. Earlier lines were checked before."""
+    line_before = text.rfind("\n", 0, max(0, start - 1)) + 1
+    return _EDGE.search(text, line_before, complete_lines) is not None or "\r" in text[line_before:complete_lines]
 
 
-def _closing(fence: Fence) -> re.Pattern[str]:
+def _closing_fence(fence: CodeFence) -> re.Pattern[str]:
     return re.compile(rf"(?:^|(?<=\r)) {{0,3}}{fence.marker}{fence.marker[0]}*[ \t]*(?:\r\n?|\n)", re.MULTILINE)
 
 
-def _window(text: str, start: int, complete: int) -> str:
-    """What to parse at once: whole lines, and none that goes beyond the limits."""
-    stop = text.rfind("\n", start, min(complete, start + WINDOW)) + 1 or start
-    window = text[start:stop].replace("\r\n", " \n").replace("\r", "\n")  # of the same length
+def _window(text: str, start: int, complete_lines: int) -> str:
+    """The text to parse next: complete lines up to the first one beyond the limits."""
+    stop = text.rfind("\n", start, min(complete_lines, start + WINDOW_CHARACTERS)) + 1 or start
+    window = text[start:stop].replace("\r\n", " \n").replace("\r", "\n")  # keeps the length
     return window[: limits.first_excess(window)]
 
 
-_TOP = parser.Block("document", -1, -1)
+_DOCUMENT = parser.Block("document", -1, -1)
 
 
-def _open_block(window: str) -> tuple[int, Fence | None]:
-    """Where the last block starts that no further line can join to the one before, 0 if there is only one;
-    and the fence, if it is one that is open. `window` has complete lines only.
+def _open_block(window: str) -> tuple[int, CodeFence | None]:
+    """The start of the last block, and its code fence if that is still open. `window` has complete lines only.
 
-    That is a line after an empty line that starts a top-level block, or any line at the edge of a top-level fence.
+    The block starts where no later line can join it to the block before: at a line after an empty line that starts a
+    top-level block, or at either edge of a top-level code fence. The start is 0 if there is no such line.
     """
     starts = parser.line_starts(window)
     below = len(starts) - 1
-    for block in [*reversed(parser.blocks(window)), _TOP]:
-        for line in range(below - 1, block.last, -1):  # between blocks there may be definitions
-            if _starts_afresh(window, starts, line):
+    for block in [*reversed(parser.blocks(window)), _DOCUMENT]:
+        for line in range(below - 1, block.last, -1):  # there may be definitions between blocks
+            if _starts_new_block(window, starts, line):
                 return starts[line], None
-        if block.kind == "code_block" and (opening := _OPENING.match(window, starts[block.first])):
-            fence = Fence(starts[block.first + 1], opening[1])
-            if block.last > block.first and _closing(fence).match(window, starts[block.last]):
+        if block.kind == "code_block" and (opening := _OPENING_FENCE.match(window, starts[block.first])):
+            fence = CodeFence(starts[block.first + 1], opening[1])
+            if block.last > block.first and _closing_fence(fence).match(window, starts[block.last]):
                 return starts[block.last + 1], None
             return starts[block.first], fence
-        if _starts_afresh(window, starts, block.first):
+        if _starts_new_block(window, starts, block.first):
             return starts[block.first], None
         below = block.first
     return 0, None
 
 
-def _starts_afresh(window: str, starts: list[int], line: int) -> bool:
+def _starts_new_block(window: str, starts: list[int], line: int) -> bool:
     after_blank = line > 0 and _BLANK.match(window, starts[line - 1]) is not None
     return after_blank and not _INDENTED_OR_BLANK.match(window, starts[line])

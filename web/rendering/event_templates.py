@@ -1,4 +1,4 @@
-"""The events of running answers are alike: their template is rendered once for each kind of change, and then filled in."""
+"""Events of running answers, cached as templates: each kind of change is rendered once, then only filled in."""
 
 import re
 from collections.abc import Callable
@@ -6,8 +6,10 @@ from typing import NamedTuple
 
 from sse_starlette import ServerSentEvent
 
-SLOT, MESSAGE = "\x1a", "\x1b"  # stand for a part and for the message's id; in a mould there is no other text than the template's
-MOST = 200
+# They stand for a changing part and for the message's id. When they are looked for, the event holds no text except that
+# of the Jinja template, so neither occurs in it by accident.
+PLACEHOLDER, MESSAGE_ID = "\x1a", "\x1b"
+MAX_TEMPLATES = 200
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
@@ -15,40 +17,42 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 class Change(NamedTuple):
     """How a step changes the content of a message."""
 
-    mode: str  # "add" to what is open, "step": blocks before a new tail, "reset": blocks and a tail in place of everything
-    new: str  # escaped text to add, or HTML of blocks
+    # "add" appends to an open element, "step" inserts blocks before a new tail, "reset" replaces everything by both.
+    mode: str
+    new: str  # escaped text to append, or HTML of blocks
     tail: str = ""
-    path: str = ""  # of what "add" adds to, from the tail
+    path: str = ""  # CSS, from the tail to the element that "add" appends to
 
     def blank(self) -> "Change":
-        """The same with slots for what is different in the next event of this kind."""
-        return Change(self.mode, SLOT if self.new or self.mode != "add" else "", SLOT, self.path)
+        """The same change with placeholders for the parts that differ from event to event."""
+        return Change(self.mode, PLACEHOLDER if self.new or self.mode != "add" else "", PLACEHOLDER, self.path)
 
 
-class Mould:
-    """An event but for its id, the message's id, and the parts that are filled in, in the order of their slots."""
+class EventTemplate:
+    """A server-sent event in which only the event's id, the message's id and the changing parts are missing."""
 
     def __init__(self, html: str) -> None:
-        event = ServerSentEvent(data=html, id=SLOT, sep="\n").encode().decode()
-        first, *others = event.replace("{", "{{").replace("}", "}}").replace(MESSAGE, "{0}").split(SLOT)
-        self._format = first + "".join(f"{{{number}}}{piece}" for number, piece in enumerate(others, 1))
+        event = ServerSentEvent(data=html, id=PLACEHOLDER, sep="\n").encode().decode()
+        first, *others = event.replace("{", "{{").replace("}", "}}").replace(MESSAGE_ID, "{0}").split(PLACEHOLDER)
+        self._format = first + "".join(f"{{{number}}}{text}" for number, text in enumerate(others, 1))
 
-    def fill(self, message_id: str, *parts: str) -> bytes:
+    def render(self, message_id: str, *parts: str) -> bytes:
+        """The parts in the order of their placeholders; the first one is the event's id."""
         lines = [_LINE_END.sub("\ndata: ", part) if "\n" in part or "\r" in part else part for part in parts]
         return self._format.format(message_id, *lines).encode()
 
 
-class Moulds:
-    """Of all answers, each made with the first event of its kind. How deep lists are nested is the model's to say, so not all are kept."""
+class EventTemplates:
+    """Shared by all answers and built on first use. The model chooses how deep lists nest, so the cache is bounded."""
 
     def __init__(self) -> None:
-        self._made: dict[tuple[str, bool, str], Mould] = {}
+        self._templates: dict[tuple[str, bool, str], EventTemplate] = {}
 
-    def get(self, change: Change, make: Callable[[Change], str]) -> Mould:
-        """The mould of this kind of change, made of the HTML of one with slots."""
+    def get(self, change: Change, render_html: Callable[[Change], str]) -> EventTemplate:
+        """The template of this kind of change. `render_html` renders a change that holds placeholders."""
         kind = change.mode, not change.new, change.path
-        if kind not in self._made:
-            if len(self._made) >= MOST:
-                self._made.clear()
-            self._made[kind] = Mould(make(change.blank()))
-        return self._made[kind]
+        if kind not in self._templates:
+            if len(self._templates) >= MAX_TEMPLATES:
+                self._templates.clear()
+            self._templates[kind] = EventTemplate(render_html(change.blank()))
+        return self._templates[kind]

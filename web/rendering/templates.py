@@ -1,4 +1,4 @@
-"""Templates, and what all of them may use."""
+"""The Jinja templates and the functions that pages share to fill them."""
 
 import hashlib
 import uuid
@@ -7,23 +7,24 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from starlette.requests import Request
+from starlette.requests import Request, StateT
 from starlette.responses import HTMLResponse
 
-from web.rendering.event_templates import Moulds
+from web.contract import Message
+from web.rendering.event_templates import EventTemplates
 from web.rendering.markdown import render
 
-HERE = Path(__file__).parent.parent
+WEB = Path(__file__).parent.parent
 VERSION_CHARACTERS = 10
-KEPT_ANSWERS, KEPT_CHARACTERS = 256, 16_000  # as HTML, so that a chat opens without rendering all of it anew
+MAX_CACHED_ANSWERS, MAX_CACHED_CHARACTERS = 256, 16_000  # kept as HTML, so that a chat opens without rendering it all
 
 
-class Pages:
+class Templates:
     def __init__(self) -> None:
-        self.moulds = Moulds()
+        self.event_templates = EventTemplates()
         self._versions: dict[str, str] = {}
         self._environment = Environment(
-            loader=FileSystemLoader(HERE / "templates"),
+            loader=FileSystemLoader(WEB / "templates"),
             autoescape=True,
             auto_reload=False,
             undefined=StrictUndefined,
@@ -31,36 +32,33 @@ class Pages:
             lstrip_blocks=True,
         )
         self._environment.globals.update(static=self.static, new_id=lambda: str(uuid.uuid4()))
-        self._globals = dict(self._environment.globals)
 
     def static(self, name: str) -> str:
-        """The address of a static file, which changes with its content and so may be cached for ever."""
+        """The URL of a static file. It contains a hash of the content, so browsers may cache it for ever."""
         if name not in self._versions:
-            self._versions[name] = hashlib.sha256((HERE / "static" / name).read_bytes()).hexdigest()[:VERSION_CHARACTERS]
+            self._versions[name] = hashlib.sha256((WEB / "static" / name).read_bytes()).hexdigest()[:VERSION_CHARACTERS]
         return f"/static/{name}?v={self._versions[name]}"
 
     def html(self, template: str, **values: Any) -> str:
-        """What `Template.render` does, in half the time: it merges the globals in anew for every call."""
-        found = self._environment.get_template(template)
-        return "".join(found.root_render_func(found.new_context(self._globals | values, shared=True)))
+        return self._environment.get_template(template).render(values)
 
-    def answer(self, request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+    def response(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         return HTMLResponse(self.html(template, **values), status)
 
 
-def prefix(message_id: str) -> str:
-    """What the ids inside a message's content begin with, so that no two on a page are the same."""
+def id_prefix(message_id: str) -> str:
+    """The prefix of all element ids inside a message's content. It keeps them unique on the page."""
     return f"message-{message_id}-"
 
 
-def rendered(message: dict[str, Any]) -> str:
-    """A finished message's content, as HTML that is safe: the renderer ends with a sanitiser."""
-    make = _kept if len(message["content"]) <= KEPT_CHARACTERS else render
-    return make(message["content"], prefix(message["id"]))
+def content_html(message: Message) -> str:
+    """The content of a finished message as safe HTML: the renderer ends with a sanitizer."""
+    renderer = _cached_render if len(message["content"]) <= MAX_CACHED_CHARACTERS else render
+    return renderer(message["content"], id_prefix(message["id"]))
 
 
-_kept = lru_cache(KEPT_ANSWERS)(render)
+_cached_render = lru_cache(MAX_CACHED_ANSWERS)(render)
 
 
-def is_htmx(request: Request) -> bool:
+def is_htmx(request: Request[StateT]) -> bool:
     return request.headers.get("hx-request") == "true"

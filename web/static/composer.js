@@ -1,12 +1,12 @@
 "use strict";
 
-// The composer: Enter sends, what was typed survives a reload, and leaves the field once it is stored.
+// The message field: Enter sends. The draft survives a reload, and is removed when the server has stored the message.
 (() => {
   const form = document.getElementById("composer"), field = form.elements.content;
   const touch = matchMedia("(pointer: coarse)"), key = `draft ${location.pathname}`;
   let sent = "";
 
-  const keep = () => {
+  const saveDraft = () => {
     if (field.value) localStorage.setItem(key, field.value);
     else localStorage.removeItem(key);
   };
@@ -15,13 +15,13 @@
     field.style.height = "auto";
     field.style.height = `${field.scrollHeight + 2}px`;
   };
-  const say = (sentence) => { document.getElementById("notice").textContent = sentence; };
+  const showNotice = (text) => { document.getElementById("notice").textContent = text; };
 
   field.value ||= localStorage.getItem(key) ?? "";
   grow();
-  field.addEventListener("input", () => { keep(); grow(); });
+  field.addEventListener("input", () => { saveDraft(); grow(); });
   field.addEventListener("keydown", (event) => {
-    const composing = event.isComposing || event.keyCode === 229; // Safari ends the composition before the key
+    const composing = event.isComposing || event.keyCode === 229; // in Safari, compositionend comes before keydown
     if (event.key !== "Enter" || event.shiftKey || composing || touch.matches) return;
     event.preventDefault();
     if (field.value.trim()) form.requestSubmit();
@@ -31,7 +31,7 @@
     const { status } = detail.ctx.response;
     if (status !== 201 && status !== 204) return;
     if (field.value.startsWith(sent)) field.value = field.value.slice(sent.length);
-    keep();
+    saveDraft();
     grow();
   });
   form.addEventListener("htmx:after:swap", ({ detail }) => {
@@ -39,23 +39,23 @@
     field.focus();
     form.dispatchEvent(new CustomEvent("turn", { bubbles: true }));
   });
-  document.addEventListener("htmx:before:request", ({ target }) => { if (target.closest("main")) say(""); });
-  const lost = () => say("The server cannot be reached. Your message is still here: please send it again.");
-  form.addEventListener("htmx:error", lost);
-  form.addEventListener("htmx:after:request", (event) => { // refused by somebody before our server: there is no notice in it
+  document.addEventListener("htmx:before:request", ({ target }) => { if (target.closest("main")) showNotice(""); });
+  const notSent = () => showNotice("The server cannot be reached. Your message is still here: please send it again.");
+  form.addEventListener("htmx:error", notSent);
+  form.addEventListener("htmx:after:request", (event) => { // an error page of a proxy contains no notice
     const { response, text } = event.detail.ctx;
     if (response.status < 400 || text.includes('id="notice"')) return;
     event.preventDefault();
-    lost();
+    notSent();
   });
 })();
 
-// Who acts on a message by keyboard keeps a place: what had the focus may be gone after its action.
+// Keyboard focus: an action on a message may remove the element that had the focus.
 (() => {
-  let held;
-  document.addEventListener("htmx:before:swap", () => { held = document.activeElement.closest("#messages footer"); });
+  let focused;
+  document.addEventListener("htmx:before:swap", () => { focused = document.activeElement.closest("#messages footer"); });
   document.addEventListener("htmx:after:swap", () => {
-    if (!held || document.activeElement !== document.body) return;
+    if (!focused || document.activeElement !== document.body) return;
     (document.querySelector(".live .stop") ?? document.getElementById("content")).focus({ preventScroll: true });
   });
 })();

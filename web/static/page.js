@@ -1,71 +1,72 @@
 "use strict";
 
-// Trusted Types: the one policy of this page. htmx may parse fragments; scripts in them and eval stay dead.
+// Trusted Types: "app" is the only policy. htmx may parse HTML fragments, but scripts in them and eval do not run.
 (() => {
   const WORKER = "/sw.js";
-  const never = () => { throw new Error("no code from text"); };
-  const rules = { createHTML: (text) => text, createScript: () => "", createScriptURL: (url) => (url === WORKER ? url : never()) };
+  const refuse = () => { throw new Error("text must not become code"); };
+  const rules = { createHTML: (text) => text, createScript: () => "", createScriptURL: (url) => (url === WORKER ? url : refuse()) };
   const policy = window.trustedTypes ? trustedTypes.createPolicy("app", rules) : rules;
-  htmx.registerExtension("hard", { init: (api) => api.initSecurity(policy, never, never) });
+  htmx.registerExtension("hard", { init: (api) => api.initSecurity(policy, refuse, refuse) });
   if (window.isSecureContext) addEventListener("load", () => navigator.serviceWorker?.register(policy.createScriptURL(WORKER)).catch(() => {}));
 })();
 
-// Streams: one at a time, that of the oldest running answer, since a browser has six connections for all its tabs. A lost
-// one hx-sse opens again; here it is opened again if it falls silent, or if not even its first request got through.
+// Streams: the page opens one at a time, for the oldest running answer, since a browser has six connections for all its tabs.
+// hx-sse reopens a lost stream. This code reopens a stream that is silent for too long, or whose first request failed.
 (() => {
-  const PATIENCE = 40000, RETRY = 500, LONGEST_RETRY = 4000, timers = new WeakMap(), tries = new WeakMap();
+  const SILENCE_MS = 40000, MIN_RETRY_MS = 500, MAX_RETRY_MS = 4000, silenceTimers = new WeakMap(), failures = new WeakMap();
   let opening;
-  const open = () => {
-    const first = document.querySelector(".message.live");
-    if (!first || first._htmx?.sse || opening === first) return;
-    opening = first;
-    htmx.trigger(first, "stream");
+  const openNext = () => {
+    const article = document.querySelector(".message.live");
+    if (!article || article._htmx?.sse || opening === article) return; // private: see README.md
+    opening = article;
+    htmx.trigger(article, "stream");
   };
-  const opened = ({ target, detail }) => {
+  const onActivity = ({ target, detail }) => {
     if (opening === target) opening = null;
-    tries.delete(target);
-    clearTimeout(timers.get(target));
+    failures.delete(target);
+    clearTimeout(silenceTimers.get(target));
     target.classList.remove("reconnecting");
-    timers.set(target, setTimeout(() => detail.connection.reader?.cancel(), PATIENCE));
+    silenceTimers.set(target, setTimeout(() => detail.connection.reader?.cancel(), SILENCE_MS));
   };
-  const failed = ({ detail }) => {
+  const onFirstRequestFailed = ({ detail }) => {
     if (!opening || detail.ctx?.sourceElement !== opening) return;
-    const tried = tries.get(opening) ?? 0;
-    tries.set(opening, tried + 1);
+    const count = failures.get(opening) ?? 0;
+    failures.set(opening, count + 1);
     opening.classList.add("reconnecting");
     opening = null;
-    setTimeout(open, Math.min(RETRY * 2 ** tried, LONGEST_RETRY));
+    setTimeout(openNext, Math.min(MIN_RETRY_MS * 2 ** count, MAX_RETRY_MS));
   };
-  document.addEventListener("htmx:sse:after:connection", opened);
-  document.addEventListener("htmx:sse:after:message", opened);
-  document.addEventListener("htmx:error", failed);
-  document.addEventListener("htmx:response:error", failed);
+  document.addEventListener("htmx:sse:after:connection", onActivity);
+  document.addEventListener("htmx:sse:after:message", onActivity);
+  document.addEventListener("htmx:error", onFirstRequestFailed);
+  document.addEventListener("htmx:response:error", onFirstRequestFailed);
   document.addEventListener("htmx:sse:error", ({ target, detail }) => {
     target.classList.add("reconnecting");
     if (detail.status === 404) detail.connection.config.reconnect = false; // signed out, or deleted
   });
   document.addEventListener("htmx:sse:close", ({ target }) => {
-    clearTimeout(timers.get(target));
+    clearTimeout(silenceTimers.get(target));
     target.classList.remove("live", "reconnecting");
-    setTimeout(open);
+    setTimeout(openNext);
   });
-  document.addEventListener("htmx:after:swap", () => setTimeout(open));
-  document.addEventListener("DOMContentLoaded", open);
+  document.addEventListener("htmx:after:swap", () => setTimeout(openNext));
+  document.addEventListener("DOMContentLoaded", openNext);
 })();
 
-// The list of chats is fetched anew when something changed in it, unless somebody is using it.
+// The list of chats: reloaded after each turn and answer, and regularly while answers in other chats are running.
+// It does not change while it is hidden, has the focus, or has an open menu.
 (() => {
-  const list = document.getElementById("chats"), PAUSE = 5000;
+  const list = document.getElementById("chats"), REFRESH_MS = 5000;
   let timer;
   const refresh = () => {
     clearTimeout(timer);
     if (!document.hidden && !list.contains(document.activeElement) && !list.querySelector("[open]")) {
       htmx.ajax("GET", list.dataset.from, { target: list, swap: "innerHTML" });
     }
-    later();
+    schedule();
   };
-  const later = () => { if (list.querySelector("a:not([aria-current]) .running")) timer = setTimeout(refresh, PAUSE); };
+  const schedule = () => { if (list.querySelector("a:not([aria-current]) .running")) timer = setTimeout(refresh, REFRESH_MS); };
   document.addEventListener("done", refresh);
   document.addEventListener("turn", refresh);
-  later();
+  schedule();
 })();

@@ -1,121 +1,122 @@
 "use strict";
 
-// The page follows the answer only while its reader is at the end.
+// Scrolling: the page follows a growing answer as long as the reader is at the end.
 (() => {
-  const newest = document.getElementById("newest"), page = document.scrollingElement, NEAR = 60;
-  const distance = () => page.scrollHeight - page.scrollTop - innerHeight;
-  let following = true, last = 0;
-  const end = () => { page.scrollTop = page.scrollHeight; };
-  const follow = () => { following = true; newest.hidden = true; end(); };
+  const newest = document.getElementById("newest"), page = document.scrollingElement, NEAR_PIXELS = 60;
+  const distanceToEnd = () => page.scrollHeight - page.scrollTop - innerHeight;
+  let following = true, lastTop = 0;
+  const scrollToEnd = () => { page.scrollTop = page.scrollHeight; };
+  const follow = () => { following = true; newest.hidden = true; scrollToEnd(); };
+  const stayAtEnd = () => { if (following) scrollToEnd(); };
   addEventListener("scroll", () => {
-    if (distance() <= NEAR) following = true;
-    else if (page.scrollTop < last - 2) following = false;
-    last = page.scrollTop;
+    if (distanceToEnd() <= NEAR_PIXELS) following = true;
+    else if (page.scrollTop < lastTop - 2) following = false;
+    lastTop = page.scrollTop;
     newest.hidden = following;
   }, { passive: true });
-  const stay = () => { if (following) end(); };
-  document.addEventListener("htmx:sse:after:message", stay); // before anything is painted a line too low
-  new ResizeObserver(stay).observe(document.querySelector("main"));
+  document.addEventListener("htmx:sse:after:message", stayAtEnd); // before the browser paints the new text
+  new ResizeObserver(stayAtEnd).observe(document.querySelector("main"));
   newest.addEventListener("click", () => { follow(); document.getElementById("content").focus({ preventScroll: true }); });
   document.addEventListener("turn", follow);
-  if (location.hash) following = distance() <= NEAR;
+  if (location.hash) following = distanceToEnd() <= NEAR_PIXELS;
   else follow();
 })();
 
-// Copying a message or a block of code.
-const copy = (() => {
-  const tools = document.getElementById("code"), said = document.getElementById("said");
+// Copying a message or a code block.
+(() => {
+  const tools = document.getElementById("code"), status = document.getElementById("said");
   let code;
-  const copy = async (text, what, button) => {
+  const copy = async (text, label, button) => {
     await navigator.clipboard.write([new ClipboardItem({ "text/plain": text })]);
-    said.textContent = "";
-    setTimeout(() => { said.textContent = `${what} copied`; }, 50);
+    status.textContent = "";
+    setTimeout(() => { status.textContent = `${label} copied`; }, 50); // a separate change, so that screen readers announce it again
     button?.classList.add("copied");
     setTimeout(() => button?.classList.remove("copied"), 1500);
   };
-  const written = async (article) => { // by the model: Markdown, and formulas as LaTeX
-    const shown = article.querySelector(".content").innerText, from = `${location.pathname}/messages/${article.id.slice(8)}/stream`;
-    const answer = article.matches(".assistant") && await fetch(from, { headers: { Accept: "text/plain" } }).catch(() => null);
-    return answer?.ok ? answer.text() : shown;
+  const copyCode = (block) => copy(block.textContent, "Code", tools.firstElementChild);
+  const sourceOf = async (article) => { // an answer's Markdown, with formulas as LaTeX
+    const shown = article.querySelector(".content").innerText, url = `${location.pathname}/messages/${article.id.slice(8)}/stream`;
+    const response = article.matches(".assistant") && await fetch(url, { headers: { Accept: "text/plain" } }).catch(() => null);
+    return response?.ok ? response.text() : shown;
   };
-  const reveal = ({ target }) => {
-    const found = target.closest?.(".content pre");
-    if (!found) { if (!target.closest?.("#code")) tools.hidden = true; return; }
-    code = found;
+  const showTools = ({ target }) => {
+    const block = target.closest?.(".content pre");
+    if (!block) { if (!target.closest?.("#code")) tools.hidden = true; return; }
+    code = block;
     const { top, right } = code.getBoundingClientRect();
     tools.hidden = false;
     tools.style.top = `${top + scrollY}px`;
     tools.style.left = `${right + scrollX}px`;
   };
-  document.addEventListener("pointerover", reveal);
-  document.addEventListener("focusin", reveal);
-  tools.addEventListener("click", () => copy(code.textContent, "Code", tools.firstElementChild));
+  const showCopyButtons = () => document.querySelectorAll("button.copy[hidden]").forEach((button) => { button.hidden = !navigator.clipboard; });
+  document.addEventListener("pointerover", showTools);
+  document.addEventListener("focusin", showTools);
+  tools.addEventListener("click", () => copyCode(code));
   document.addEventListener("keydown", (event) => {
-    if ((event.ctrlKey || event.metaKey) && event.code === "KeyC" && document.activeElement.matches(".content pre") && getSelection().isCollapsed) {
-      copy(document.activeElement.textContent, "Code", tools.firstElementChild);
-    }
+    const focused = document.activeElement;
+    if ((event.ctrlKey || event.metaKey) && event.code === "KeyC" && focused.matches(".content pre") && getSelection().isCollapsed) copyCode(focused);
   });
   document.addEventListener("click", ({ target }) => {
     const button = target.closest("button.copy");
-    if (button) copy(written(button.closest("article")), "Message", button);
+    if (button) copy(sourceOf(button.closest("article")), "Message", button);
   });
-  const offer = () => document.querySelectorAll("button.copy[hidden]").forEach((button) => { button.hidden = !navigator.clipboard; });
-  document.addEventListener("htmx:after:swap", offer);
-  document.addEventListener("htmx:sse:close", offer);
-  offer();
-  return copy;
+  document.addEventListener("htmx:after:swap", showCopyButtons);
+  document.addEventListener("htmx:sse:close", showCopyButtons);
+  showCopyButtons();
 })();
 
-// What a screen reader is told of a running answer: each sentence once, when it is finished.
+// Screen readers: announces each sentence of a running answer once, when it is complete.
 (() => {
-  const region = document.getElementById("announcer"), PAUSE = 1000, LINES = 20, ENDS = /[.!?…]["'”’)\]]*\s|[。！？]/g;
-  const said = new WeakMap(), states = new WeakMap(), waiting = new WeakMap();
+  const region = document.getElementById("announcer"), PAUSE_MS = 1000, MAX_LINES = 20, SENTENCE_ENDS = /[.!?…]["'”’)\]]*\s|[。！？]/g;
+  const positions = new WeakMap(), states = new WeakMap(), timers = new WeakMap();
   const mode = () => localStorage.getItem("announce") ?? "sentences";
-  const say = (text) => {
+  const announce = (text) => {
     const line = document.createElement("p");
     line.textContent = text;
     region.append(line);
-    while (region.childElementCount > LINES) region.firstChild.remove();
+    while (region.childElementCount > MAX_LINES) region.firstChild.remove();
   };
-  const news = (article, ended) => {
+  const takeNewText = (article, ended) => {
     const blocks = [...article.querySelectorAll(".content > :not(.tail), .content > .tail > *")], parts = [];
-    let { block, characters } = said.get(article) ?? { block: 0, characters: 0 };
+    let { block, characters } = positions.get(article) ?? { block: 0, characters: 0 };
     for (; block < blocks.length; block++, characters = 0) {
       const isOpen = !ended && block === blocks.length - 1, element = blocks[block], text = element.textContent;
       if (element.matches("pre")) {
         if (isOpen) break;
-        parts.push(`Code, ${text.trimEnd().split("\n").length} lines.`);
+        const lines = text.trimEnd().split("\n").length;
+        parts.push(`Code, ${lines} line${lines > 1 ? "s" : ""}.`);
         continue;
       }
-      const end = isOpen ? Math.max(characters, ...[...text.matchAll(ENDS)].map((match) => match.index + match[0].length)) : text.length;
+      const ends = [...text.matchAll(SENTENCE_ENDS)].map((match) => match.index + match[0].length);
+      const end = isOpen ? Math.max(characters, ...ends) : text.length;
       parts.push(text.slice(characters, end));
       if (isOpen) { characters = end; break; }
     }
-    said.set(article, { block, characters });
+    positions.set(article, { block, characters });
     return parts.join(" ").replace(/\s+/g, " ").trim();
   };
-  const tell = (article, ended) => {
-    clearTimeout(waiting.get(article));
-    waiting.delete(article);
-    tellState(article);
-    const text = news(article, ended);
-    if (text && mode() === "sentences") say(text);
+  const announceNewText = (article, ended) => {
+    clearTimeout(timers.get(article));
+    timers.delete(article);
+    announceState(article);
+    const text = takeNewText(article, ended);
+    if (text && mode() === "sentences") announce(text);
   };
-  const tellState = (article) => {
+  const announceState = (article) => {
     const state = article.querySelector(".progress")?.textContent.trim();
-    if (state && state !== states.get(article) && mode() !== "off") say(state);
+    if (state && state !== states.get(article) && mode() !== "off") announce(state);
     states.set(article, state);
   };
   document.addEventListener("htmx:sse:after:connection", ({ target }) => {
-    tellState(target);
-    if (!said.has(target)) news(target); // what was there before is read as any other text
+    announceState(target);
+    if (!positions.has(target)) takeNewText(target); // earlier text is read as part of the page
   });
   document.addEventListener("htmx:sse:after:message", ({ target, detail }) => {
-    if (!detail.message.event && !waiting.has(target)) waiting.set(target, setTimeout(tell, PAUSE, target));
+    if (!detail.message.event && !timers.has(target)) timers.set(target, setTimeout(announceNewText, PAUSE_MS, target));
   });
-  document.addEventListener("done", ({ target, detail }) => {
-    tell(target, true);
+  document.addEventListener("done", ({ target }) => {
+    announceNewText(target, true);
     const reason = target.querySelector(".outcome")?.textContent;
-    if (mode() !== "off") say(reason ?? "The answer is finished.");
+    if (mode() !== "off") announce(reason ?? "The answer is finished.");
   });
 })();

@@ -1,4 +1,4 @@
-// Keeps style sheet, scripts and drawings, and a page for when there is no network. Never a chat, never anything that was said.
+// Caches static files, and a page to show offline. Never caches chats or messages.
 const CACHE = "{{ version }}", OFFLINE = "/offline";
 
 addEventListener("install", (event) => {
@@ -14,12 +14,12 @@ addEventListener("fetch", (event) => {
   const { request } = event, { pathname, search } = new URL(request.url);
   if (request.method !== "GET") return;
   if (request.destination === "document") event.respondWith(fetch(request).catch(() => caches.match(OFFLINE)));
-  else if (pathname.startsWith("/static/") && search) event.respondWith(kept(request));
+  else if (pathname.startsWith("/static/") && search) event.respondWith(fromCache(request));
 });
 
-async function kept(request) {
-  const cache = await caches.open(CACHE), known = await cache.match(request);
-  if (known) return known;
+async function fromCache(request) {
+  const cache = await caches.open(CACHE), cached = await cache.match(request);
+  if (cached) return cached;
   const response = await fetch(request);
   if (response.ok) await cache.put(request, response.clone());
   return response;

@@ -1,7 +1,7 @@
-"""Colours for code whose language is named: a few classes, in one pass over the text.
+"""Syntax highlighting for code in a known language: a few CSS classes, in one pass over the code.
 
-Not Pygments: several of its lexers need seconds for 10 KB of `a a a a`, and a model that repeats itself writes such things.
-Every pattern here takes what it has looked at, so the time is proportional to the text.
+Pygments does not fit: several of its lexers need seconds for 10 KB of `a a a a`, which models write when they repeat
+themselves. Every pattern here consumes what it has examined, so the time is proportional to the length of the code.
 """
 
 import html
@@ -9,16 +9,17 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-BLOCK_CHARACTERS = 20_000
+MAX_BLOCK_CHARACTERS = 20_000
 CLASSES = frozenset(f"tok-{letter}" for letter in "aciknstfx")
 
-# Each group is named after its class: comment, string, attribute or variable, number, inserted, x for removed; `w` is a word.
+# Each group is named after its CSS class: comment, string, attribute or variable, number, inserted, x for removed.
+# `w` is a word: `_kind` chooses its class.
 _SLASHES = r"(?P<c>//[^\n]*+|/\*[\s\S]*?(?:\*/|\Z))"
 _HASH = r"(?P<c>(?<![\w$&{])\#[^\n]*+)"
 _DASHES = r"(?P<c>--[^\n]*+|/\*[\s\S]*?(?:\*/|\Z))"
 _DOUBLE = r'(?<!\w)[A-Za-z]{0,2}"(?:[^"\\\n]|\\[\s\S])*+"?'
 _SINGLE = r"(?<!\w)[A-Za-z]{0,2}'(?:[^'\\\n]|\\[\s\S])*+'?"
-_CHARACTER = r"'(?:[^'\\\n]|\\[^\n][^'\n]{0,8})'"  # elsewhere an apostrophe may be a lifetime or a prime
+_CHARACTER = r"'(?:[^'\\\n]|\\[^\n][^'\n]{0,8})'"  # any other apostrophe may be a lifetime or a prime
 _BACKTICKS = r"`(?:[^`\\]|\\[\s\S])*+`?"
 _TRIPLE = r"[A-Za-z]{0,2}(?:\"\"\"[\s\S]*?(?:\"\"\"|\Z)|'''[\s\S]*?(?:'''|\Z))"
 _REST = r"(?P<n>(?<![\w.])\d[\w.]*+)|(?P<w>[@$]?[^\W\d]\w*+)"
@@ -27,7 +28,7 @@ _REST = r"(?P<n>(?<![\w.])\d[\w.]*+)|(?P<w>[@$]?[^\W\d]\w*+)"
 class _Language(NamedTuple):
     pattern: re.Pattern[str]
     keywords: frozenset[str] = frozenset()
-    key_mark: str = ""  # what stands behind a key
+    key_mark: str = ""  # characters that may follow a key
 
 
 def _language(comment: str, *strings: str, keywords: str = "", key_mark: str = "") -> _Language:
@@ -36,44 +37,52 @@ def _language(comment: str, *strings: str, keywords: str = "", key_mark: str = "
 
 
 _CURLY = """
-    break case catch class const continue default delete do else enum extends false finally for if import in instanceof interface new
-    null private protected public return static super switch this throw true try var void while
+    break case catch class const continue default delete do else enum extends false finally for if import in
+    instanceof interface new null private protected public return static super switch this throw true try var void
+    while
 """
 _NATIVE = """
-    auto bool char decltype double explicit extern float friend goto inline int long namespace nullptr operator override register short
-    signed sizeof struct template typedef typename union unsigned using virtual volatile
-    abstract as async await base boolean byte decimal event final foreach get implements internal is lock native object out package
-    params readonly ref sealed set string synchronized throws transient when where yield
+    auto bool char decltype double explicit extern float friend goto inline int long namespace nullptr operator
+    override register short signed sizeof struct template typedef typename union unsigned using virtual volatile
+    abstract as async await base boolean byte decimal event final foreach get implements internal is lock native
+    object out package params readonly ref sealed set string synchronized throws transient when where yield
 """
-_SCRIPT = "as async await debugger declare export from function get implements is keyof let namespace of readonly set type typeof undefined"
-_SCRIPT += " with yield"
+_SCRIPT = """
+    as async await debugger declare export from function get implements is keyof let namespace of readonly set type
+    typeof undefined with yield
+"""
 _MODERN = """
-    actual as async await by companion const crate data def defer dyn expect extension fn fallthrough fun func given go goto guard impl
-    init inner internal is lazy let loop map match mod move mut nil none object open operator override package pub range ref sealed select
-    self some struct suspend then trait type typealias unsafe use val when where with yield chan
+    actual as async await by companion const crate data def defer dyn expect extension fn fallthrough fun func given
+    go goto guard impl init inner internal is lazy let loop map match mod move mut nil none object open operator
+    override package pub range ref sealed select self some struct suspend then trait type typealias unsafe use val
+    when where with yield chan
 """
 _PYTHON = """
-    and as assert async await break case class continue def del elif else except False finally for from global if import in is lambda
-    match None nonlocal not or pass raise return self True try while with yield
+    and as assert async await break case class continue def del elif else except False finally for from global if
+    import in is lambda match None nonlocal not or pass raise return self True try while with yield
 """
 _RUBY = """
-    alias and begin break case class def defined? defmodule defp do else elsif end ensure false fn for if import in module my next nil not
-    or redo require rescue retry return self sub super then true undef unless until use when while yield function local repeat NULL
-    TRUE FALSE library
+    alias and begin break case class def defined? defmodule defp do else elsif end ensure false fn for if import in
+    module my next nil not or redo require rescue retry return self sub super then true undef unless until use when
+    while yield function local repeat NULL TRUE FALSE library
 """
 _SHELL = """
-    case do done elif else esac export fi for function if in local read return select set shift then trap unset until while
-    FROM RUN CMD COPY ADD ENV ARG WORKDIR ENTRYPOINT EXPOSE USER VOLUME HEALTHCHECK LABEL AS server location listen
-    begin end foreach param process switch ifeq ifdef ifndef endif include
+    case do done elif else esac export fi for function if in local read return select set shift then trap unset
+    until while FROM RUN CMD COPY ADD ENV ARG WORKDIR ENTRYPOINT EXPOSE USER VOLUME HEALTHCHECK LABEL AS server
+    location listen begin end foreach param process switch ifeq ifdef ifndef endif include
 """
 _SQL = """
-    add all alter and any as asc begin between by case cast check column commit constraint create cross database default delete desc
-    distinct drop else end exists explain false foreign from full function grant group having if in index inner insert into is join key
-    lateral left like limit not null offset on or order outer over partition primary references returning revoke right rollback
-    row rows schema select set table then to trigger true truncate union unique update using values view when where window with
+    add all alter and any as asc begin between by case cast check column commit constraint create cross database
+    default delete desc distinct drop else end exists explain false foreign from full function grant group having if
+    in index inner insert into is join key lateral left like limit not null offset on or order outer over partition
+    primary references returning revoke right rollback row rows schema select set table then to trigger true
+    truncate union unique update using values view when where window with
 """
 _CONSTANTS = "true false null yes no on off"
-_FUNCTIONAL = "as case class data deriving do else if import in infix instance let module newtype of otherwise qualified then type where"
+_FUNCTIONAL = """
+    as case class data deriving do else if import in infix instance let module newtype of otherwise qualified then
+    type where
+"""
 
 _NATIVE_LANGUAGE = _language(_SLASHES, _DOUBLE, _CHARACTER, keywords=_CURLY + _NATIVE)
 _SCRIPT_LANGUAGE = _language(_SLASHES, _DOUBLE, _SINGLE, _BACKTICKS, keywords=_CURLY + _SCRIPT)
@@ -83,7 +92,9 @@ _RUBY_LANGUAGE = _language(_HASH, _DOUBLE, _SINGLE, keywords=_RUBY)
 _SHELL_LANGUAGE = _language(_HASH, _DOUBLE, _SINGLE, _BACKTICKS, keywords=_SHELL)
 _CONFIGURATION = _language(r"(?P<c>(?<![\w$&])[\#;][^\n]*+)", _DOUBLE, _SINGLE, keywords=_CONSTANTS, key_mark=":=")
 _MARKUP = _Language(
-    re.compile(r"(?P<c><!--[\s\S]*?(?:-->|\Z))|(?P<k></?[A-Za-z][\w:-]*+)|(?P<s>(?<==)(?:\"[^\"]*+\"?|'[^']*+'?))|(?P<w>[A-Za-z][\w:-]*+)"),
+    re.compile(
+        r"(?P<c><!--[\s\S]*?(?:-->|\Z))|(?P<k></?[A-Za-z][\w:-]*+)|(?P<s>(?<==)(?:\"[^\"]*+\"?|'[^']*+'?))|(?P<w>[A-Za-z][\w:-]*+)"
+    ),
     key_mark="=",
 )
 
@@ -110,14 +121,14 @@ LANGUAGES = frozenset(_LANGUAGES)
 _CODE = re.compile(r'(<pre><code class="language-([a-z0-9+#-]+)">)([^<]*)(?=</code>)')
 
 
-def coloured(output: str) -> str:
-    """The HTML with spans in its code blocks; their text stays the same to the character."""
-    return _CODE.sub(_block, output)
+def add_colours(output: str) -> str:
+    """Add spans to the code blocks in `output`. The text of the code does not change."""
+    return _CODE.sub(_colour_block, output)
 
 
-def _block(code: re.Match[str]) -> str:
+def _colour_block(code: re.Match[str]) -> str:
     start, name, body = code.groups()
-    if name not in _LANGUAGES or len(body) > BLOCK_CHARACTERS:
+    if name not in _LANGUAGES or len(body) > MAX_BLOCK_CHARACTERS:
         return code[0]
     return start + _spans(name, body)
 
@@ -136,7 +147,7 @@ def _spans(name: str, body: str) -> str:
 
 
 def _kind(token: re.Match[str], language: _Language) -> str | None:
-    """The letter of the token's class; for a word it depends on what follows."""
+    """The letter of the token's class. The class of a word depends on the character that follows."""
     text, following = token[0], token.string[token.end() : token.end() + 1]
     if token.lastgroup in ("s", "w") and following and following in language.key_mark:
         return "a"

@@ -1,6 +1,6 @@
-"""Formulas: LaTeX as MathML Core, by math-core, which needs no script and no font in the browser.
+"""Formulas: math-core converts LaTeX to MathML Core, which needs no script and no font in the browser.
 
-What it does not know is shown as it was written.
+A formula that it does not understand is shown as written.
 """
 
 import html
@@ -11,12 +11,12 @@ from math_core import LatexError, LatexToMathML
 
 from web.rendering.markdown import limits
 
-CHARACTERS = 2000  # of a formula; the converter recurses, and a level may take as little as one character
-NESTING = 40  # elements inside each other, where LaTeX of people stays below 20
-SCROLLS = "math"
-ALIGNED = {"left": "l", "right": "r"}
+MAX_CHARACTERS = 2000  # of a formula; the converter recurses, and a level may be as short as one character
+MAX_NESTING = 40  # elements inside each other; LaTeX written by people stays below 20
+SCROLLING_CLASS = "math"
+ALIGNMENT_CLASSES = {"left": "l", "right": "r"}
 
-# As comrak writes them; the text between tags has no angle brackets.
+# The elements that comrak writes. The text between its tags has no angle brackets.
 _INLINE = re.compile(r'<(span|code) data-math-style="(inline|display)">([^<]*)</\1>')
 _FENCE = re.compile(r'<pre><code class="language-math" data-math-style="display">([^<]*)</code></pre>')
 _PERCENT = re.compile(r"(?<!\\)%")
@@ -25,31 +25,31 @@ _ALIGNMENT = re.compile(r'<mtd style="[^"]*text-align: (left|right);[^"]*">')
 _CONVERTER = LatexToMathML(fancy_error=False)
 
 
-def with_formulas(output: str, *, fences: bool) -> str:
-    """comrak's `output` with its formulas as MathML; those that are a fence only if it is finished."""
+def render_formulas(output: str, *, fences: bool) -> str:
+    """Replace the formulas in comrak's `output` by MathML; those in code fences only if `fences` is set."""
     if "data-math-style" not in output:
         return output
     if fences:
-        output = _FENCE.sub(_block, output)
-    return _INLINE.sub(_inline, output)
+        output = _FENCE.sub(_render_fence, output)
+    return _INLINE.sub(_render_span, output)
 
 
-def _block(fence: re.Match[str]) -> str:
-    mathml = mathml_of(_source(fence[1]), True)
-    return f"<p>{_wide(mathml)}</p>" if mathml else f'<pre><code class="language-math">{fence[1]}</code></pre>'
+def _render_fence(fence: re.Match[str]) -> str:
+    mathml = to_mathml(_source(fence[1]), True)
+    return f"<p>{_scrolling(mathml)}</p>" if mathml else f'<pre><code class="language-math">{fence[1]}</code></pre>'
 
 
-def _inline(span: re.Match[str]) -> str:
+def _render_span(span: re.Match[str]) -> str:
     display = span[2] == "display"
-    mathml = mathml_of(_source(span[3]), display)
+    mathml = to_mathml(_source(span[3]), display)
     if not mathml:
         return f"<code>{span[3]}</code>"
-    return _wide(mathml) if display else mathml
+    return _scrolling(mathml) if display else mathml
 
 
-def _wide(mathml: str) -> str:
-    """Within something that scrolls, since browsers let no formula do that itself."""
-    return f'<span class="{SCROLLS}" tabindex="0">{mathml}</span>'
+def _scrolling(mathml: str) -> str:
+    """Wrap a formula in an element that scrolls: browsers do not let a <math> element scroll."""
+    return f'<span class="{SCROLLING_CLASS}" tabindex="0">{mathml}</span>'
 
 
 def _source(escaped: str) -> str:
@@ -57,18 +57,18 @@ def _source(escaped: str) -> str:
 
 
 @lru_cache(4096)
-def mathml_of(source: str, display: bool) -> str | None:
-    """A formula as MathML; None if it is not understood, too long, too deep, or would grow out of proportion."""
-    if not source or len(source) > CHARACTERS:
+def to_mathml(source: str, display: bool) -> str | None:
+    """A formula as MathML. None if it is not understood, too long, too deep, or grows too much."""
+    if not source or len(source) > MAX_CHARACTERS:
         return None
     try:
-        # A comment would lose words, and who writes 5% outside of LaTeX means percent.
+        # A LaTeX comment would drop words, and outside of LaTeX documents 5% means percent.
         mathml = _CONVERTER.convert_with_local_state(_PERCENT.sub(r"\\%", source), displaystyle=display)
     except LatexError:
         return None
-    if len(mathml) > limits.OUTPUT_PER_INPUT * (len(source) + 2) or _depth(mathml) > NESTING:
+    if len(mathml) > limits.MAX_OUTPUT_PER_INPUT * (len(source) + 2) or _depth(mathml) > MAX_NESTING:
         return None
-    return _ALIGNMENT.sub(lambda cell: f'<mtd class="{ALIGNED[cell[1]]}">', mathml)
+    return _ALIGNMENT.sub(lambda cell: f'<mtd class="{ALIGNMENT_CLASSES[cell[1]]}">', mathml)
 
 
 def _depth(mathml: str) -> int:

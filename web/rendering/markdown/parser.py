@@ -1,4 +1,4 @@
-"""comrak: the dialect we speak, and which lines of a text are which top-level block."""
+"""comrak: its options, its HTML, and the lines of each top-level block."""
 
 import re
 from typing import NamedTuple
@@ -20,45 +20,45 @@ _PARSE = comrak.ParseOptions()
 _ESCAPE = comrak.RenderOptions(escape=True)
 _POSITIONS = comrak.RenderOptions(escape=True, sourcepos=True)
 
-# comrak indents its XML by two spaces a level and escapes every `<` of the text.
+# comrak indents its XML by two spaces per level and escapes every `<` in the text.
 _TOP_LEVEL = re.compile(r'\n  <(\w+) sourcepos="(\d+):\d+-(\d+):')
 _FOOTNOTE = re.compile(r'\n +<footnote_definition sourcepos="(\d+):(\d+)-')
 _LINE_END = re.compile("\n")
 
 
 class Block(NamedTuple):
-    kind: str  # as comrak calls it: paragraph, list, code_block, html_block, footnote_definition, ...
+    kind: str  # comrak's name: paragraph, list, code_block, html_block, footnote_definition, ...
     first: int  # index of its first line
-    last: int  # and of its last
+    last: int  # index of its last line
 
 
-def unix(text: str) -> str:
-    """`text` with line ends as everything here expects them: a lone newline."""
+def normalize_line_ends(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
 def to_html(text: str) -> str:
-    """HTML in which all HTML of the text is escaped; not yet safe, see `rendering`."""
+    """HTML in which all HTML in the text is escaped. It is not safe yet, see `rendering`."""
     return comrak.markdown_to_html(_from_second_line(text), _EXTENSIONS, _PARSE, _ESCAPE)
 
 
 def blocks(text: str) -> list[Block]:
-    """The top-level blocks in order. Reference definitions are in none of them, or at the head of a paragraph."""
+    """The top-level blocks in order. Reference definitions belong to no block, or to the start of a paragraph."""
     return [Block(kind, int(first) - 2, int(last) - 2) for kind, first, last in _TOP_LEVEL.findall(_xml(text))]
 
 
 def footnotes(text: str) -> list[int]:
-    """The offsets of all footnote definitions, wherever they stand."""
+    """The offsets of all footnote definitions, at any depth."""
     starts = [*line_starts(text), len(text)]
     found = []
     for line, column in _FOOTNOTE.findall(_xml(text)):
         start, end = starts[int(line) - 2 : int(line)]
-        found.append(start + len(text[start:end].encode()[: int(column) - 1].decode(errors="ignore")))  # columns are bytes
+        before = text[start:end].encode()[: int(column) - 1]  # columns are bytes
+        found.append(start + len(before.decode(errors="ignore")))
     return found
 
 
 def line_starts(text: str) -> list[int]:
-    """The offset of each line, and of the end."""
+    """The offset of each line, and of the end of the text."""
     starts = [0, *(end.end() for end in _LINE_END.finditer(text))]
     return starts if starts[-1] == len(text) else [*starts, len(text)]
 
@@ -68,5 +68,5 @@ def _xml(text: str) -> str:
 
 
 def _from_second_line(text: str) -> str:
-    # A byte order mark is skipped at the very start only; no part of a text may differ from the whole.
+    # comrak skips a byte order mark at the start of its input. Parts of a text must render as they do in the whole.
     return "\n" + text

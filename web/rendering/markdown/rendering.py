@@ -1,34 +1,35 @@
-"""The way of a text to safe HTML: comrak, formulas, links, colours, and nh3 last."""
+"""The pipeline from Markdown to safe HTML: comrak, formulas, links, colours, and nh3 last."""
 
 import html
 import re
 
 from web.rendering.markdown import limits, parser, sanitizer, source
-from web.rendering.markdown.colours import coloured
-from web.rendering.markdown.formulas import with_formulas
+from web.rendering.markdown.colours import add_colours
+from web.rendering.markdown.formulas import render_formulas
 
 
 def render(text: str, prefix: str = "", *, finished: bool = True) -> str:
-    """`text` as safe HTML, each top-level block ending in one newline; never raises.
+    """`text` as safe HTML. Each top-level block ends in one newline. Never raises.
 
-    `prefix` stands before the ids of footnotes, so that they are unique on a page. Code that is not `finished` has no colours.
-    What is beyond `limits` comes back whole, as plain text in `<pre class="plain">`.
+    `prefix` goes before the ids of footnotes and keeps them unique on a page. Unless the text is `finished`, code has
+    no colours and fenced formulas stay code. A text beyond `limits` comes back whole, as plain text in
+    `<pre class="plain">`.
     """
     if not text.strip(" \t\r\n"):
         return ""
     try:
-        output = _parsed(text, finished)
-        return plain(text) if output is None else _safe(output, prefix, finished)
+        output = _to_html(text, finished)
+        return plain(text) if output is None else _make_safe(output, prefix, finished)
     except (KeyboardInterrupt, SystemExit):
         raise
-    except BaseException:  # a panic in Rust is no Exception
+    except BaseException:  # a panic in Rust raises a BaseException
         return plain(text)
 
 
 def is_plain(text: str) -> bool:
-    """Whether `render` gives up on the text and shows it as it was written."""
+    """Whether `render` gives up and shows the text as written."""
     try:
-        return _parsed(text, finished=True) is None
+        return _to_html(text, finished=True) is None
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException:
@@ -36,40 +37,40 @@ def is_plain(text: str) -> bool:
 
 
 def plain(text: str) -> str:
-    # HTML parsers drop a newline after <pre>, so there has to be one that is not the text's.
+    # HTML parsers drop the first newline after <pre>, so we add one that does not belong to the text.
     return f'<pre class="plain">\n{escape(text)}</pre>\n'
 
 
 def escape(text: str) -> str:
-    """Text for between tags, with the line ends an HTML parser would make of it."""
-    return html.escape(parser.unix(text), quote=False)
+    """Escape text for use between tags, with line ends normalized as an HTML parser does."""
+    return html.escape(parser.normalize_line_ends(text), quote=False)
 
 
-def _parsed(text: str, finished: bool) -> str | None:
-    text = parser.unix(text)
+def _to_html(text: str, finished: bool) -> str | None:
+    text = parser.normalize_line_ends(text)
     if limits.too_long(text) or limits.first_excess(text) < len(text):
         return None
-    text = source.with_all_blocks(text)
+    text = source.protect(text)
     output = parser.to_html(text)
-    if hidden := source.hidden(text, output):
-        output = parser.to_html(source.edited(text, [(at, at, "\\") for at in hidden]))
-    output = with_formulas(output, fences=finished)
+    if hidden := source.hidden_definitions(text, output):
+        output = parser.to_html(source.apply_edits(text, [(at, at, "\\") for at in hidden]))
+    output = render_formulas(output, fences=finished)
     return None if limits.too_much(output, text) else output
 
 
-def _safe(output: str, prefix: str, finished: bool) -> str:
-    output = _CODE.sub(_language, _with_our_links(output, prefix))
-    return sanitizer.clean(coloured(output) if finished else output)
+def _make_safe(output: str, prefix: str, finished: bool) -> str:
+    output = _CODE.sub(_code_tag, _rewrite_links(output, prefix))
+    return sanitizer.clean(add_colours(output) if finished else output)
 
 
-# comrak escapes quotes and angle brackets in text and attributes, so these patterns meet its own tags only.
+# comrak escapes quotes and angle brackets in text and attributes, so these patterns match only its own tags.
 
 _ANCHOR = re.compile(r'<a href="([^"]*)"([^>]*)>|(</a>)|<img src="([^"]*)" alt="([^"]*)"[^>]*>|<li id="(fn-[^"]*)">')
 _CODE = re.compile(r'<pre><code class="language-([^"]*)"[^>]*>')
 
 
-def _with_our_links(output: str, prefix: str) -> str:
-    """Links to web and mail only, images as links, footnotes with the prefix."""
+def _rewrite_links(output: str, prefix: str) -> str:
+    """Keep only web and mail links, turn images into links, and add the prefix to the ids of footnotes."""
     if "<a " not in output and "<img " not in output:
         return output
     kept: list[bool] = []
@@ -103,7 +104,7 @@ def _is_link(href: str) -> bool:
     return sanitizer.LINK.match(html.unescape(href)) is not None
 
 
-def _language(code: re.Match[str]) -> str:
+def _code_tag(code: re.Match[str]) -> str:
     name = html.unescape(code[1]).lower()
     if name == source.LITERAL:
         return '<pre class="plain"><code>'

@@ -1,7 +1,7 @@
-"""A text as comrak should get it, so that no word of it is lost.
+"""Edits to a text before comrak parses it, so that no word is lost.
 
-comrak swallows cells beyond a table's last column and definitions that nothing refers to, and it leaves HTML blocks
-without an element. That is changed in the text, where it is a few characters, rather than in the result.
+comrak drops cells beyond a table's last column and definitions that nothing refers to, and it writes HTML blocks
+without an element around them. Changing a few characters in the text is simpler than changing the result.
 """
 
 import html
@@ -11,7 +11,7 @@ from collections import Counter
 from web.rendering.markdown import parser
 from web.rendering.markdown.sanitizer import LINK
 
-LITERAL = "=html"  # what HTML blocks are fenced as; no language is called so
+LITERAL = "=html"  # the language of the code fences around HTML blocks; no real language has this name
 
 _HTML = re.compile(r"^ {0,3}<", re.MULTILINE)
 _DELIMITER_ROW = re.compile(r"^[|:\- \t]*+$", re.MULTILINE)
@@ -22,8 +22,8 @@ _DEFINITION = re.compile(
 _LABEL = re.compile(r"\[([^\[\]]{1,999})\]")
 
 
-def with_all_blocks(text: str) -> str:
-    """`text` with its HTML blocks fenced as LITERAL, and pipes escaped that would start a cell too many."""
+def protect(text: str) -> str:
+    """Put HTML blocks into code fences marked LITERAL, and escape pipes that would start a surplus cell."""
     if not _HTML.search(text) and not _may_overflow(text):
         return text
     starts = parser.line_starts(text)
@@ -31,13 +31,13 @@ def with_all_blocks(text: str) -> str:
     for block in parser.blocks(text):
         if block.kind == "html_block":
             start, end = starts[block.first], starts[block.last + 1]
-            edits.append((start, end, _fenced(text[start:end])))
+            edits.append((start, end, _as_code_fence(text[start:end])))
         elif block.kind == "table":
             header, _, *rows = zip(starts[block.first :], starts[block.first + 1 : block.last + 2], strict=False)
             columns = len(_inner_pipes(text, *header))
             surplus = (pipe for row in rows for pipe in _inner_pipes(text, *row)[columns:])
             edits += [(pipe, pipe, "\\") for pipe in surplus]
-    return edited(text, edits)
+    return apply_edits(text, edits)
 
 
 def _may_overflow(text: str) -> bool:
@@ -45,11 +45,16 @@ def _may_overflow(text: str) -> bool:
     if "|" not in text:
         return False
     widths = {len(_inner_pipes(text, *row.span())) for row in _DELIMITER_ROW.finditer(text) if "|" in row[0]}
-    return any(re.search(rf"^[ \t>]*+\|?+(?:[^|\n]*+\|){{{width + 1}}}[ \t]*+\S", text, re.MULTILINE) for width in widths)
+    return any(
+        re.search(rf"^[ \t>]*+\|?+(?:[^|\n]*+\|){{{width + 1}}}[ \t]*+\S", text, re.MULTILINE) for width in widths
+    )
 
 
-def hidden(text: str, output: str) -> list[int]:
-    """The offsets of definitions to be shown as typed. Where footnotes don't add up for another reason, all of them."""
+def hidden_definitions(text: str, output: str) -> list[int]:
+    """The offsets of unused definitions that are missing in `output` and have to be shown as written.
+
+    If footnotes are missing for another reason, the offsets of all footnote definitions, too.
+    """
     if "]:" not in text:
         return []
     definitions = list(_DEFINITION.finditer(text))
@@ -63,27 +68,28 @@ def hidden(text: str, output: str) -> list[int]:
 
 
 def _is_used(definition: re.Match[str], uses: Counter[str]) -> bool:
-    """Whether something refers to the definition, and it would give a link."""
+    """Whether something refers to the definition, and the reference becomes a link or a footnote."""
     label, target = definition[1], definition[2]
     return uses[label.casefold()] > 0 and (label.startswith("^") or LINK.match(target) is not None)
 
 
 def _inner_pipes(text: str, start: int, end: int) -> list[int]:
-    """Where the cells of a table's row are separated."""
+    """The offsets of the pipes between the cells of a table row."""
     pipes = [pipe.start() for pipe in _PIPE.finditer(text, start, end)]
     if pipes and not text[pipes[-1] + 1 : end].strip():
         pipes.pop()
     return pipes[1:] if pipes and not text[start : pipes[0]].strip() else pipes
 
 
-def _fenced(block: str) -> str:
+def _as_code_fence(block: str) -> str:
     fence = "~" * max(3, 1 + max(map(len, re.findall("~+", block)), default=0))
     return f"{fence}{LITERAL}\n{block.rstrip()}\n{fence}\n"
 
 
-def edited(text: str, edits: list[tuple[int, int, str]]) -> str:
+def apply_edits(text: str, edits: list[tuple[int, int, str]]) -> str:
+    """Apply replacements (start, end, new text), which are in order and do not overlap."""
     pieces, at = [], 0
-    for start, end, instead in edits:
-        pieces += [text[at:start], instead]
+    for start, end, replacement in edits:
+        pieces += [text[at:start], replacement]
         at = end
     return "".join([*pieces, text[at:]])

@@ -1,0 +1,86 @@
+"""The request for one answer: its prompt, from the branch that leads to it, and its parameters.
+
+When a long chat exceeds the model's context, the oldest turns are left out, many at once. So the beginning of the
+prompt stays the same for many turns, and the model server reuses its cache. The cut depends on the messages alone:
+every process makes the same one.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, TypedDict
+
+from web.contract import GenerationRequest, Message, Prompt, PromptMessage
+
+BYTES_PER_TOKEN = 3.0  # fewer than in most texts, so that the estimate is rather too high
+TOKENS_PER_MESSAGE = 8  # of the chat template
+SPARE_TOKENS = 64
+PARAMETERS = ("temperature", "top_p", "top_k", "min_p", "repeat_penalty", "max_tokens", "seed")
+
+
+class CompletionRequest(TypedDict, total=False):
+    """The body of a request to /v1/chat/completions."""
+
+    messages: list[PromptMessage]
+    model: str
+    max_tokens: int
+    continue_final_message: bool
+    add_generation_prompt: bool
+
+
+class Model(NamedTuple):
+    """What the prompt needs to know of the model server."""
+
+    default_model: str
+    default_max_tokens: int
+    context: int | None  # tokens
+    continues_text: bool
+
+
+def estimate_tokens(text: str, scale: float = 1.0) -> float:
+    return scale * (len(text.encode()) / BYTES_PER_TOKEN + TOKENS_PER_MESSAGE)
+
+
+def first_in_context(
+    messages: Sequence[PromptMessage] | Sequence[Message],
+    system_prompt: str,
+    context: int | None,
+    max_tokens: int,
+    scale: float = 1.0,
+) -> int:
+    """Index of the oldest message in the prompt.
+
+    `context` is the model's size in tokens; the answer may take `max_tokens` of it.
+    """
+    if not context:
+        return 0
+    room = context - max_tokens - SPARE_TOKENS - estimate_tokens(system_prompt, scale)
+    start, used = 0, 0.0
+    for index, message in enumerate(messages):
+        used += estimate_tokens(message["content"], scale)
+        if used > room:
+            while start < index and (used > room / 2 or messages[start]["role"] != "user"):
+                used -= estimate_tokens(messages[start]["content"], scale)
+                start += 1
+    return start
+
+
+def completion_request(
+    parameters: GenerationRequest, prompt: Prompt, written: str, model: Model, scale: float = 1.0
+) -> tuple[Mapping[str, object], float]:
+    """The body of the request, and an estimate of its prompt in tokens.
+
+    `written` is the text of the answer so far, which the model continues if it can. `scale` corrects the estimate.
+    """
+    request: dict[str, object] = {name: value for name, value in parameters.items() if name in PARAMETERS}
+    max_tokens = parameters.get("max_tokens", model.default_max_tokens) or model.default_max_tokens
+    request["max_tokens"] = max_tokens
+    if name := parameters.get("model") or model.default_model:
+        request["model"] = name
+    messages = [PromptMessage(role=message["role"], content=message["content"]) for message in prompt["messages"]]
+    messages = messages[first_in_context(messages, prompt["system_prompt"], model.context, max_tokens, scale) :]
+    if prompt["system_prompt"]:
+        messages.insert(0, PromptMessage(role="system", content=prompt["system_prompt"]))
+    if written and model.continues_text:
+        messages.append(PromptMessage(role="assistant", content=written))
+        request |= {"continue_final_message": True, "add_generation_prompt": False}
+    tokens = sum(estimate_tokens(message["content"]) for message in messages)
+    return {**request, "messages": messages}, tokens

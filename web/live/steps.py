@@ -1,0 +1,109 @@
+"""Steps: the moments at which viewers of a live answer receive what is new.
+
+Tokens arrive faster than a page needs them, so an answer collects text and makes one step for all its viewers.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from web.contract import FINAL, Status
+from web.rendering.blocks import TextPosition
+
+MIN_STEP_SECONDS, MAX_STEP_SECONDS = 0.033, 0.150
+CHARACTERS_PER_SECOND = 250_000  # of the open block, which each step renders again; a large one makes steps rarer
+
+
+class Snapshot(NamedTuple):
+    """A live answer as viewers see it between two steps. Equal snapshots look equal."""
+
+    seq: int
+    fencing_token: int
+    position: TextPosition
+    reasoning_length: int
+    epoch: int  # a snapshot of a later epoch replaces everything that was shown before
+    status: Status | None  # None if only the text is known
+    queue_position: int | None
+    notice: str
+
+    @property
+    def cursor(self) -> str:
+        """The id of the event that leads to this snapshot."""
+        return f"{self.seq}.{self.fencing_token}"
+
+    @property
+    def is_final(self) -> bool:
+        return self.status in FINAL
+
+    @property
+    def progress(self) -> str:
+        """The text below an unfinished answer."""
+        if self.status != "queued":
+            return self.notice
+        if self.queue_position:
+            return f"Waiting for the model: number {self.queue_position} in line."
+        return "Waiting for its turn …"
+
+    def differs_only_in_content(self, other: "Snapshot") -> bool:
+        return self[3:] == other[3:]
+
+    def is_behind(self, seen: "Snapshot | None") -> bool:
+        """Whether a viewer has seen more of the same text. Such a snapshot would remove text without a reset."""
+        return seen is not None and seen.epoch == self.epoch and seen.seq > self.seq
+
+
+class StepTimer:
+    """Makes a step at once after a pause, else when the pause is over."""
+
+    def __init__(self, make_step: Callable[[], None]) -> None:
+        self._make_step = make_step
+        self._last_at = 0.0
+        self._handle: asyncio.TimerHandle | None = None
+
+    def plan(self, open_characters: int, is_urgent: bool) -> None:
+        """`open_characters` is the size of the text to render. An urgent step does not wait."""
+        if self._handle and not is_urgent:
+            return
+        pause = min(max(MIN_STEP_SECONDS, open_characters / CHARACTERS_PER_SECOND), MAX_STEP_SECONDS)
+        delay = self._last_at + pause - time.monotonic()
+        if delay <= 0 or is_urgent:
+            self._step()
+        else:
+            self._handle = asyncio.get_running_loop().call_later(delay, self._step)
+
+    def stepped(self) -> None:
+        self._last_at = time.monotonic()
+
+    def _step(self) -> None:
+        if self._handle:
+            self._handle.cancel()
+            self._handle = None
+        self._make_step()
+
+
+class Subscriber:
+    """Receives every step until its connection is slow, the answer ends, or the process shuts down.
+
+    The answer calls it directly, so an error here must not reach the answer.
+    """
+
+    def __init__(self, seen: Snapshot, write: Callable[[bytes], bool]) -> None:
+        self.seen, self._write = seen, write
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def deliver(self, snapshot: Snapshot, render: Callable[[Snapshot], bytes]) -> None:
+        """Writes the step from the snapshot seen last to this one."""
+        if self.done.done() or snapshot.is_behind(self.seen):
+            return
+        try:
+            if not snapshot.is_final and self._write(render(self.seen)):
+                self.seen = snapshot
+            else:
+                self.end()
+        except Exception as error:
+            self.done.set_exception(error)
+
+    def end(self) -> None:
+        if not self.done.done():
+            self.done.set_result(None)

@@ -1,0 +1,45 @@
+"""Every URL of the web service."""
+
+from starlette.routing import Route
+
+from kit import ids
+from web.pages import chat_settings, chats, devices, exports, health, messages, metrics, pwa, streams
+
+ids.register()
+
+routes = [
+    Route("/", chats.home),
+    Route("/healthz", health.healthz),
+    Route("/readyz", health.readyz),
+    Route("/metrics", metrics.show),
+    Route("/manifest.webmanifest", pwa.manifest),
+    Route("/sw.js", pwa.service_worker),
+    Route("/offline", pwa.offline),
+    # Chats
+    Route("/chats", chats.create, methods=["POST"]),
+    Route("/chats/{chat_id:id}", chats.show),
+    Route("/chats/{chat_id:id}.json", exports.show_json),
+    Route("/chats/{chat_id:id}.md", exports.show_markdown),
+    Route("/chats/{chat_id:id}.txt", exports.show_text),
+    Route("/chats/{chat_id:id}/list", chats.sidebar),
+    Route("/chats/{chat_id:id}/title", chats.rename, methods=["POST"]),
+    Route("/chats/{chat_id:id}/delete", chats.delete, methods=["POST"]),
+    Route("/chats/{chat_id:id}/restore", chats.restore, methods=["POST"]),
+    Route("/chats/{chat_id:id}/settings", chat_settings.show),
+    Route("/chats/{chat_id:id}/settings", chat_settings.change, methods=["POST"]),
+    # Devices, and the link that adds one to a session
+    Route("/devices", devices.index),
+    Route("/devices/link", devices.create_link, methods=["POST"]),
+    Route("/devices/sign-out", devices.sign_out_all, methods=["POST"]),
+    Route("/devices/{device_id:id}/sign-out", devices.sign_out, methods=["POST"]),
+    Route("/join", devices.show_link),
+    Route("/join", devices.join, methods=["POST"]),
+    # Messages, and the answer to the last of them
+    Route("/chats/{chat_id:id}/messages", messages.create, methods=["POST"]),
+    Route("/chats/{chat_id:id}/messages/{message_id:id}/stream", streams.show),
+    Route("/chats/{chat_id:id}/messages/{message_id:id}/stop", messages.stop, methods=["POST"]),
+    Route("/chats/{chat_id:id}/messages/{message_id:id}/regenerate", messages.regenerate, methods=["POST"]),
+    Route("/chats/{chat_id:id}/messages/{message_id:id}/continue", messages.continue_answer, methods=["POST"]),
+    Route("/chats/{chat_id:id}/messages/{message_id:id}/show", messages.show_version, methods=["POST"]),
+    Route("/chats/{chat_id:id}/messages/{message_id:id}/delete", messages.delete, methods=["POST"]),
+]

@@ -1,0 +1,28 @@
+"""Objects that all requests share. The lifespan of the application creates them; handlers read `request.state[...]`."""
+
+from typing import TypedDict
+
+import starlette.requests
+
+from web.clients.dbapi import Dbapi
+from web.clients.llama import Llama
+from web.generation.worker import Worker
+from web.live.hub import LiveAnswers
+from web.live.open_streams import OpenStreams
+from web.rendering.templates import Templates
+from web.sessions import Sessions
+from web.settings import Settings
+
+
+class State(TypedDict):
+    settings: Settings
+    templates: Templates
+    sessions: Sessions
+    dbapi: Dbapi
+    llama: Llama
+    worker: Worker
+    live_answers: LiveAnswers
+    open_streams: OpenStreams
+
+
+Request = starlette.requests.Request[State]
