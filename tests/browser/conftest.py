@@ -1,6 +1,6 @@
-"""A real Chromium in front of nginx and two web processes, or of one web process alone, with a model server that follows scripts.
+"""A real Chromium with nginx and two web processes, or with one web process alone, and a scripted model server.
 
-Every tab is watched: in no test may a page complain, break its own policy or ask another host.
+Every tab is monitored: a test fails if a page logs an error, violates its CSP or contacts another host.
 """
 
 import os
@@ -14,15 +14,15 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, BrowserContext, Page, Playwright, async_playwright, expect
 
+from tests.browser.browser_user import BrowserUser, browser_user
 from tests.browser.page import DESKTOP
-from tests.browser.visitor import Visitor, visitor
 from tests.fake_llama.server import running as running_llama
 from tests.stack import Stack
 from tests.system.running import Runnel, running
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = [
-    "--no-sandbox",  # which needs a kernel feature that containers lack
+    "--no-sandbox",  # the sandbox needs a kernel feature that containers lack
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
@@ -32,7 +32,7 @@ FLAGS = [
 ]
 EXPECTED_ERRORS = re.compile(r"status of (404|409|413|422)|ERR_INTERNET_DISCONNECTED")
 
-expect.set_options(timeout=20_000)  # far more than it takes
+expect.set_options(timeout=20_000)  # far more than any wait takes
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +40,8 @@ async def chromium() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
         path = _path(playwright)
         if path is None:
-            message = f"no Chromium found (as {', '.join(NAMES)} or Playwright's own), so nothing of what a browser does is tested"
+            names = ", ".join(NAMES)
+            message = f"no Chromium found ({names}, or Playwright's own): the browser tests are skipped"
             pytest.fail(message) if os.environ.get("REQUIRE_BROWSER") == "1" else pytest.skip(message)
         browser = await playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield browser
@@ -55,49 +56,51 @@ def _path(playwright: Playwright) -> str | None:
 
 @pytest.fixture(scope="session")
 def model() -> Iterator[str]:
-    """The address of the scripted model server."""
+    """The URL of the scripted model server."""
     with running_llama(delay_ms=2) as url:
         yield url
 
 
 @pytest.fixture(scope="session")
 def runnel(chromium: Browser, model: str) -> Iterator[Runnel]:
-    with running(LLAMA_URL=model, WEB_REPLICAS="2", MAX_TOKENS="100000", WRITES_PER_SESSION="0", WRITES_PER_ADDRESS="0") as runnel:
+    with running(
+        LLAMA_URL=model, WEB_REPLICAS="2", MAX_TOKENS="100000", WRITES_PER_SESSION="0", WRITES_PER_ADDRESS="0"
+    ) as runnel:
         yield runnel
 
 
 @pytest.fixture
-async def visit(chromium: Browser, runnel: Runnel) -> AsyncIterator[Callable[..., Any]]:
-    """Opens a browser of somebody new, with Playwright's options for one."""
+async def new_user(chromium: Browser, runnel: Runnel) -> AsyncIterator[Callable[..., Any]]:
+    """Opens a browser for a new user, with Playwright's context options."""
     async with AsyncExitStack() as stack:
 
-        async def visit(**options: Any) -> Visitor:
-            return await stack.enter_async_context(visitor(chromium, runnel.origin, **options))
+        async def new_user(**options: Any) -> BrowserUser:
+            return await stack.enter_async_context(browser_user(chromium, runnel.origin, **options))
 
-        yield visit
+        yield new_user
 
 
 @pytest.fixture
-async def ada(visit: Callable[..., Any]) -> Visitor:
-    """In a new chat."""
-    ada: Visitor = await visit()
+async def ada(new_user: Callable[..., Any]) -> BrowserUser:
+    """A user in a new chat."""
+    ada: BrowserUser = await new_user()
     await ada.begin()
     return ada
 
 
 @pytest.fixture(scope="session")
 async def origin(stack: Stack) -> str:
-    """Of one web process, without nginx."""
+    """The origin of one web process, without nginx."""
     return (await stack.web()).url
 
 
 @pytest.fixture
-async def opened(chromium: Browser, origin: str) -> AsyncIterator[Callable[..., Any]]:
-    """Opens a page of a new visitor, in a new chat. Nothing may be said on its console that a test does not expect."""
+async def open_page(chromium: Browser, origin: str) -> AsyncIterator[Callable[..., Any]]:
+    """Opens a page for a new user, in a new chat. The test fails if its console shows an unexpected error."""
     contexts: list[BrowserContext] = []
     said: list[str] = []
 
-    async def opened(viewport: Any = DESKTOP, chat: bool = True, **options: Any) -> Page:
+    async def open_page(viewport: Any = DESKTOP, chat: bool = True, **options: Any) -> Page:
         context = await chromium.new_context(base_url=origin, viewport=viewport, **options)
         contexts.append(context)
         await context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -111,13 +114,13 @@ async def opened(chromium: Browser, origin: str) -> AsyncIterator[Callable[..., 
             await page.wait_for_url("**/chats/*")
         return page
 
-    yield opened
+    yield open_page
     for context in contexts:
         await context.close()
     assert [text for text in said if not EXPECTED_ERRORS.search(text)] == []
 
 
 @pytest.fixture
-async def page(opened: Callable[..., Any]) -> Page:
-    found: Page = await opened()
+async def page(open_page: Callable[..., Any]) -> Page:
+    found: Page = await open_page()
     return found

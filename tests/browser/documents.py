@@ -1,4 +1,4 @@
-"""What the scripted model answers with."""
+"""Answers for the scripted model."""
 
 SAMPLE = """\
 ## A **short** tour
@@ -64,7 +64,7 @@ event: done
 data: <script>window.pwned = 1</script>
 
 </div></article><hx-partial hx-target="body">all of it</hx-partial>
-"""
+"""  # noqa: E501 (one line each is what the parser must see)
 
 REFERENCES = """\
 First [one], then [two][one], and a note[^1].
@@ -96,10 +96,16 @@ WIDE = f"""\
 - {"a_long_identifier_" * 20} `{"and_some_code_" * 20}`
 """
 
-PARAGRAPH = "The river runs past the mill, the meadow and the old stone bridge, and nobody there is in a hurry to see the sea.\n\n"
+PARAGRAPH = (
+    "The river runs past the mill, the meadow and the old stone bridge, "
+    "and nobody there is in a hurry to see the sea.\n\n"
+)
 
 EVERYTHING = f"# A part\n\n{SAMPLE}\n{PARAGRAPH}"
 
-CODE = "for i in range(3):\n    print(i)  # a line that is much too long for the column it stands in, so that it has to be scrolled\n"
+CODE = (
+    "for i in range(3):\n"
+    "    print(i)  # a line that is much too long for the column it stands in, so that it has to be scrolled\n"
+)
 
 CODE_AND_TABLE = f"Look at *this*:\n\n```python\n{CODE}```\n\n| a | b |\n|---|--:|\n| 1 | 2 |\n\nDone."

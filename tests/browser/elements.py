@@ -1,10 +1,12 @@
-"""Which elements and attributes an answer may be made of, and scripts that look at all of them."""
+"""The elements and attributes allowed in an answer, and scripts that check them."""
 
 import re
 from typing import Any
 
 FOOTNOTE = r"message-[\w-]+fn.*"
-LINK = rf"href=((https?://(?![^/]*@)|mailto:).*|#{FOOTNOTE})|rel=noopener noreferrer nofollow|target=_blank|id={FOOTNOTE}"
+LINK = (
+    rf"href=((https?://(?![^/]*@)|mailto:).*|#{FOOTNOTE})|rel=noopener noreferrer nofollow|target=_blank|id={FOOTNOTE}"
+)
 LINK += r"|class=footnote-backref|aria-label=Back to reference [0-9-]+"
 ALLOWED = {
     "a": LINK,
@@ -20,17 +22,38 @@ ALLOWED = {
     "td": r"align=(left|center|right)",
     "th": r"align=(left|center|right)",
 }
-BARE = {"p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "em", "strong", "del", "ul", "blockquote", "thead", "tbody", "tr"}
+BARE = {
+    "p",
+    "br",
+    "hr",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "em",
+    "strong",
+    "del",
+    "ul",
+    "blockquote",
+    "thead",
+    "tbody",
+    "tr",
+}
 ALLOWED |= dict.fromkeys(BARE, "(?!)")
-FORMULA = r"(l|r)space=-?[\d.]+(em)?|(min|max)size=[\d.]+em|width=-?[\d.]+em|linethickness=0|scriptlevel=\d|display=block"
+FORMULA = (
+    r"(l|r)space=-?[\d.]+(em)?|(min|max)size=[\d.]+em|width=-?[\d.]+em|linethickness=0|scriptlevel=\d|display=block"
+)
 FORMULA += r"|(displaystyle|stretchy|symmetric|movablelimits|accent|accentunder)=(true|false)|mathvariant=normal"
 FORMULA += r"|form=(pre|in|post)fix|notation=[a-z]+|class=[lr]"
-MATHML = "math mrow mi mn mo mtext mspace msup msub msubsup mfrac msqrt mroot munder mover munderover mtable mtr mtd menclose"
+MATHML = "math mrow mi mn mo mtext mspace msup msub msubsup mfrac msqrt mroot munder mover munderover "
+MATHML += "mtable mtr mtd menclose"
 ALLOWED |= dict.fromkeys(MATHML.split(), FORMULA)
-# Every element of the last answer, and each of its attributes; but for the ones that are ours.
+# Every element and attribute of the last answer, except those that the page adds.
 ELEMENTS = """content => [...content.querySelectorAll('*:not(.tail, .void)')].map((element) =>
   [element.localName, [...element.attributes].map((attribute) => `${attribute.name}=${attribute.value}`)])"""
-# Looks at every element that ever comes into the page, however short it stays, but for the classes that htmx lends it.
+# Records every element that is ever inserted, even briefly, without the temporary classes of htmx.
 WATCH = """() => {
   window.came = [];
   const own = (attribute) => `${attribute.name}=${attribute.value.replace(/ ?htmx-(added|settling)/g, '')}`;

@@ -1,4 +1,4 @@
-"""A chat's page as a test uses it with its own hands: what it sends, waits for and looks at."""
+"""Actions on the page of a chat."""
 
 import json
 from typing import Any
@@ -20,7 +20,7 @@ async def send(page: Page, content: str) -> None:
 
 
 async def ask(page: Page, content: str = "Why?") -> None:
-    """Sends a message, and waits until its answer has ended."""
+    """Sends a message and waits until its answer has ended."""
     count = await page.locator("article").count()
     await send(page, content)
     await expect(page.locator("article")).to_have_count(count + 2)
@@ -33,5 +33,5 @@ def last(page: Page) -> Any:
 
 
 async def becomes(page: Page, expression: str) -> None:
-    """Waits for it; not with wait_for_function, which evaluates text within the page, and that is forbidden there."""
+    """Polls an expression; wait_for_function would evaluate text within the page, which its CSP forbids."""
     await until(lambda: page.evaluate(expression), lambda: f"{expression} never came true")

@@ -1,4 +1,4 @@
-"""From a name to a chat, and writing in it."""
+"""Starting a chat and writing messages."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.visitor import ANSWER, Visitor
+from tests.browser.browser_user import ANSWER, BrowserUser
 
 pytestmark = pytest.mark.browser
 
 
-async def test_a_name_leads_to_a_chat_and_back_to_it(visit: Callable[..., Any]) -> None:
-    ada = await visit()
+async def test_a_user_name_opens_a_chat_and_finds_it_again(new_user: Callable[..., Any]) -> None:
+    ada = await new_user()
     await ada.begin("Ada Lovelace")
     chat = ada.page.url
 
@@ -29,7 +29,7 @@ async def test_a_name_leads_to_a_chat_and_back_to_it(visit: Callable[..., Any]) 
     await expect(ada.page.locator(".chats li")).to_have_count(3)
 
 
-async def test_enter_sends_and_shift_enter_breaks_the_line(ada: Visitor) -> None:
+async def test_enter_sends_and_shift_enter_breaks_the_line(ada: BrowserUser) -> None:
     field = ada.page.locator("#content")
     await expect(field).to_be_focused()
 
@@ -45,7 +45,7 @@ async def test_enter_sends_and_shift_enter_breaks_the_line(ada: Visitor) -> None
     assert [message["content"] for message in await ada.messages()][1] == "one\ntwo"
 
 
-async def test_enter_on_nothing_sends_nothing(ada: Visitor) -> None:
+async def test_enter_in_an_empty_field_sends_nothing(ada: BrowserUser) -> None:
     await ada.page.keyboard.type("   ")
     await ada.page.keyboard.press("Enter")
     await ada.say("a real one")
@@ -54,7 +54,7 @@ async def test_enter_on_nothing_sends_nothing(ada: Visitor) -> None:
     assert [message["content"] for message in await ada.messages() if message["role"] == "user"] == ["a real one"]
 
 
-async def test_focus_stays_in_the_composer_and_what_is_typed_meanwhile_stays_too(ada: Visitor) -> None:
+async def test_the_composer_keeps_focus_and_text_typed_during_an_answer(ada: BrowserUser) -> None:
     await ada.say(text="Some words to be read. " * 20, delay_ms=8)
     await ada.begun()
 
@@ -65,8 +65,8 @@ async def test_focus_stays_in_the_composer_and_what_is_typed_meanwhile_stays_too
     await expect(ada.page.locator("#content")).to_have_value("the next one")
 
 
-async def test_everything_can_be_done_with_the_keyboard(visit: Callable[..., Any]) -> None:
-    ada = await visit()
+async def test_everything_can_be_done_with_the_keyboard(new_user: Callable[..., Any]) -> None:
+    ada = await new_user()
     keyboard = ada.page.keyboard
     await ada.page.goto("/")
 
@@ -76,10 +76,12 @@ async def test_everything_can_be_done_with_the_keyboard(visit: Callable[..., Any
     await keyboard.type('{"text": "never to be finished", "repeat": 200, "delay_ms": 20}')
     await keyboard.press("Enter")
     await ada.begun(3)
-    await keyboard.press("Shift+BrowserTab")
+    await keyboard.press("Shift+Tab")
     focused = ada.page.locator(":focus")
     await expect(focused).to_have_text("Stop")
-    assert await focused.evaluate("element => getComputedStyle(element).outlineStyle") == "solid", "one sees where one is"
+    assert await focused.evaluate("element => getComputedStyle(element).outlineStyle") == "solid", (
+        "one sees where one is"
+    )
     await keyboard.press("Enter")
 
     await ada.ended()
@@ -92,7 +94,7 @@ async def test_everything_can_be_done_with_the_keyboard(visit: Callable[..., Any
     await ada.ended()
 
 
-async def test_a_screen_reader_is_told_what_is_what(ada: Visitor) -> None:
+async def test_landmarks_and_labels_are_named_for_screen_readers(ada: BrowserUser) -> None:
     await ada.say(text="Some words.", repeat=50, delay_ms=10)
     await ada.begun()
 

@@ -1,4 +1,4 @@
-"""However an answer was cut by the model server, the page shows the same, and nothing in it that is not allowed."""
+"""The page shows the same allowed HTML for any split of an answer into tokens."""
 
 import json
 import re
@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser.browser_user import BrowserUser
 from tests.browser.documents import EVERYTHING
 from tests.browser.elements import WATCH, not_allowed
-from tests.browser.visitor import Visitor
 
 pytestmark = pytest.mark.browser
 
-CORPUS = {path.stem: path.read_bytes().decode() for path in sorted((Path(__file__).parents[1] / "web" / "corpus").glob("*.md"))}
+CORPUS = {
+    path.stem: path.read_bytes().decode()
+    for path in sorted((Path(__file__).parents[1] / "web" / "corpus").glob("*.md"))
+}
 LENGTH = 60_000  # characters of the long document
 MESSAGE_ID = re.compile("message-[0-9a-f-]{36}")
 
@@ -33,8 +36,10 @@ def paragraphs(text: str) -> list[str]:
 CUTS: dict[Callable[[str], list[str]], float] = {characters: 1, threes: 2, paragraphs: 40}  # ms between pieces
 
 
-async def test_the_corpus_looks_the_same_however_it_was_cut(ada: Visitor) -> None:
-    scripts = [json.dumps({"tokens": cut(text), "delay_ms": pause}) for text in CORPUS.values() for cut, pause in CUTS.items()]
+async def test_the_corpus_looks_the_same_for_any_split_into_tokens(ada: BrowserUser) -> None:
+    scripts = [
+        json.dumps({"tokens": cut(text), "delay_ms": pause}) for text in CORPUS.values() for cut, pause in CUTS.items()
+    ]
     await ada.page.evaluate(WATCH)
 
     await ada.page.evaluate(SEND_ALL, scripts)
@@ -54,7 +59,7 @@ async def test_the_corpus_looks_the_same_however_it_was_cut(ada: Visitor) -> Non
     assert not_allowed(came) == []
 
 
-async def test_a_long_document_looks_the_same_however_it_was_cut(ada: Visitor) -> None:
+async def test_a_long_document_looks_the_same_for_any_split_into_tokens(ada: BrowserUser) -> None:
     times = LENGTH // len(EVERYTHING)
     await ada.page.evaluate(WATCH)
 
@@ -78,7 +83,8 @@ SEND_ALL = """async (messages) => {
     form.elements.content.value = message;
     form.requestSubmit();
     while (articles.length === before || document.querySelector('article.live')) {
-      if (Date.now() > late) throw new Error(`${document.getElementById('notice').textContent} ${message.slice(0, 200)}`);
+      const notice = document.getElementById('notice').textContent;
+      if (Date.now() > late) throw new Error(`${notice} ${message.slice(0, 200)}`);
       await new Promise((next) => setTimeout(next, 5));
     }
   }

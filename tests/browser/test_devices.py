@@ -1,4 +1,4 @@
-"""The same chats on another device, as two people with two browsers see it."""
+"""One session in two browsers."""
 
 import re
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, expect
 
-from tests.browser.visitor import ANSWER, Visitor
+from tests.browser.browser_user import ANSWER, BrowserUser
 
 pytestmark = pytest.mark.browser
 
@@ -17,7 +17,7 @@ LONG_ENOUGH_TO_COME_BACK = 5000  # milliseconds; a lost stream is opened again a
 
 
 async def link(page: Page) -> str:
-    """The address that the devices page shows after a press of its button."""
+    """The link that the devices page shows after its button is pressed."""
     await page.goto("/")
     await page.get_by_role("link", name="Devices").click()
     await page.get_by_role("button", name="Add a device").click()
@@ -25,9 +25,9 @@ async def link(page: Page) -> str:
 
 
 @pytest.mark.parametrize("javascript", [True, False])
-async def test_a_link_brings_the_chats_to_another_browser(visit: Callable[..., Any], javascript: bool) -> None:
-    ada: Visitor = await visit(java_script_enabled=javascript)
-    phone: Visitor = await visit(java_script_enabled=javascript)
+async def test_a_link_brings_the_chats_to_another_browser(new_user: Callable[..., Any], javascript: bool) -> None:
+    ada: BrowserUser = await new_user(java_script_enabled=javascript)
+    phone: BrowserUser = await new_user(java_script_enabled=javascript)
     await ada.begin()
     chat = ada.page.url
 
@@ -41,8 +41,10 @@ async def test_a_link_brings_the_chats_to_another_browser(visit: Callable[..., A
     await expect(ada.page.locator(".devices li")).to_have_count(2)
 
 
-async def test_a_device_that_is_signed_out_shows_so_and_asks_no_more(ada: Visitor, visit: Callable[..., Any]) -> None:
-    phone: Visitor = await visit()
+async def test_a_signed_out_device_shows_it_and_sends_no_more_requests(
+    ada: BrowserUser, new_user: Callable[..., Any]
+) -> None:
+    phone: BrowserUser = await new_user()
     phone.expected = re.compile("404")
     await phone.page.goto(await link(ada.page))
     await phone.page.get_by_role("button", name="Open my chats here").click()
@@ -50,21 +52,23 @@ async def test_a_device_that_is_signed_out_shows_so_and_asks_no_more(ada: Visito
     await phone.page.wait_for_url("**/chats/*")
     await phone.say(text="word " * 50, hang_after=10)
     await phone.begun(5)
-    asked = len(phone.asked)
+    asked = len(phone.requested_urls)
 
     await ada.page.goto("/devices")
-    await ada.page.locator(".devices li").filter(has_not_text="this one").get_by_role("button").click()
+    await ada.page.locator(".devices li").filter(has_not_text="this device").get_by_role("button").click()
 
-    await expect(phone.page.locator(ANSWER)).to_contain_text("This device was signed out.", timeout=SIGNED_OUT_MILLISECONDS)
+    await expect(phone.page.locator(ANSWER)).to_contain_text(
+        "This device was signed out.", timeout=SIGNED_OUT_MILLISECONDS
+    )
     await phone.page.wait_for_timeout(LONG_ENOUGH_TO_COME_BACK)
-    assert len([url for url in phone.asked[asked:] if "/stream" in url]) <= 2
+    assert len([url for url in phone.requested_urls[asked:] if "/stream" in url]) <= 2
     assert not await phone.is_live()
     await phone.page.reload()
     await expect(phone.page.locator("#notice")).to_contain_text("belongs to another session")
 
 
-async def test_the_pages_have_nothing_that_axe_objects_to(ada: Visitor, visit: Callable[..., Any]) -> None:
-    phone: Visitor = await visit(viewport={"width": 360, "height": 740})
+async def test_the_device_pages_pass_axe(ada: BrowserUser, new_user: Callable[..., Any]) -> None:
+    phone: BrowserUser = await new_user(viewport={"width": 360, "height": 740})
     await phone.begin("Grace")
     address = await link(ada.page)
     await phone.page.goto(address)
@@ -77,13 +81,15 @@ async def test_the_pages_have_nothing_that_axe_objects_to(ada: Visitor, visit: C
         assert width[0] <= width[1], "nothing is wider than the window"
 
 
-async def test_what_the_door_refuses_is_a_page_that_looks_like_ours(visit: Callable[..., Any]) -> None:
-    visitor: Visitor = await visit()
+async def test_errors_from_nginx_look_like_the_application(new_user: Callable[..., Any]) -> None:
+    visitor: BrowserUser = await new_user()
     visitor.expected = re.compile("414")
 
     await visitor.page.goto("/" + "x" * 9000)
 
     await expect(visitor.page.get_by_role("alert")).to_be_visible()
-    ours = await visitor.page.evaluate("[getComputedStyle(document.documentElement).backgroundColor, document.styleSheets.length]")
+    ours = await visitor.page.evaluate(
+        "[getComputedStyle(document.documentElement).backgroundColor, document.styleSheets.length]"
+    )
     assert ours == ["rgb(251, 250, 248)", 1]
     assert [each["id"] for each in (await Axe().run(visitor.page)).response["violations"]] == []

@@ -1,4 +1,4 @@
-"""What a reader sees when something behind the page is gone: a sentence, and nothing lost."""
+"""When a service fails, the reader sees a message and loses no text."""
 
 import asyncio
 import os
@@ -10,8 +10,8 @@ import httpx
 import pytest
 from playwright.async_api import expect
 
+from tests.browser.browser_user import ANSWER, BrowserUser
 from tests.browser.documents import SAMPLE
-from tests.browser.visitor import ANSWER, Visitor
 from tests.stack import client, until
 from tests.system.running import Runnel
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.browser
 NOT_LOADED = re.compile("Failed to load resource|net::ERR_|htmx:(sse:)?error|fetching the script")
 
 
-async def test_without_the_database_service_the_message_stays_in_its_field(runnel: Runnel, ada: Visitor) -> None:
+async def test_without_the_database_service_the_message_stays_in_its_field(runnel: Runnel, ada: BrowserUser) -> None:
     ada.expected = NOT_LOADED
     field, notice = ada.page.locator("#content"), ada.page.locator("#notice")
 
@@ -30,7 +30,7 @@ async def test_without_the_database_service_the_message_stays_in_its_field(runne
         await expect(notice).to_contain_text("The database is not available at the moment.")
         await expect(field).to_have_value("Do not lose me")
         assert await notice.get_attribute("role") == "alert"
-    await runnel.back("dbapi-1")
+    await runnel.wait_restarted("dbapi-1")
 
     await field.press("Enter")
     await expect(ada.page.locator("article")).to_have_count(3)
@@ -40,16 +40,18 @@ async def test_without_the_database_service_the_message_stays_in_its_field(runne
     assert [message["content"] for message in await ada.messages() if message["role"] == "user"] == ["Do not lose me"]
 
 
-async def test_without_the_server_the_message_stays_in_its_field(runnel: Runnel, ada: Visitor) -> None:
+async def test_without_the_server_the_message_stays_in_its_field(runnel: Runnel, ada: BrowserUser) -> None:
     ada.expected = NOT_LOADED
     field, notice = ada.page.locator("#content"), ada.page.locator("#notice")
 
     with runnel.without("nginx"):
         await field.fill("Do not lose me either")
         await field.press("Enter")
-        await expect(notice).to_have_text("The server cannot be reached. Your message is still here: please send it again.")
+        await expect(notice).to_have_text(
+            "The server cannot be reached. Your message is still here: please send it again."
+        )
         await expect(field).to_have_value("Do not lose me either")
-    await runnel.back("nginx")
+    await runnel.wait_restarted("nginx")
 
     await field.press("Enter")
     await expect(ada.page.locator("article")).to_have_count(3)
@@ -57,7 +59,7 @@ async def test_without_the_server_the_message_stays_in_its_field(runnel: Runnel,
     await ada.ended()
 
 
-async def test_without_web_the_message_stays_in_its_field_too(runnel: Runnel, ada: Visitor) -> None:
+async def test_without_web_the_message_stays_in_its_field_too(runnel: Runnel, ada: BrowserUser) -> None:
     ada.expected = NOT_LOADED
     field = ada.page.locator("#content")
 
@@ -67,15 +69,15 @@ async def test_without_web_the_message_stays_in_its_field_too(runnel: Runnel, ad
         await expect(ada.page.locator("#notice")).to_contain_text("still in your browser")
         await expect(field).to_have_value("And me?")
     await expect(ada.page).to_have_title(re.compile("Runnel"))
-    await runnel.back("web-1")
-    await runnel.back("web-2")
+    await runnel.wait_restarted("web-1")
+    await runnel.wait_restarted("web-2")
 
     await field.press("Enter")
     await expect(ada.page.locator("article")).to_have_count(3)
     await ada.ended()
 
 
-async def test_a_lost_connection_is_taken_up_where_it_broke(runnel: Runnel, ada: Visitor) -> None:
+async def test_a_lost_connection_resumes_where_it_broke(runnel: Runnel, ada: BrowserUser) -> None:
     ada.expected = NOT_LOADED
     await ada.page.evaluate("window.same = true")
     await ada.say(text=SAMPLE, delay_ms=12)
@@ -83,21 +85,23 @@ async def test_a_lost_connection_is_taken_up_where_it_broke(runnel: Runnel, ada:
 
     with runnel.without("nginx"):
         await expect(ada.page.locator(f"{ANSWER}.reconnecting")).to_have_count(1)
-    await runnel.back("nginx")
+    await runnel.wait_restarted("nginx")
 
     await ada.ended()
     live = await ada.html()
-    assert await ada.page.evaluate("same"), "it was not loaded anew"
+    assert await ada.page.evaluate("same"), "the page was reloaded"
     await ada.page.reload()
     assert await ada.html() == live
     assert (await ada.stored())["content"] == SAMPLE
 
 
-async def test_a_model_server_that_is_away_is_waited_for(model: str, ada: Visitor) -> None:
+async def test_an_answer_waits_for_an_unreachable_model_server(model: str, ada: BrowserUser) -> None:
     await control(model, down=True)
     try:
         await ada.say(text="Here I am again.")
-        await expect(ada.page.locator(f"{ANSWER} .progress")).to_contain_text("The model server does not answer at the moment.")
+        await expect(ada.page.locator(f"{ANSWER} .progress")).to_contain_text(
+            "The model server does not respond at the moment."
+        )
     finally:
         await control(model, down=False)
 
@@ -105,7 +109,7 @@ async def test_a_model_server_that_is_away_is_waited_for(model: str, ada: Visito
     assert await ada.text() == "Here I am again."
 
 
-async def test_a_model_that_is_loading_is_waited_for(model: str, ada: Visitor) -> None:
+async def test_the_page_waits_while_the_model_is_loading(model: str, ada: BrowserUser) -> None:
     await control(model, loading_seconds=60)
     try:
         await ada.say(text="Now I have read it.")
@@ -117,7 +121,7 @@ async def test_a_model_that_is_loading_is_waited_for(model: str, ada: Visitor) -
     assert await ada.text() == "Now I have read it."
 
 
-async def test_a_model_server_lost_in_the_middle_goes_on_with_the_same_answer(model: str, ada: Visitor) -> None:
+async def test_an_answer_continues_after_its_model_server_was_lost(model: str, ada: BrowserUser) -> None:
     await ada.say(text=SAMPLE, delay_ms=12)
     await ada.begun(12)
 
@@ -131,7 +135,7 @@ async def test_a_model_server_lost_in_the_middle_goes_on_with_the_same_answer(mo
     assert (await ada.stored())["content"] == SAMPLE
 
 
-async def test_an_answer_that_breaks_off_keeps_its_text_and_says_why(ada: Visitor) -> None:
+async def test_a_broken_answer_keeps_its_text_and_shows_the_reason(ada: BrowserUser) -> None:
     await ada.say(text="As far as here. And no further.", error_after=6)
     await ada.ended()
 
@@ -146,7 +150,7 @@ async def test_an_answer_that_breaks_off_keeps_its_text_and_says_why(ada: Visito
 
 
 @pytest.mark.parametrize("body", ["json", "html"])
-async def test_what_the_model_server_says_about_itself_is_not_shown(ada: Visitor, body: str) -> None:
+async def test_error_messages_of_the_model_server_are_not_shown(ada: BrowserUser, body: str) -> None:
     await ada.say(status=500, body=body)
     await ada.ended()
 
@@ -156,8 +160,8 @@ async def test_what_the_model_server_says_about_itself_is_not_shown(ada: Visitor
     assert "500" not in article
 
 
-async def test_another_replica_goes_on_in_the_open_tab(runnel: Runnel, ada: Visitor) -> None:
-    """Twice: the first time it may be the other replica that the tab listens to."""
+async def test_another_replica_continues_in_the_open_tab(runnel: Runnel, ada: BrowserUser) -> None:
+    """Twice, because at first the tab may be connected to the other replica."""
     ada.expected = NOT_LOADED
     text = SAMPLE * 4
     await ada.page.evaluate("window.same = true")
@@ -169,23 +173,24 @@ async def test_another_replica_goes_on_in_the_open_tab(runnel: Runnel, ada: Visi
         service = await writer(runnel)
         runnel.kill(service)
         await ada.page.wait_for_function(
-            "([selector, length]) => document.querySelector(selector).innerText.length > length + 100", arg=[f"{ANSWER} .content", before]
+            "([selector, length]) => document.querySelector(selector).innerText.length > length + 100",
+            arg=[f"{ANSWER} .content", before],
         )
-        await runnel.back(service)
+        await runnel.wait_restarted(service)
         assert await ada.is_live()
 
     await ada.ended()
     live = await ada.html()
-    assert await ada.page.evaluate("same"), "it was not loaded anew"
+    assert await ada.page.evaluate("same"), "the page was reloaded"
     await ada.page.reload()
     assert await ada.html() == live
     assert (await ada.stored())["content"] == text
 
 
-async def test_a_rolling_restart_is_not_noticed(runnel: Runnel, ada: Visitor) -> None:
+async def test_a_rolling_restart_is_not_noticed(runnel: Runnel, ada: BrowserUser) -> None:
     ada.expected = NOT_LOADED
     await ada.page.evaluate("window.same = true")
-    await ada.say(text=SAMPLE * 3, delay_ms=18)  # for longer than two processes take to leave, LINGER_SECONDS each
+    await ada.say(text=SAMPLE * 3, delay_ms=18)  # longer than two processes take to stop, LINGER_SECONDS each
     await ada.begun(5)
 
     for service in ("web-1", "web-2"):
@@ -203,12 +208,14 @@ async def test_a_rolling_restart_is_not_noticed(runnel: Runnel, ada: Visitor) ->
 
 
 async def writer(runnel: Runnel) -> str:
-    """Which web process writes the running answer, as the database knows it."""
+    """The web process that writes the running answer, according to the database."""
     connection = await asyncpg.connect(runnel.dev.url("postgres"))
     try:
 
         async def owner() -> str | None:
-            found = await connection.fetchval("SELECT owner FROM generations WHERE status = 'streaming' AND lease_until > now()")
+            found = await connection.fetchval(
+                "SELECT owner FROM generations WHERE status = 'streaming' AND lease_until > now()"
+            )
             return next((name for name in ("web-1", "web-2") if found and f"-{runnel.dev.pid(name)}-" in found), None)
 
         service: str = await until(owner)

@@ -1,13 +1,13 @@
-"""What a model writes does nothing in a browser but stand there."""
+"""Hostile output of a model has no effect in a browser."""
 
 import re
 
 import pytest
 from playwright.async_api import expect
 
+from tests.browser.browser_user import CONTENT, BrowserUser
 from tests.browser.documents import HOSTILE
 from tests.browser.elements import ELEMENTS, WATCH, not_allowed
-from tests.browser.visitor import CONTENT, Visitor
 
 pytestmark = pytest.mark.browser
 
@@ -25,16 +25,21 @@ WORDS = [
 ]
 
 
-async def test_hostile_output_makes_no_request_and_no_element_of_its_own(ada: Visitor) -> None:
+async def test_hostile_output_creates_no_requests_and_no_elements(ada: BrowserUser) -> None:
     await ada.page.evaluate(WATCH)
-    before = len(ada.asked)
+    before = len(ada.requested_urls)
 
     await ada.say(text=HOSTILE, delay_ms=3)
     await ada.ended()
 
-    own = re.compile("/static/|/offline$|/sw.js$|/chats/[0-9a-f-]{36}/list$")  # asked for by the page itself
-    asked = [path for path in (url.removeprefix(ada.origin) for url in ada.asked[before:]) if not own.match(path)]
-    assert [re.sub("[0-9a-f-]{36}", "ID", url) for url in asked] == ["/chats/ID/messages", "/chats/ID/messages/ID/stream?after=0.0"]
+    own = re.compile("/static/|/offline$|/sw.js$|/chats/[0-9a-f-]{36}/list$")  # requested by the page itself
+    asked = [
+        path for path in (url.removeprefix(ada.origin) for url in ada.requested_urls[before:]) if not own.match(path)
+    ]
+    assert [re.sub("[0-9a-f-]{36}", "ID", url) for url in asked] == [
+        "/chats/ID/messages",
+        "/chats/ID/messages/ID/stream?after=0.0",
+    ]
     came = await ada.page.evaluate("came")
     assert len(came) > 100, "it was looked at while it grew"
     assert not_allowed(came) == []
@@ -43,7 +48,7 @@ async def test_hostile_output_makes_no_request_and_no_element_of_its_own(ada: Vi
     await expect_harmless(ada)
 
 
-async def test_hostile_output_says_all_of_its_words(ada: Visitor) -> None:
+async def test_hostile_output_keeps_all_its_words(ada: BrowserUser) -> None:
     await ada.say(text=HOSTILE, delay_ms=1)
     await ada.ended()
 
@@ -51,7 +56,7 @@ async def test_hostile_output_says_all_of_its_words(ada: Visitor) -> None:
     assert [word for word in WORDS if word not in shown] == []
 
 
-async def test_a_link_of_the_model_tells_nothing_of_where_it_was_followed(ada: Visitor) -> None:
+async def test_a_link_in_an_answer_sends_no_referrer(ada: BrowserUser) -> None:
     await ada.say(text="[a link](https://good.test/)")
     await ada.ended()
 
@@ -60,8 +65,10 @@ async def test_a_link_of_the_model_tells_nothing_of_where_it_was_followed(ada: V
     await expect(link).to_have_attribute("target", "_blank")
 
 
-async def test_what_people_type_is_shown_as_it_was_typed(ada: Visitor) -> None:
-    typed = "<img src=/pwned onerror=window.pwned=1> **not bold** {{ 7 * 7 }}\n  <b>indented</b> &amp; [x](javascript:1)"
+async def test_user_text_is_shown_as_typed(ada: BrowserUser) -> None:
+    typed = (
+        "<img src=/pwned onerror=window.pwned=1> **not bold** {{ 7 * 7 }}\n  <b>indented</b> &amp; [x](javascript:1)"
+    )
     await ada.page.evaluate(WATCH)
     await ada.say(typed)
     await ada.ended()
@@ -71,10 +78,12 @@ async def test_what_people_type_is_shown_as_it_was_typed(ada: Visitor) -> None:
     assert await mine.evaluate("element => element.children.length") == 0
     assert await ada.page.title() != ""
     await ada.page.goto("/")
-    assert await ada.page.locator(".chats a *").evaluate_all("all => new Set(all.map((each) => each.localName)).size") == 2
+    assert (
+        await ada.page.locator(".chats a *").evaluate_all("all => new Set(all.map((each) => each.localName)).size") == 2
+    )
 
 
-async def expect_harmless(visitor: Visitor) -> None:
+async def expect_harmless(visitor: BrowserUser) -> None:
     elements = await visitor.page.locator(CONTENT).evaluate(ELEMENTS)
     assert len(elements) > 20
     assert not_allowed(elements) == []

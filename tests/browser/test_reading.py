@@ -1,4 +1,4 @@
-"""An answer that is read: it is followed, copied, scrolled and unfolded, and moves nothing."""
+"""Reading an answer: scrolling, copying, folding, and no layout shifts."""
 
 import json
 
@@ -17,7 +17,7 @@ async def content(page: Page) -> str:
     return str(await last(page).locator(".content").evaluate("(element) => element.innerHTML"))
 
 
-async def test_the_page_follows_only_who_is_at_its_end(page: Page) -> None:
+async def test_the_page_scrolls_only_for_a_reader_at_its_end(page: Page) -> None:
     where = "() => document.scrollingElement.scrollHeight - document.scrollingElement.scrollTop - innerHeight"
     await send(page, script(PARAGRAPHS, delay_ms=8))
     await becomes(page, "document.scrollingElement.scrollHeight > innerHeight + 400")
@@ -37,7 +37,7 @@ async def test_the_page_follows_only_who_is_at_its_end(page: Page) -> None:
     await expect(page.locator("#content")).to_be_focused()
 
 
-async def test_what_was_streamed_is_what_a_reload_shows_whatever_was_copied(page: Page) -> None:
+async def test_copied_text_is_the_same_after_streaming_and_after_a_reload(page: Page) -> None:
     await ask(page, script(CODE_AND_TABLE, delay_ms=2))
     await page.hover("article pre")
     await page.click("#code button")
@@ -48,7 +48,7 @@ async def test_what_was_streamed_is_what_a_reload_shows_whatever_was_copied(page
     assert await content(page) == streamed
 
 
-async def test_messages_and_code_can_be_copied_and_it_is_said(page: Page) -> None:
+async def test_copying_messages_and_code_is_announced(page: Page) -> None:
     await ask(page, script(CODE_AND_TABLE))
 
     await page.hover("article pre")
@@ -71,20 +71,24 @@ async def test_formulas_are_drawn_and_a_wide_one_scrolls_within_itself(page: Pag
     await ask(page, script("So $x^2$ and\n\n$$ " + " + ".join(f"x_{{{n}}}" for n in range(60)) + " $$"))
 
     assert await last(page).locator(".content > p:first-child math msup").count() == 1
-    assert await page.evaluate("document.querySelector('.math').scrollWidth > document.querySelector('.math').clientWidth")
+    assert await page.evaluate(
+        "document.querySelector('.math').scrollWidth > document.querySelector('.math').clientWidth"
+    )
     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-async def test_a_block_of_code_says_its_language_and_scrolls_within_itself(page: Page) -> None:
+async def test_a_code_block_shows_its_language_and_scrolls_within_itself(page: Page) -> None:
     await ask(page, script(CODE_AND_TABLE))
 
     label = await page.evaluate("getComputedStyle(document.querySelector('pre code'), '::before').content")
-    assert label == '"language-python"'  # of which the style sheet hides the first nine characters
-    assert await page.evaluate("document.querySelector('article pre').scrollWidth > document.querySelector('article pre').clientWidth")
+    assert label == '"language-python"'  # the style sheet hides its first nine characters
+    assert await page.evaluate(
+        "document.querySelector('article pre').scrollWidth > document.querySelector('article pre').clientWidth"
+    )
     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-async def test_thinking_is_streamed_apart_and_folded(page: Page) -> None:
+async def test_reasoning_is_streamed_apart_and_collapsed(page: Page) -> None:
     await send(page, script("Done.", reasoning="I think about it. " * 5, delay_ms=20))
 
     await expect(last(page).locator(".thinking summary")).to_be_visible()

@@ -1,4 +1,4 @@
-"""What a screen reader is told, and what axe finds in every page."""
+"""Screen reader announcements, and axe on all pages."""
 
 import re
 from collections.abc import Callable
@@ -14,13 +14,18 @@ from tests.browser.page import PHONE, ask, last, script, send
 pytestmark = pytest.mark.browser
 
 
-async def test_a_screen_reader_hears_whole_sentences_once(page: Page) -> None:
+async def test_screen_readers_receive_each_whole_sentence_once(page: Page) -> None:
     heard = """
     () => { window.heard = []; new MutationObserver((all) => all.forEach(({addedNodes}) =>
-      addedNodes.forEach((node) => heard.push(node.textContent)))).observe(document.getElementById("announcer"), {childList: true}); }
+      addedNodes.forEach((node) => heard.push(node.textContent))))
+    .observe(document.getElementById("announcer"), {childList: true}); }
     """
     await page.evaluate(heard)
-    text = "Version 3.14 is out. It has many things, and " + "more, " * 20 + "more. Here is one:\n\n```py\nx = 1\n```\n\nThat is all"
+    text = (
+        "Version 3.14 is out. It has many things, and "
+        + "more, " * 20
+        + "more. Here is one:\n\n```py\nx = 1\n```\n\nThat is all"
+    )
 
     await ask(page, script(text, delay_ms=60))
 
@@ -29,14 +34,14 @@ async def test_a_screen_reader_hears_whole_sentences_once(page: Page) -> None:
     assert said[-1] == "The answer is finished."
     assert all(re.search(r"[.:]$|all$", part) for part in said), said
     said.remove("The answer is being written.")
-    assert " ".join(said[:-1]) == re.sub(r"```py\nx = 1\n```", "Code, 1 lines.", text).replace("\n\n", " ")
+    assert " ".join(said[:-1]) == re.sub(r"```py\nx = 1\n```", "Code, 1 line.", text).replace("\n\n", " ")
     assert len(said) > 2
     assert await page.locator(".content [aria-live], [aria-live] .content").count() == 0
 
 
-async def test_what_is_announced_can_be_chosen_and_is_remembered(page: Page) -> None:
+async def test_the_announcement_setting_is_remembered(page: Page) -> None:
     await page.click("#ask-help")
-    await page.get_by_label("only that it begins and ends").check()
+    await page.get_by_label("Only the start and the end").check()
     await page.keyboard.press("Escape")
     await page.reload()
 
@@ -53,7 +58,15 @@ async def test_the_accessibility_tree_of_a_running_answer_is_in_order(page: Page
 
     places = [
         tree.index(name)
-        for name in ("banner", "navigation", "main", 'heading "You"', 'heading "Answer" [level=2]', "listitem: item", "Stop")
+        for name in (
+            "banner",
+            "navigation",
+            "main",
+            'heading "You"',
+            'heading "Answer" [level=2]',
+            "listitem: item",
+            "Stop",
+        )
     ]
     assert places[:4] == sorted(places[:4])
     assert places[-2:] == sorted(places[-2:])
@@ -61,8 +74,8 @@ async def test_the_accessibility_tree_of_a_running_answer_is_in_order(page: Page
     await page.locator(".live .stop").click()
 
 
-async def test_no_page_has_anything_that_axe_objects_to(opened: Callable[..., Any]) -> None:
-    page, axe = await opened(chat=False, reduced_motion="reduce"), Axe()
+async def test_all_pages_pass_axe(open_page: Callable[..., Any]) -> None:
+    page, axe = await open_page(chat=False, reduced_motion="reduce"), Axe()
     found: list[tuple[str, str, str, str]] = []
 
     async def look(name: str) -> None:

@@ -1,4 +1,4 @@
-"""An answer while it is written, and afterwards."""
+"""An answer during and after streaming."""
 
 import asyncio
 import json
@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 from playwright.async_api import Route, expect
 
+from tests.browser.browser_user import ANSWER, CONTENT, BrowserUser
 from tests.browser.documents import EVERYTHING, HOSTILE, PARAGRAPH, REFERENCES, SAMPLE
-from tests.browser.visitor import ANSWER, CONTENT, Visitor
 from tests.stack import until
 
 pytestmark = pytest.mark.browser
 
 ONE_ORIGIN = 6  # connections that a browser opens to one host over HTTP/1.1
 
-# Looks at the last answer at every change of it: what is said outside of code must be Markdown no more.
+# Checks the last answer at each change: outside code no Markdown source may be visible.
 WATCH = """() => {
   window.seen = {steps: 0, wrong: [], lengths: []};
   new MutationObserver(() => {
@@ -23,7 +23,8 @@ WATCH = """() => {
     const words = document.createTreeWalker(content, NodeFilter.SHOW_TEXT);
     while (words.nextNode()) {
       const node = words.currentNode;
-      if (!node.parentElement.closest('pre, code') && /\\*|\\||`|~~|\\[|\\]\\(|^#/.test(node.data)) seen.wrong.push(node.data);
+      const isCode = node.parentElement.closest('pre, code');
+      if (!isCode && /\\*|\\||`|~~|\\[|\\]\\(|^#/.test(node.data)) seen.wrong.push(node.data);
     }
     for (const table of content.querySelectorAll('table')) {
       const widths = new Set([...table.rows].map((row) => row.cells.length));
@@ -33,7 +34,7 @@ WATCH = """() => {
     seen.lengths.push(content.textContent.length);
   }).observe(document.getElementById('messages'), {subtree: true, childList: true, characterData: true});
 }"""
-# What moved though nobody touched anything, but for the line below the answer, which has to make way for it.
+# Layout shifts without user input, except of the line below the answer, which must move down.
 SHIFTS = """() => {
   window.shifts = [];
   const moved = (entry) => entry.sources.map((source) => source.node?.nodeName);
@@ -43,7 +44,7 @@ SHIFTS = """() => {
 }"""
 
 
-async def test_the_first_words_are_read_while_the_answer_is_written(ada: Visitor) -> None:
+async def test_the_first_words_are_read_while_the_answer_is_written(ada: BrowserUser) -> None:
     await ada.say(text="Slowly, word by word. ", repeat=30, delay_ms=10)
     await ada.begun(4)
     early = await ada.text()
@@ -54,7 +55,7 @@ async def test_the_first_words_are_read_while_the_answer_is_written(ada: Visitor
     assert len(await ada.text()) > 2 * len(early)
 
 
-async def test_markdown_is_right_at_every_moment(ada: Visitor) -> None:
+async def test_markdown_is_right_at_every_moment(ada: BrowserUser) -> None:
     await ada.page.evaluate(WATCH)
     await ada.say(text=SAMPLE, delay_ms=8)
     await ada.ended()
@@ -67,11 +68,13 @@ async def test_markdown_is_right_at_every_moment(ada: Visitor) -> None:
     await expect(answer.locator("> ul > li")).to_have_count(3)
     await expect(answer.locator("> ul ol > li")).to_have_text(["nested", "twice"])
     await expect(answer.locator("tbody td")).to_have_text(["a", "1", "x", "b", "22", "y"])
-    await expect(answer.locator("pre code.language-python")).to_contain_text("    return x * 2  # <b>not bold</b> & **not either**\n")
+    await expect(answer.locator("pre code.language-python")).to_contain_text(
+        "    return x * 2  # <b>not bold</b> & **not either**\n"
+    )
     await expect(answer.locator("blockquote del")).to_have_text("nothing")
 
 
-async def test_reload_in_the_middle_goes_on_live_and_ends_the_same(ada: Visitor) -> None:
+async def test_a_reload_during_an_answer_continues_live_and_ends_the_same(ada: BrowserUser) -> None:
     await ada.say(text=SAMPLE, delay_ms=12)
     await ada.begun(12)
 
@@ -90,7 +93,7 @@ async def test_reload_in_the_middle_goes_on_live_and_ends_the_same(ada: Visitor)
 
 
 @pytest.mark.parametrize("script", ["page.js", "hx-sse.min.js"])
-async def test_a_script_that_comes_late_leaves_no_page_behind(ada: Visitor, script: str) -> None:
+async def test_an_answer_ends_complete_although_a_script_loads_late(ada: BrowserUser, script: str) -> None:
     await ada.say(text=SAMPLE, delay_ms=10)
     await ada.begun()
 
@@ -107,7 +110,7 @@ async def test_a_script_that_comes_late_leaves_no_page_behind(ada: Visitor, scri
 
 
 @pytest.mark.parametrize("text", [SAMPLE, HOSTILE, REFERENCES], ids=["sample", "hostile", "references"])
-async def test_after_the_stream_the_page_is_what_a_reload_shows(ada: Visitor, text: str) -> None:
+async def test_after_the_stream_the_page_equals_a_reload(ada: BrowserUser, text: str) -> None:
     await ada.say(text=text, delay_ms=2)
     await ada.ended()
     live = await ada.html()
@@ -118,7 +121,7 @@ async def test_after_the_stream_the_page_is_what_a_reload_shows(ada: Visitor, te
     assert (await ada.stored())["content"] == text
 
 
-async def test_a_long_and_fast_answer_is_after_the_stream_what_a_reload_shows(ada: Visitor) -> None:
+async def test_after_a_long_and_fast_stream_the_page_equals_a_reload(ada: BrowserUser) -> None:
     times = 60_000 // len(EVERYTHING)
     await ada.say(text=EVERYTHING, repeat=times, delay_ms=0)
     await ada.ended()
@@ -130,7 +133,7 @@ async def test_a_long_and_fast_answer_is_after_the_stream_what_a_reload_shows(ad
     assert (await ada.stored())["content"] == EVERYTHING * times
 
 
-async def test_two_tabs_see_the_same(ada: Visitor) -> None:
+async def test_two_tabs_see_the_same(ada: BrowserUser) -> None:
     await ada.say(text=SAMPLE, delay_ms=12)
     await ada.begun(5)
 
@@ -142,16 +145,17 @@ async def test_two_tabs_see_the_same(ada: Visitor) -> None:
     assert await ada.html(other) == await ada.html()
 
 
-async def test_a_tab_that_was_hidden_meanwhile_shows_all_of_it(ada: Visitor) -> None:
+async def test_a_hidden_tab_shows_the_whole_answer(ada: BrowserUser) -> None:
     await ada.say(text=SAMPLE, delay_ms=6)
     await ada.begun(5)
     hide = "hidden => { Object.defineProperty(document, 'hidden', {value: hidden, configurable: true});"
-    hide += "Object.defineProperty(document, 'visibilityState', {value: hidden ? 'hidden' : 'visible', configurable: true});"
+    hide += "Object.defineProperty(document, 'visibilityState', "
+    hide += "{value: hidden ? 'hidden' : 'visible', configurable: true});"
     hide += "document.dispatchEvent(new Event('visibilitychange')); }"
 
     await ada.page.evaluate(hide, True)
     await ada.stored()
-    assert await ada.is_live(), "it was not told"
+    assert await ada.is_live(), "a hidden tab receives no events"
     await ada.page.evaluate(hide, False)
 
     await ada.ended()
@@ -160,7 +164,7 @@ async def test_a_tab_that_was_hidden_meanwhile_shows_all_of_it(ada: Visitor) -> 
     assert await ada.html() == live
 
 
-async def test_closing_the_browser_does_not_stop_the_answer(ada: Visitor) -> None:
+async def test_closing_the_browser_does_not_stop_the_answer(ada: BrowserUser) -> None:
     await ada.say(text="Nobody reads this to its end. ", repeat=30, delay_ms=10)
     await ada.begun(3)
 
@@ -178,7 +182,7 @@ async def test_closing_the_browser_does_not_stop_the_answer(ada: Visitor) -> Non
     assert (await until(complete))["content"] == "Nobody reads this to its end. " * 30
 
 
-async def test_the_page_follows_the_answer_only_while_its_reader_is_at_the_end(ada: Visitor) -> None:
+async def test_the_page_follows_the_answer_only_while_its_reader_is_at_the_end(ada: BrowserUser) -> None:
     await ada.say(text=PARAGRAPH * 24, delay_ms=4)
     await ada.page.wait_for_function("document.scrollingElement.scrollTop > 300")
     jump = ada.page.locator("#newest")
@@ -194,10 +198,12 @@ async def test_the_page_follows_the_answer_only_while_its_reader_is_at_the_end(a
     await jump.click()
     await expect(jump).to_be_hidden()
     await ada.ended()
-    assert await ada.page.evaluate("scrollY + innerHeight >= document.scrollingElement.scrollHeight - 1"), "and follows again"
+    assert await ada.page.evaluate("scrollY + innerHeight >= document.scrollingElement.scrollHeight - 1"), (
+        "and follows again"
+    )
 
 
-async def test_nothing_jumps_while_the_answer_is_written(ada: Visitor) -> None:
+async def test_nothing_jumps_while_the_answer_is_written(ada: BrowserUser) -> None:
     await ada.say(text="Hello.")
     await ada.ended()
     await ada.say(text=SAMPLE * 2, delay_ms=4)
@@ -209,7 +215,7 @@ async def test_nothing_jumps_while_the_answer_is_written(ada: Visitor) -> None:
     assert sum(value for value, _ in shifts) < 0.01, shifts
 
 
-async def test_stop_keeps_the_text(ada: Visitor) -> None:
+async def test_stop_keeps_the_text(ada: BrowserUser) -> None:
     await ada.say(text="On and on. ", repeat=300, delay_ms=10)
     await ada.begun(5)
 
@@ -224,7 +230,7 @@ async def test_stop_keeps_the_text(ada: Visitor) -> None:
     assert await ada.text() == shown
 
 
-async def test_a_message_sent_meanwhile_waits_and_says_so(ada: Visitor) -> None:
+async def test_a_message_sent_during_an_answer_shows_that_it_waits(ada: BrowserUser) -> None:
     await ada.say(text="One after the other. ", repeat=20, delay_ms=8)
     await ada.begun()
     await ada.say(text="The second.")
@@ -232,20 +238,23 @@ async def test_a_message_sent_meanwhile_waits_and_says_so(ada: Visitor) -> None:
     await expect(ada.page.locator(f"{ANSWER} .progress")).to_contain_text("Waiting")
     await ada.ended()
 
-    assert [message["content"] for message in await ada.messages()][2::2] == ["One after the other. " * 20, "The second."]
+    assert [message["content"] for message in await ada.messages()][2::2] == [
+        "One after the other. " * 20,
+        "The second.",
+    ]
 
 
-async def test_an_answer_is_asked_for_once(ada: Visitor) -> None:
+async def test_an_answer_is_requested_once(ada: BrowserUser) -> None:
     for number in range(ONE_ORIGIN - 2):
         await ada.say(text=f"Number {number} is written slowly. ", repeat=4, delay_ms=8)
 
     await ada.ended()
-    streams = [url.partition("?")[0] for url in ada.asked if "/stream" in url]
+    streams = [url.partition("?")[0] for url in ada.requested_urls if "/stream" in url]
     assert len(streams) == ONE_ORIGIN - 2
     assert len(set(streams)) == len(streams), "neither twice nor in a frame"
 
 
-async def test_the_model_may_think_first_and_may_say_nothing(ada: Visitor) -> None:
+async def test_reasoning_first_and_an_empty_answer_are_shown(ada: BrowserUser) -> None:
     await ada.say(content=json.dumps({"reasoning": "Hm, let me see.", "text": "So: **yes**."}))
     await ada.ended()
     assert await ada.text() == "So: yes."
@@ -253,7 +262,7 @@ async def test_the_model_may_think_first_and_may_say_nothing(ada: Visitor) -> No
 
     await ada.say(content=json.dumps({"tokens": [""]}))
     await ada.ended()
-    await expect(ada.page.locator(f"{ANSWER} .outcome")).to_have_text("The model had nothing to say.")
+    await expect(ada.page.locator(f"{ANSWER} .outcome")).to_have_text("The answer is empty.")
 
 
 PLACE = "[document.scrollingElement.scrollTop, document.scrollingElement.scrollHeight]"

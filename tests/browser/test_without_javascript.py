@@ -1,4 +1,4 @@
-"""The same flow in a browser that runs no script: forms, redirects, and a frame that grows."""
+"""The whole flow without JavaScript: forms, redirects, and a streamed frame."""
 
 import json
 import re
@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from playwright.async_api import Frame, Locator, expect
 
+from tests.browser.browser_user import ANSWER, CONTENT, BrowserUser
 from tests.browser.documents import HOSTILE, SAMPLE
 from tests.browser.elements import ELEMENTS, not_allowed
 from tests.browser.page import PHONE, script
-from tests.browser.visitor import ANSWER, CONTENT, Visitor
 from tests.stack import until
 
 pytestmark = pytest.mark.browser
@@ -21,25 +21,25 @@ FAILED = re.compile("Failed to load resource")
 
 
 @pytest.fixture
-async def plain(visit: Callable[..., Any]) -> Visitor:
-    """Somebody whose browser runs no script, in a new chat."""
-    plain: Visitor = await visit(java_script_enabled=False)
+async def plain(new_user: Callable[..., Any]) -> BrowserUser:
+    """A user without JavaScript, in a new chat."""
+    plain: BrowserUser = await new_user(java_script_enabled=False)
     await plain.begin()
     return plain
 
 
-async def send(plain: Visitor, content: str) -> None:
+async def send(plain: BrowserUser, content: str) -> None:
     await plain.page.fill("#content", content)
     await press(plain, plain.page.get_by_role("button", name="Send", exact=True))
 
 
-async def press(plain: Visitor, button: Locator) -> None:
-    """Until the next page begins; it is not loaded before the answer in its frame has ended."""
+async def press(plain: BrowserUser, button: Locator) -> None:
+    """Waits until navigation starts; the load event waits for the end of the answer in the frame."""
     async with plain.page.expect_navigation(wait_until="domcontentloaded"):
         await button.click()
 
 
-async def growing(plain: Visitor) -> Frame:
+async def growing(plain: BrowserUser) -> Frame:
     handle = await plain.page.locator(f"{ANSWER} iframe").element_handle()
     frame = await handle.content_frame()
     assert frame
@@ -54,7 +54,7 @@ def scripted(text: str, delay_ms: int) -> str:
     return json.dumps({"text": text, "delay_ms": delay_ms})
 
 
-async def test_an_answer_grows_in_its_frame_and_stands_in_the_chat_afterwards(plain: Visitor) -> None:
+async def test_an_answer_grows_in_its_frame_and_then_becomes_part_of_the_chat(plain: BrowserUser) -> None:
     await send(plain, scripted(SAMPLE, 10))
     assert "#message-" in plain.page.url, "led back to the chat, to the answer"
     frame = await growing(plain)
@@ -79,18 +79,18 @@ async def test_an_answer_grows_in_its_frame_and_stands_in_the_chat_afterwards(pl
     assert (await plain.stored())["content"] == SAMPLE
 
 
-async def test_it_is_the_page_that_others_see(plain: Visitor, visit: Callable[..., Any]) -> None:
+async def test_the_page_without_scripts_has_the_same_content(plain: BrowserUser, new_user: Callable[..., Any]) -> None:
     await send(plain, scripted(SAMPLE, 1))
     await plain.stored()
     await plain.page.reload()
 
-    other = await visit(storage_state=await plain.context.storage_state())
+    other = await new_user(storage_state=await plain.context.storage_state())
     await other.page.goto(plain.page.url)
 
     assert await plain.html() == await other.html()
 
 
-async def test_the_frame_shows_what_is_there_when_the_page_is_loaded_again(plain: Visitor) -> None:
+async def test_after_a_reload_the_frame_shows_the_text_so_far(plain: BrowserUser) -> None:
     await send(plain, scripted("Slowly, word by word. " * 20, 15))
     frame = await growing(plain)
     await until(lambda: contains(frame, "word by word"))
@@ -105,7 +105,7 @@ async def test_the_frame_shows_what_is_there_when_the_page_is_loaded_again(plain
     await expect(plain.page.locator(CONTENT)).to_have_text("Slowly, word by word. " * 20)
 
 
-async def test_stop_is_a_button_of_a_form(plain: Visitor) -> None:
+async def test_stop_is_a_button_of_a_form(plain: BrowserUser) -> None:
     await send(plain, scripted("On and on. " * 200, 20))
     frame = await growing(plain)
     await until(lambda: contains(frame, "On and on"))
@@ -118,7 +118,7 @@ async def test_stop_is_a_button_of_a_form(plain: Visitor) -> None:
     await expect(plain.page.locator(CONTENT)).to_contain_text("On and on.")
 
 
-async def test_an_empty_message_is_told_and_a_long_one_kept(plain: Visitor) -> None:
+async def test_an_empty_message_is_refused_and_a_long_one_kept(plain: BrowserUser) -> None:
     plain.expected = FAILED
     await send(plain, "  \n ")
     await expect(plain.page.locator("#notice")).to_have_text("Please write a message first.")
@@ -135,8 +135,8 @@ async def test_an_empty_message_is_told_and_a_long_one_kept(plain: Visitor) -> N
     await plain.stored()
 
 
-async def test_hostile_output_is_as_harmless_in_the_frame(plain: Visitor) -> None:
-    before = len(plain.asked)
+async def test_hostile_output_is_as_harmless_in_the_frame(plain: BrowserUser) -> None:
+    before = len(plain.requested_urls)
     await send(plain, scripted(HOSTILE, 1))
     frame = await growing(plain)
     await until(lambda: contains(frame, "Show it in the chat"))
@@ -144,11 +144,11 @@ async def test_hostile_output_is_as_harmless_in_the_frame(plain: Visitor) -> Non
     elements = await frame.locator(".content").evaluate(ELEMENTS)
     assert len(elements) > 20
     assert not_allowed(elements) == []
-    assert [url for url in plain.asked[before:] if "pwned" in url or "evil" in url] == []
+    assert [url for url in plain.requested_urls[before:] if "pwned" in url or "evil" in url] == []
 
 
-async def test_a_narrow_screen_is_wide_enough(visit: Callable[..., Any]) -> None:
-    plain = await visit(java_script_enabled=False, viewport={"width": 360, "height": 740})
+async def test_a_narrow_screen_is_wide_enough(new_user: Callable[..., Any]) -> None:
+    plain = await new_user(java_script_enabled=False, viewport={"width": 360, "height": 740})
     await plain.begin()
     await send(plain, scripted(SAMPLE, 1))
     frame = await growing(plain)
@@ -158,8 +158,8 @@ async def test_a_narrow_screen_is_wide_enough(visit: Callable[..., Any]) -> None
         assert await place.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
 
 
-async def test_everything_works_without_scripts(opened: Callable[..., Any]) -> None:
-    page = await opened(java_script_enabled=False)
+async def test_everything_works_without_scripts(open_page: Callable[..., Any]) -> None:
+    page = await open_page(java_script_enabled=False)
 
     async def say(text: str) -> None:
         await page.fill("#content", text)
@@ -183,12 +183,12 @@ async def test_everything_works_without_scripts(opened: Callable[..., Any]) -> N
 
     await page.get_by_role("link", name="Edit").click()
     await page.fill("#edited", "Changed")
-    await page.get_by_role("button", name="Send changed").click()
+    await page.get_by_role("button", name="Save and send").click()
     assert await page.inner_text(".user .content") == "Changed"
     await page.wait_for_timeout(300)
     await page.reload()
     await page.locator(".user summary").click()
-    await page.get_by_role("button", name="Delete this and its answers").click()
+    await page.get_by_role("button", name="Delete message and answers").click()
     assert await page.locator(".user .content").count() == 0 or await page.inner_text(".user .content") != "Changed"
 
     await page.get_by_role("link", name="Settings").click()

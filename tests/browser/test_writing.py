@@ -1,4 +1,4 @@
-"""Writing as people do it: with Enter, on glass, in a language that is composed, and while an answer still runs."""
+"""Typing: Enter, touch keyboards, input methods, drafts, and typing during an answer."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,20 +22,21 @@ async def test_enter_sends_and_shift_enter_breaks_the_line(page: Page) -> None:
     await expect(page.locator("#content")).to_be_focused()
 
 
-async def test_enter_that_ends_a_composition_does_not_send(page: Page) -> None:
+async def test_enter_that_confirms_ime_input_does_not_send(page: Page) -> None:
     await page.fill("#content", "にほん")
 
     for how in ("{isComposing: true}", "{keyCode: 229}"):
         await page.evaluate(
-            f"document.activeElement.dispatchEvent(new KeyboardEvent('keydown', {{key: 'Enter', bubbles: true, ...{how}}}))"
+            "document.activeElement.dispatchEvent("
+            f"new KeyboardEvent('keydown', {{key: 'Enter', bubbles: true, ...{how}}}))"
         )
 
     assert await page.input_value("#content") == "にほん"
     assert await page.locator(".user").count() == 0
 
 
-async def test_on_touch_enter_breaks_the_line(opened: Callable[..., Any]) -> None:
-    page = await opened(PHONE, has_touch=True, is_mobile=True)
+async def test_on_touch_enter_breaks_the_line(open_page: Callable[..., Any]) -> None:
+    page = await open_page(PHONE, has_touch=True, is_mobile=True)
 
     await page.fill("#content", "one")
     await page.keyboard.press("Enter")
@@ -43,7 +44,7 @@ async def test_on_touch_enter_breaks_the_line(opened: Callable[..., Any]) -> Non
     assert await page.input_value("#content") == "one\n"
 
 
-async def test_a_draft_survives_a_reload_and_is_of_its_chat(page: Page) -> None:
+async def test_a_draft_survives_a_reload_and_belongs_to_its_chat(page: Page) -> None:
     await page.fill("#content", "half a thought")
     await page.reload()
     assert await page.input_value("#content") == "half a thought"
@@ -66,7 +67,7 @@ async def test_the_field_grows_with_its_text(page: Page) -> None:
     assert (await page.locator("#content").bounding_box())["height"] > 3 * before  # type: ignore[index]
 
 
-async def test_one_can_write_on_while_an_answer_runs_and_the_next_message_waits(page: Page) -> None:
+async def test_typing_continues_during_an_answer_and_the_next_message_waits(page: Page) -> None:
     await send(page, script("x " * 100, delay_ms=30))
     await expect(page.locator(".live")).to_have_count(1)
     await page.keyboard.type("and this?")
@@ -78,7 +79,7 @@ async def test_one_can_write_on_while_an_answer_runs_and_the_next_message_waits(
     await expect(last(page).locator("footer.actions")).to_be_attached()
 
 
-async def test_what_was_refused_is_still_in_the_field(page: Page) -> None:
+async def test_refused_text_stays_in_its_field(page: Page) -> None:
     await send(page, "x" * 32_001)
 
     await expect(page.locator("#notice")).to_contain_text("Please shorten it")

@@ -1,7 +1,7 @@
-"""A browser's tab that shows a running answer: the page as it was loaded, and what its stream has done to it since.
+"""A browser tab that shows a running answer: the loaded page, changed by the events of its stream.
 
-It opens the stream again as htmx's hx-sse does: with the id of the last event, after half a second that doubles with each
-attempt that leads to nothing; and never, if the very first request for it fails.
+It reconnects like htmx's hx-sse: with the id of the last event, after half a second that doubles with each failed
+attempt. It never reconnects if the very first request fails.
 """
 
 import asyncio
@@ -34,19 +34,19 @@ class BrowserTab:
         self.http, self.path = http, path
         self.chat, _, self.message_id = path.partition("/messages/")
         self.cursor: str | bytes = ""  # Last-Event-ID
-        self.lost = 0  # how often the stream ended before its time
+        self.lost = 0  # early ends of the stream
         self.pings = 0
         self.moments: list[float] = []  # when new text was shown
-        self.remark = ""  # what is said under the answer
-        self.remarks: set[str] = set()  # and was
-        self.history: dict[str | bytes, str] = {}  # cursor: what was shown with it
+        self.remark = ""  # the text under the answer
+        self.remarks: set[str] = set()  # former values of it
+        self.history: dict[str | bytes, str] = {}  # cursor: the content shown with it
         self._expected = shown(expected)
         self._reconnect_seconds = RECONNECT_SECONDS
         self._stream, self._frozen = "", ""
         self._tail: str | None = None
         self._was_open = False
 
-    # What is on the page
+    # The page
 
     @property
     def content(self) -> str:
@@ -73,22 +73,23 @@ class BrowserTab:
         return self
 
     def elsewhere(self, http: httpx.AsyncClient) -> "BrowserTab":
-        """The same page, by another way to the server."""
+        """The same page, through another client."""
         tab = copy.copy(self)
         tab.http, tab._was_open = http, False
+        tab.moments, tab.remarks, tab.history = self.moments.copy(), self.remarks.copy(), self.history.copy()
         return tab
 
     def go_to(self, place: str | bytes) -> None:
-        """Changes the place in the stream's address."""
+        """Changes the cursor in the stream's URL."""
         self._stream = f"{self._stream.partition('?')[0]}?{urlencode({'after': place})}"
 
     def restore(self, cursor: str | bytes) -> None:
-        """The tab as it was after this event."""
+        """The tab after this event."""
         self.cursor = cursor
         self._replace(self.history[cursor])
 
     async def follow(self) -> "BrowserTab":
-        """Until the answer has ended."""
+        """Follows the stream until the answer has ended."""
         attempt = 0
         while not self.is_done:
             if attempt:
@@ -96,7 +97,9 @@ class BrowserTab:
                 await asyncio.sleep(seconds * random.uniform(1 - JITTER, 1 + JITTER))
             try:
                 async with self.http.stream("GET", self._stream, headers=self._headers()) as answer:
-                    assert answer.status_code == 200 or self._was_open, f"the stream cannot be opened: {answer.status_code}"
+                    assert answer.status_code == 200 or self._was_open, (
+                        f"the stream cannot be opened: {answer.status_code}"
+                    )
                     if answer.status_code == 200:
                         assert answer.headers["content-type"].startswith("text/event-stream")
                         self._was_open, attempt = True, 0
@@ -112,12 +115,12 @@ class BrowserTab:
         return self
 
     def gap(self, since: float, until: float | None = None) -> float:
-        """The longest time without new text, from what was shown last at that moment."""
+        """The longest time without new text, starting with the last text before that moment."""
         before = [moment for moment in self.moments if moment <= since][-1:] or [since]
         moments = before + [moment for moment in self.moments if moment > since] + ([until] if until else [])
         return max((b - a for a, b in itertools.pairwise(moments)), default=0.0)
 
-    # What the stream does to it
+    # Events of the stream
 
     async def _events(self, answer: httpx.Response) -> AsyncIterator[Event]:
         decoder, buffer = codecs.getincrementaldecoder("utf-8")(), ""
@@ -183,7 +186,9 @@ class BrowserTab:
         self._tail = tail.rstrip().removesuffix("</div>") if tag else None
 
     def _say(self, footer: str) -> None:
-        said = re.search(r'class="(?:outcome|progress)[^>]*>(.*?)(?=<form|<button|<details|</footer)', footer, re.DOTALL)
+        said = re.search(
+            r'class="(?:outcome|progress)[^>]*>(.*?)(?=<form|<button|<details|</footer)', footer, re.DOTALL
+        )
         self.remark = " ".join(html.unescape(re.sub(r"<[^>]*>", " ", said[1] if said else "")).split())
         self.remarks.add(self.remark)
 
@@ -202,7 +207,7 @@ class BrowserTab:
 
 @contextlib.asynccontextmanager
 async def watched(*tabs: BrowserTab) -> AsyncIterator[None]:
-    """Somebody looks at these tabs, until they are done."""
+    """Follows these tabs during the block, then until they are done."""
     following = [asyncio.create_task(tab.follow()) for tab in tabs]
     try:
         yield
@@ -215,5 +220,5 @@ async def watched(*tabs: BrowserTab) -> AsyncIterator[None]:
 
 
 def shown(content: str) -> str:
-    """Letters and digits that are seen, of HTML or of simple Markdown."""
+    """The visible letters and digits of HTML or simple Markdown."""
     return "".join(character for character in html.unescape(re.sub(r"<[^>]*>", "", content)) if character.isalnum())

@@ -1,4 +1,4 @@
-"""One Runnel with two web processes and a scripted model server, for all tests of this folder: they leave it whole."""
+"""One Runnel with two web processes and a scripted model server, shared by all tests of this folder."""
 
 import os
 from collections.abc import AsyncIterator, Iterator
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.fault_injector import SECONDS_OF_SILENCE, FaultInjector
+from tests.chaos.fault_injector import SILENCE_SECONDS, FaultInjector
 from tests.chaos.model_server import ModelServer
 from tests.stack import NO_LIMITS
 from tests.system.running import running
@@ -25,7 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 async def faults(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[FaultInjector]:
     model = ModelServer(tmp_path_factory.mktemp("model") / "log")
     await model.start()
-    limit = str(SECONDS_OF_SILENCE)
+    limit = str(SILENCE_SECONDS)
     try:
         limits = {
             "FIRST_TOKEN_SECONDS": limit,
@@ -41,17 +41,17 @@ async def faults(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Faul
 
 
 @pytest.fixture(autouse=True)
-async def wholeness(faults: FaultInjector) -> AsyncIterator[None]:
-    """What a test has broken is whole again before the next."""
-    await faults.is_whole()
+async def all_services_ready(faults: FaultInjector) -> AsyncIterator[None]:
+    """Waits until all services are ready before and after each test."""
+    await faults.wait_until_ready()
     yield
-    await faults.is_whole()
-    assert faults.unexpected() == []
+    await faults.wait_until_ready()
+    assert faults.new_tracebacks() == []
 
 
 @pytest.fixture
 async def ada(faults: FaultInjector) -> AsyncIterator[User]:
-    """In a new chat."""
+    """A user in a new chat."""
     async with user(faults.origin) as ada:
         await ada.begin()
         yield ada
@@ -59,7 +59,7 @@ async def ada(faults: FaultInjector) -> AsyncIterator[User]:
 
 @pytest.fixture
 async def eve(faults: FaultInjector) -> AsyncIterator[User]:
-    """In another session, with a chat of her own."""
+    """A user of another session, in a new chat."""
     async with user(faults.origin) as eve:
         await eve.begin("Eve")
         yield eve
@@ -67,9 +67,11 @@ async def eve(faults: FaultInjector) -> AsyncIterator[User]:
 
 @pytest.fixture(scope="session")
 def gaps() -> Iterator[dict[str, list[float]]]:
-    """How long viewers saw nothing new, by what was done; told at the end."""
+    """Seconds without new text for viewers, by kind of fault; printed at the end."""
     gaps: dict[str, list[float]] = {}
     yield gaps
     for what, seconds in gaps.items():
         ordered = sorted(seconds)
-        print(f"\n{what}: {len(ordered)} times, gap p50 {ordered[len(ordered) // 2]:.2f} s, longest {ordered[-1]:.2f} s")
+        print(
+            f"\n{what}: {len(ordered)} times, gap p50 {ordered[len(ordered) // 2]:.2f} s, longest {ordered[-1]:.2f} s"
+        )

@@ -1,4 +1,4 @@
-"""The whole faults from the side of somebody who breaks it: who writes an answer, which process is which, and whether all is well."""
+"""Finds, kills and freezes the processes of a Runnel, and checks that all is well afterwards."""
 
 import asyncio
 import contextlib
@@ -21,8 +21,8 @@ from tests.system.user import User
 
 REPLICAS = ("web-1", "web-2")
 LEASE_SECONDS = 3.0
-SECONDS_OF_SILENCE = 3.0  # of the model, then an answer is given up
-BACK_SECONDS = 5.0  # of a pause, at most, when a writer dies
+SILENCE_SECONDS = 3.0  # of the model, after which an answer times out
+MAX_GAP_SECONDS = 5.0  # for viewers when a writer dies
 
 
 class FaultInjector:
@@ -30,7 +30,7 @@ class FaultInjector:
         self.runnel, self.model, self.origin = runnel, model, runnel.origin
         self._read: dict[Path, int] = {}
 
-    # Who is who
+    # Find processes
 
     def pid(self, service: str) -> int:
         return self.runnel.dev.pid(service)
@@ -43,7 +43,7 @@ class FaultInjector:
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
     async def query(self, sql: str, *values: Any) -> Any:
-        """One value, as the owner of the tables."""
+        """Returns one value, as the owner of the tables."""
         connection = await asyncpg.connect(self.url("postgres"))
         try:
             return await connection.fetchval(sql, *values)
@@ -51,16 +51,20 @@ class FaultInjector:
             await connection.close()
 
     async def writer(self, path: str) -> str:
-        """The replica that writes this answer now."""
+        """Waits until a replica writes this answer, and returns its name."""
         message_id = path.rpartition("/")[2]
-        owner = await until(lambda: self.query("SELECT owner FROM generations WHERE message_id = $1 AND status = 'streaming'", message_id))
+        owner = await until(
+            lambda: self.query(
+                "SELECT owner FROM generations WHERE message_id = $1 AND status = 'streaming'", message_id
+            )
+        )
         pid = int(owner.split("-")[-2])
         return next(replica for replica in REPLICAS if self.pid(replica) == pid)
 
     def other(self, replica: str) -> str:
         return next(other for other in REPLICAS if other != replica)
 
-    # What is done to it
+    # Inject faults
 
     def send(self, service: str, what: signal.Signals) -> None:
         os.kill(self.pid(service), what)
@@ -75,13 +79,13 @@ class FaultInjector:
             os.kill(pid, signal.SIGCONT)
 
     async def replaced(self, service: str, pid: int) -> None:
-        """Another process than this one serves as it again."""
+        """Waits until a new process has replaced this one and is ready."""
         await until(lambda: self.pid(service) != pid)
         await until(lambda: self.is_ready(service))
 
-    # Whether all is well
+    # Check the state
 
-    async def is_whole(self) -> None:
+    async def wait_until_ready(self) -> None:
         for service in (*REPLICAS, "dbapi-1"):
             await until(lambda service=service: self.is_ready(service), lambda: self.runnel.dev.text[-3000:])  # type: ignore[misc]
 
@@ -93,8 +97,8 @@ class FaultInjector:
         except (httpx.HTTPError, OSError):
             return False
 
-    def unexpected(self) -> list[str]:
-        """Errors with a traceback that were logged since this was asked last: nothing that was done here explains them."""
+    def new_tracebacks(self) -> list[str]:
+        """Tracebacks logged since the last call. No injected fault explains one."""
         found = []
         for log in (self.runnel.dev.run.parent / "log").glob("*-?.log"):
             text = log.read_bytes()[self._read.get(log, 0) :]
@@ -103,24 +107,26 @@ class FaultInjector:
             found += [f"{log.name}: {line}" for line in lines if "Traceback" in json.dumps(line)]
         return found
 
-    # Watching
+    # Check answers
 
-    def at(self, person: User, service: str) -> httpx.AsyncClient:
-        """The same person at this replica, past nginx."""
+    def at(self, user: User, service: str) -> httpx.AsyncClient:
+        """A client with the cookies of this user, connected directly to this replica."""
         url = self.url(service)
-        return client(url, headers={"Origin": url}, cookies=person.http.cookies)
+        return client(url, headers={"Origin": url}, cookies=user.http.cookies)
 
-    async def exact(self, person: User, path: str, text: str, *tabs: BrowserTab) -> None:
-        """All of them show what was written, which is what the model said; so do a reload, and the data that can be taken away."""
-        message = await person.ended(path)
+    async def exact(self, user: User, path: str, text: str, *tabs: BrowserTab) -> None:
+        """Checks that the stored answer, a reload and all tabs show exactly this text."""
+        message = await user.ended(path)
         assert message["status"] == "complete", (message["status"], message["error"])
-        assert message["content"] == text, f"written: {message['content'][-200:]!r}, said: {text[-200:]!r}"
-        reloaded = await BrowserTab(person.http, path).load()
+        assert message["content"] == text, f"stored: {message['content'][-200:]!r}, expected: {text[-200:]!r}"
+        reloaded = await BrowserTab(user.http, path).load()
         assert reloaded.is_done
         async with asyncio.timeout(20):
             await asyncio.gather(*(tab.follow() for tab in tabs))
         for tab in tabs:
-            assert tab.content == reloaded.content, f"shown: {tab.content[-300:]!r}, after a reload: {reloaded.content[-300:]!r}"
+            assert tab.content == reloaded.content, (
+                f"shown: {tab.content[-300:]!r}, after a reload: {reloaded.content[-300:]!r}"
+            )
 
 
 async def random_pause(longest: float, shortest: float = 0.0) -> None:

@@ -1,4 +1,4 @@
-"""The scripted model server as a process of its own, which can be killed, frozen and started again."""
+"""The scripted model server as a separate process that can be killed, frozen and restarted."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from dev import ports, process
-from tests.fake_llama.scripts import cut
+from tests.fake_llama.scripts import tokenize
 from tests.stack import BASE_ENVIRON, ROOT, client, until
 
 SLOTS = 32
@@ -43,10 +43,12 @@ class ModelServer:
     async def asked(self, script: str) -> list[Any]:
         """The bodies of all requests for this answer."""
         bodies = [request["body"] for request in (await self.seen())["requests"] if "body" in request]
-        return [body for body in bodies if any(message["content"] == script for message in body.get("messages", [])[-2:])]
+        return [
+            body for body in bodies if any(message["content"] == script for message in body.get("messages", [])[-2:])
+        ]
 
     async def is_idle(self) -> bool:
-        """No slot is in use, or waited for."""
+        """Whether no request runs or waits."""
         counters = (await self.seen())["counters"]
         return bool(counters["active"] + counters["waiting"] == 0)
 
@@ -63,7 +65,7 @@ async def answers(http: httpx.AsyncClient) -> bool:
 
 
 def text(parts: int = 15) -> str:
-    """An answer that is like no other. Its letters and digits are all shown, and in this order."""
+    """A unique answer. All its letters and digits are visible, in this order."""
     name = f"{random.randrange(10**9)}"
     sentence = "Sentence {} of " + name + ", with **bold**, `code`, ümläuts and 🙂.\n\n"
     block = "- item {0}\n- item {0}b\n\n```\nx = {0}\n```\n\n"
@@ -72,4 +74,4 @@ def text(parts: int = 15) -> str:
 
 def script(text: str, seconds: float, **more: Any) -> str:
     """The message that makes the model server write this text in about so many seconds."""
-    return json.dumps({"text": text, "delay_ms": round(1000 * seconds / len(cut(text)), 1)} | more)
+    return json.dumps({"text": text, "delay_ms": round(1000 * seconds / len(tokenize(text)), 1)} | more)

@@ -1,4 +1,4 @@
-"""A model server that neither keeps its streams nor continues a text: what was lost is begun anew, and that is said."""
+"""A model server that can neither replay nor continue a text: a lost answer restarts, and the page shows it."""
 
 import signal
 import time
@@ -14,12 +14,12 @@ from tests.stack import until
 from tests.system.user import User
 
 ANSWER_SECONDS = 2.0
-BEGUN_ANEW = "The model server was lost, so the answer was begun anew."
+RESTARTED = "The model server was lost, so the answer was restarted."
 
 
 @pytest.fixture
 async def plain(faults: FaultInjector) -> AsyncIterator[None]:
-    """In place of the usual one, and long enough gone that everybody has noticed."""
+    """Replaces the model server, and stays down until every replica has noticed."""
     await replace(faults, "--no-replay")
     yield
     await replace(faults)
@@ -30,7 +30,7 @@ async def replace(faults: FaultInjector, *options: str) -> None:
     for replica in REPLICAS:
         await until(lambda replica=replica: misses_its_model(faults, replica))  # type: ignore[misc]
     await faults.model.start(*options)
-    await faults.is_whole()
+    await faults.wait_until_ready()
 
 
 async def misses_its_model(faults: FaultInjector, replica: str) -> bool:
@@ -38,7 +38,9 @@ async def misses_its_model(faults: FaultInjector, replica: str) -> bool:
 
 
 @pytest.mark.usefixtures("plain")
-async def test_an_answer_that_is_lost_is_begun_anew_and_says_so(faults: FaultInjector, ada: User, gaps: dict[str, list[float]]) -> None:
+async def test_a_lost_answer_restarts_and_shows_it(
+    faults: FaultInjector, ada: User, gaps: dict[str, list[float]]
+) -> None:
     for how in (signal.SIGKILL, signal.SIGTERM)[: max(1, ROUNDS)]:
         answer = text(8)
         asked = script(answer, ANSWER_SECONDS)
@@ -52,9 +54,9 @@ async def test_an_answer_that_is_lost_is_begun_anew_and_says_so(faults: FaultInj
             faults.send(writer, how)
 
         await faults.exact(ada, path, answer, tab)
-        assert any(BEGUN_ANEW in remark for remark in tab.remarks)
+        assert any(RESTARTED in remark for remark in tab.remarks)
         assert [len(body["messages"][-1:]) for body in await faults.model.asked(asked)] == [1, 1]
         assert all(body["messages"][-1]["role"] == "user" for body in await faults.model.asked(asked))
-        gaps.setdefault(f"{how.name}, begun anew", []).append(tab.gap(done_at))
+        gaps.setdefault(f"{how.name}, restarted", []).append(tab.gap(done_at))
         await faults.replaced(writer, pid)
         await until(faults.model.is_idle)

@@ -1,4 +1,4 @@
-"""What an answer needs dies or sleeps while it is written: it is finished all the same, or ends with a sentence and all its text."""
+"""Services die or freeze during an answer: it is finished, or ends with an error message and all its text."""
 
 import asyncio
 import os
@@ -11,13 +11,13 @@ import pytest
 
 from tests.chaos.browser_tab import BrowserTab, watched
 from tests.chaos.conftest import ROUNDS
-from tests.chaos.fault_injector import REPLICAS, SECONDS_OF_SILENCE, FaultInjector, random_pause
+from tests.chaos.fault_injector import REPLICAS, SILENCE_SECONDS, FaultInjector, random_pause
 from tests.chaos.model_server import script, text
 from tests.stack import client, until
 from tests.system.user import User
 
 ANSWER_SECONDS = 2.5
-REFUSED_WITHIN_SECONDS = 3.5  # the deadline of a call, and a bit
+REFUSED_WITHIN_SECONDS = 3.5  # the deadline of a call, and some tolerance
 
 
 async def dbapi_is_killed(faults: FaultInjector) -> None:
@@ -33,7 +33,7 @@ async def dbapi_is_asked_to_leave(faults: FaultInjector) -> None:
 
 
 async def postgresql_crashes(faults: FaultInjector) -> None:
-    """As at once as `pg_ctl stop -m immediate`; what was not yet in the write-ahead log is lost."""
+    """Like `pg_ctl stop -m immediate`: only what is in the write-ahead log survives."""
     pid = faults.pid("postgres")
     faults.send("postgres", signal.SIGQUIT)
     await until(lambda: faults.pid("postgres") != pid)
@@ -62,7 +62,11 @@ ACCIDENTS = [
 @pytest.mark.parametrize("moment", range(max(1, ROUNDS // 5)))
 @pytest.mark.parametrize("happens", ACCIDENTS, ids=lambda accident: accident.__name__)
 async def test_an_answer_is_finished_although(
-    faults: FaultInjector, ada: User, gaps: dict[str, list[float]], happens: Callable[[FaultInjector], Awaitable[None]], moment: int
+    faults: FaultInjector,
+    ada: User,
+    gaps: dict[str, list[float]],
+    happens: Callable[[FaultInjector], Awaitable[None]],
+    moment: int,
 ) -> None:
     answer = text()
     asked = script(answer, ANSWER_SECONDS)
@@ -80,7 +84,9 @@ async def test_an_answer_is_finished_although(
 
 
 @pytest.mark.parametrize("moment", range(max(1, ROUNDS // 5)))
-async def test_a_model_server_that_was_killed_goes_on_where_it_was(faults: FaultInjector, ada: User, moment: int) -> None:
+async def test_an_answer_continues_after_the_model_server_was_killed(
+    faults: FaultInjector, ada: User, moment: int
+) -> None:
     answer = text()
     asked = script(answer, ANSWER_SECONDS)
     path = await ada.say(asked)
@@ -100,8 +106,10 @@ async def test_a_model_server_that_was_killed_goes_on_where_it_was(faults: Fault
     assert prefix
 
 
-async def test_a_sleeping_database_service_is_told_and_nothing_is_stored_twice(faults: FaultInjector, ada: User) -> None:
-    """What was asked of it while it slept may still happen when it wakes: with its id, the message is the same."""
+async def test_a_frozen_database_service_gives_an_error_and_stores_nothing_twice(
+    faults: FaultInjector, ada: User
+) -> None:
+    """A request sent while it was frozen may still be executed later; its id keeps the message unique."""
     answer, words = text(), text(3)
     running = await ada.say(script(answer, 8))
     chat = await ada.begin()
@@ -125,7 +133,7 @@ async def test_a_sleeping_database_service_is_told_and_nothing_is_stored_twice(f
     await faults.exact(ada, running, answer, tab)
 
 
-async def test_a_model_server_that_sleeps_for_a_while_is_waited_for(faults: FaultInjector, ada: User) -> None:
+async def test_an_answer_waits_for_a_briefly_frozen_model_server(faults: FaultInjector, ada: User) -> None:
     answer = text()
     asked = script(answer, ANSWER_SECONDS)
     path = await ada.say(asked)
@@ -135,16 +143,16 @@ async def test_a_model_server_that_sleeps_for_a_while_is_waited_for(faults: Faul
         await random_pause(1.0, 0.3)
         faults.model.send(signal.SIGSTOP)
         before = tab.pings
-        await asyncio.sleep(SECONDS_OF_SILENCE - 1.2)
+        await asyncio.sleep(SILENCE_SECONDS - 1.2)
         heard = tab.pings - before
         faults.model.send(signal.SIGCONT)
 
-    assert heard >= 1, "the tab was told that its stream is alive"
+    assert heard >= 1, "the tab received pings"
     await faults.exact(ada, path, answer, tab)
     assert len(await faults.model.asked(asked)) == 1
 
 
-async def test_a_model_server_that_sleeps_for_too_long_ends_the_answer_with_its_text(faults: FaultInjector, ada: User) -> None:
+async def test_a_long_frozen_model_server_ends_the_answer_and_keeps_its_text(faults: FaultInjector, ada: User) -> None:
     answer = text()
     path = await ada.say(script(answer, 3))
     tab = await BrowserTab(ada.http, path, answer).load()
@@ -166,16 +174,16 @@ async def test_a_model_server_that_sleeps_for_too_long_ends_the_answer_with_its_
     await until(faults.model.is_idle)
 
 
-async def test_a_model_that_is_given_up_is_let_go(faults: FaultInjector, ada: User) -> None:
+async def test_a_timed_out_request_frees_its_slot_at_the_model(faults: FaultInjector, ada: User) -> None:
     never = await ada.say(script(text(), 1, hang_after=-1))
     await ada.begin()
     silent = await ada.say(script(text(), 1, hang_after=10))
-    await until(faults.model.is_idle, seconds=SECONDS_OF_SILENCE + 3)
+    await until(faults.model.is_idle, seconds=SILENCE_SECONDS + 3)
 
     assert [(await ada.ended(path))["status"] for path in (never, silent)] == ["failed", "failed"]
 
 
-async def test_a_chat_page_is_there_while_the_model_server_is_not(faults: FaultInjector, ada: User) -> None:
+async def test_the_chat_page_works_without_the_model_server(faults: FaultInjector, ada: User) -> None:
     await faults.model.kill()
     try:
         began = time.monotonic()

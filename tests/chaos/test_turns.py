@@ -1,4 +1,4 @@
-"""The same message, sent again and again: one turn."""
+"""A message that is sent repeatedly is one turn."""
 
 import asyncio
 from uuid import uuid4

@@ -1,7 +1,7 @@
-"""Two people at two replicas, and somebody who breaks things: whatever happens, and in whatever order, five things stay true.
+"""Two users at two replicas under random faults (Hypothesis): five properties hold for any sequence.
 
-What was accepted is never lost; a message has one answer; nobody sees what is another's; the order of a chat never changes;
-and every answer ends, with the text that the model wrote, or its beginning.
+An accepted message is never lost; a message has one answer; no user sees another one's data; the order of a chat never
+changes; and every answer ends with the text that the model wrote, or with a prefix of it.
 """
 
 import asyncio
@@ -28,19 +28,23 @@ from tests.chaos.model_server import script, text
 from tests.system.user import FINAL
 
 STEPS = 16
-ANSWERED_TWICE = "SELECT FROM messages WHERE role = 'assistant' AND parent_id IS NOT NULL GROUP BY parent_id HAVING count(*) > 1"
+ANSWERED_TWICE = (
+    "SELECT FROM messages WHERE role = 'assistant' AND parent_id IS NOT NULL GROUP BY parent_id HAVING count(*) > 1"
+)
 MOST_FROZEN_SECONDS = 1.5
-ENDS_SECONDS = 90.0  # for the last answer to end, on whatever machine
+ENDS_SECONDS = 90.0  # for the last answer to end, on a slow machine
 BOUNDED = settings(
     max_examples=3 * ROUNDS,
     stateful_step_count=STEPS,
     deadline=None,
     database=None,
-    phases=[Phase.generate],  # what real processes did once they will not do again for a smaller example
+    phases=[Phase.generate],  # real processes are not reproducible, so examples cannot shrink
     suppress_health_check=list(HealthCheck),
     print_blob=False,
 )
-HARMS = [(service, how) for service in (*REPLICAS, "dbapi-1") for how in (signal.SIGKILL, signal.SIGSTOP)] + [("postgres", signal.SIGQUIT)]
+HARMS = [(service, how) for service in (*REPLICAS, "dbapi-1") for how in (signal.SIGKILL, signal.SIGSTOP)] + [
+    ("postgres", signal.SIGQUIT)
+]
 people, replicas = st.integers(0, 1), st.sampled_from((*REPLICAS, "nginx"))
 
 
@@ -53,8 +57,8 @@ class Sent:
     may_stop: bool = False
 
 
-class Somebody:
-    """One session, at whichever replica."""
+class ChaosUser:
+    """One session, at either replica."""
 
     def __init__(self, faults: FaultInjector) -> None:
         self.faults, self.sent, self.order = faults, list[Sent](), list[str]()
@@ -62,10 +66,12 @@ class Somebody:
         self.chat = self._begin()
 
     def ask(self, replica: str, method: str, path: str, **form: str) -> httpx.Response | None:
-        """None if no answer came, or only that it is not possible now."""
+        """None without a response, or if the service is unavailable."""
         url = self.faults.origin if replica == "nginx" else self.faults.url(replica)
         try:
-            with httpx.Client(base_url=url, headers={"Origin": url}, cookies=self.cookies, trust_env=False, timeout=10) as http:
+            with httpx.Client(
+                base_url=url, headers={"Origin": url}, cookies=self.cookies, trust_env=False, timeout=10
+            ) as http:
                 answer = http.request(method, path, data=form or None)
         except httpx.HTTPError:
             return None
@@ -73,13 +79,13 @@ class Somebody:
         return None if answer.status_code >= 500 else answer
 
     def until(self, method: str, path: str, **form: str) -> httpx.Response:
-        """The same, again and again, until somebody can."""
+        """Repeats the request until a replica can answer."""
         deadline = time.monotonic() + ENDS_SECONDS
         while time.monotonic() < deadline:
             if answer := self.ask("nginx", method, path, **form):
                 return answer
             time.sleep(0.1)
-        raise AssertionError(f"nobody answers {method} {path}")
+        raise AssertionError(f"no replica answers {method} {path}")
 
     def messages(self, replica: str = "") -> list[Any] | None:
         answer = self.ask(replica, "GET", f"{self.chat}.json") if replica else self.until("GET", f"{self.chat}.json")
@@ -101,7 +107,7 @@ class Everybody(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.people = [Somebody(self.faults), Somebody(self.faults)]
+        self.people = [ChaosUser(self.faults), ChaosUser(self.faults)]
         for who in range(2):
             self.say(who, "nginx", 4, 10)
 
@@ -113,18 +119,18 @@ class Everybody(RuleBasedStateMachine):
 
     @rule(who=people, replica=replicas, which=st.integers(0, 100))
     def say_again(self, who: int, replica: str, which: int) -> None:
-        """The same once more: because nothing was heard of it, or by mistake."""
+        """Sends a message again, after a lost response or by mistake."""
         if sent := self.people[who].sent:
             self._send(self.people[who], sent[which % len(sent)], replica)
 
     @rule(who=people, replica=replicas)
     def stop(self, who: int, replica: str) -> None:
-        person = self.people[who]
-        live = [message for message in person.messages(replica) or [] if message["status"] not in FINAL]
+        user = self.people[who]
+        live = [message for message in user.messages(replica) or [] if message["status"] not in FINAL]
         if live:
-            for sent in person.sent:
+            for sent in user.sent:
                 sent.may_stop = True
-            person.ask(replica, "POST", f"{person.chat}/messages/{live[0]['id']}/stop")
+            user.ask(replica, "POST", f"{user.chat}/messages/{live[0]['id']}/stop")
             self.seen["stopped"] += 1
 
     @rule(who=people, replica=replicas)
@@ -135,7 +141,11 @@ class Everybody(RuleBasedStateMachine):
     def snoop(self, who: int, replica: str) -> None:
         me, them = self.people[who], self.people[1 - who]
         theirs = them.messages(replica) or []
-        paths = [them.chat, f"{them.chat}.json", *(f"{them.chat}/messages/{message['id']}/stream" for message in theirs[:2])]
+        paths = [
+            them.chat,
+            f"{them.chat}.json",
+            *(f"{them.chat}/messages/{message['id']}/stream" for message in theirs[:2]),
+        ]
         for path in paths:
             answer = me.ask(replica, "GET", path)
             assert answer is None or answer.status_code == 404, path
@@ -147,7 +157,7 @@ class Everybody(RuleBasedStateMachine):
     def harm(self, harm: tuple[str, signal.Signals], tenths: int) -> None:
         """Kills a process, freezes it for a moment, or lets PostgreSQL crash."""
         service, how = harm
-        with contextlib.suppress(ProcessLookupError, FileNotFoundError):  # it is away already
+        with contextlib.suppress(ProcessLookupError, FileNotFoundError):  # it is down already
             pid = self.faults.pid(service)
             os.kill(pid, how)
             self.seen[f"{service} {how.name}"] += 1
@@ -162,50 +172,54 @@ class Everybody(RuleBasedStateMachine):
     def teardown(self) -> None:
         if not hasattr(self, "people"):
             return
-        for person in self.people:
-            for sent in person.sent:
-                answer = person.until("POST", f"{person.chat}/messages", content=sent.content, message_id=sent.id)
+        for user in self.people:
+            for sent in user.sent:
+                answer = user.until("POST", f"{user.chat}/messages", content=sent.content, message_id=sent.id)
                 assert answer.status_code == 303, answer.text
                 sent.is_accepted = True
-            messages = self._ended(person)
-            self._check(person, messages)
-            self._compare(person, messages)
+            messages = self._ended(user)
+            self._check(user, messages)
+            self._compare(user, messages)
 
     # Helpers
 
-    def _send(self, person: Somebody, sent: Sent, replica: str) -> None:
-        answer = person.ask(replica, "POST", f"{person.chat}/messages", content=sent.content, message_id=sent.id)
+    def _send(self, user: ChaosUser, sent: Sent, replica: str) -> None:
+        answer = user.ask(replica, "POST", f"{user.chat}/messages", content=sent.content, message_id=sent.id)
         self.seen["sent" if answer else "unheard"] += 1
         if answer:
             assert answer.status_code == 303, answer.text
             sent.is_accepted = True
 
-    def _check(self, person: Somebody, messages: list[Any] | None) -> None:
-        """Nothing that was accepted is missing, everything is there once and where it was before, and every message has its one answer."""
+    def _check(self, user: ChaosUser, messages: list[Any] | None) -> None:
+        """Every accepted message exists once, in its former position, and has one answer."""
         if messages is None:
             return
         ids = [message["id"] for message in messages]
-        assert ids[: len(person.order)] == person.order
-        person.order = ids
+        assert ids[: len(user.order)] == user.order
+        user.order = ids
         asked = [message["content"] for message in messages if message["role"] == "user"]
         assert len(asked) == len(set(asked))
-        assert {sent.content for sent in person.sent if sent.is_accepted} <= set(asked) <= {sent.content for sent in person.sent}
+        assert (
+            {sent.content for sent in user.sent if sent.is_accepted}
+            <= set(asked)
+            <= {sent.content for sent in user.sent}
+        )
         for question, answer in zip(messages[1::2], messages[2::2], strict=True):
             assert (question["role"], answer["role"], answer["parent_id"]) == ("user", "assistant", question["id"])
 
-    def _ended(self, person: Somebody) -> list[Any]:
+    def _ended(self, user: ChaosUser) -> list[Any]:
         deadline = time.monotonic() + ENDS_SECONDS
         while time.monotonic() < deadline:
-            messages = person.messages() or []
+            messages = user.messages() or []
             if all(message["status"] in FINAL for message in messages):
                 return messages
             time.sleep(0.1)
         raise AssertionError(f"{[message['status'] for message in messages]} never ended")
 
-    def _compare(self, person: Somebody, messages: list[Any]) -> None:
+    def _compare(self, user: ChaosUser, messages: list[Any]) -> None:
         answers = {question["content"]: answer for question, answer in zip(messages[1::2], messages[2::2], strict=True)}
-        assert answers.keys() == {sent.content for sent in person.sent}
-        for sent in person.sent:
+        assert answers.keys() == {sent.content for sent in user.sent}
+        for sent in user.sent:
             got = answers[sent.content]
             self.seen[got["status"]] += 1
             if got["status"] == "complete":
@@ -223,7 +237,7 @@ def seen() -> Iterator[Counter[str]]:
     print(f"\ntwo sessions, two replicas, one nemesis: {dict(seen)}")
 
 
-def test_whatever_is_broken_and_in_whatever_order(faults: FaultInjector, seen: Counter[str]) -> None:
+def test_two_sessions_stay_exact_under_any_sequence_of_faults(faults: FaultInjector, seen: Counter[str]) -> None:
     Everybody.faults, Everybody.seen = faults, seen
     random.seed()  # names of texts must differ from those of other runs, whatever Hypothesis has seeded
 

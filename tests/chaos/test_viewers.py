@@ -1,4 +1,4 @@
-"""Many look at one answer, come and go as they like, and say whatever they like about where they were."""
+"""Many viewers of one answer connect, leave, and send arbitrary cursors."""
 
 import asyncio
 import contextlib
@@ -14,12 +14,26 @@ from tests.stack import until
 from tests.system.user import User
 
 VIEWERS, CYCLES = 10, 200
-FORGED = ["999999.1", "1.99", "1.0", "-1.1", "0.1", "1", ".", "1.1.1", "abc", "1.1; DROP TABLE chats", "9" * 400 + ".1", "1e3.1", "%00"]
+FORGED = [
+    "999999.1",
+    "1.99",
+    "1.0",
+    "-1.1",
+    "0.1",
+    "1",
+    ".",
+    "1.1.1",
+    "abc",
+    "1.1; DROP TABLE chats",
+    "9" * 400 + ".1",
+    "1e3.1",
+    "%00",
+]
 FORGED_BYTES = ["\u0661.\u0661".encode(), b"\xff\xfe", "1.1\u2028".encode()]
 KIB = 1024
 
 
-async def test_ten_viewers_who_come_and_go_all_end_exact(faults: FaultInjector, ada: User) -> None:
+async def test_ten_viewers_that_reconnect_all_end_exact(faults: FaultInjector, ada: User) -> None:
     answer = text(20)
     asked = script(answer, 4)
     path = await ada.say(asked)
@@ -27,26 +41,26 @@ async def test_ten_viewers_who_come_and_go_all_end_exact(faults: FaultInjector, 
     tabs = await asyncio.gather(*(come_and_go(faults, ada, path, answer) for _ in range(VIEWERS)))
 
     await faults.exact(ada, path, answer, *tabs)
-    assert sum(tab.lost for tab in tabs) == 0, "nobody was sent away"
+    assert sum(tab.lost for tab in tabs) == 0, "no tab lost its stream"
     assert len(await faults.model.asked(asked)) == 1
 
 
-async def come_and_go(faults: FaultInjector, person: User, path: str, answer: str) -> BrowserTab:
-    """At any replica, again and again; at last to the end."""
+async def come_and_go(faults: FaultInjector, user: User, path: str, answer: str) -> BrowserTab:
+    """Connects to random replicas repeatedly, and finally follows to the end."""
     tab: BrowserTab | None = None
     for _ in range(random.randrange(2, 7)):
-        async with faults.at(person, random.choice(REPLICAS)) as http:
+        async with faults.at(user, random.choice(REPLICAS)) as http:
             tab = await next_visit(http, path, answer, tab)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(random.uniform(0.1, 0.7)):
                     await tab.follow()
         await random_pause(0.3)
     assert tab
-    return await tab.elsewhere(person.http).follow()
+    return await tab.elsewhere(user.http).follow()
 
 
 async def next_visit(http: httpx.AsyncClient, path: str, answer: str, before: BrowserTab | None) -> BrowserTab:
-    """The page as it was left, as it was a while before, or loaded anew; sometimes with an absurd place in the log."""
+    """The page as left, as it was earlier, or reloaded; sometimes with an invalid cursor."""
     match random.randrange(4):
         case 0 if before and before.history and not before.is_done:
             tab = before.elsewhere(http)
@@ -61,15 +75,17 @@ async def next_visit(http: httpx.AsyncClient, path: str, answer: str, before: Br
     return tab
 
 
-async def test_whatever_place_is_claimed_the_message_is_shown_whole(faults: FaultInjector, ada: User) -> None:
+async def test_any_cursor_shows_the_whole_message(faults: FaultInjector, ada: User) -> None:
     answer = text()
     path = await ada.say(script(answer, 2.5))
     places: list[str | bytes] = [*FORGED, *FORGED_BYTES]
     await random_pause(1.0, 0.5)
 
+    page = await BrowserTab(ada.http, path, answer).load()
+    assert not page.is_done
     tabs = []
     for place in places:
-        by_header, by_address = await BrowserTab(ada.http, path, answer).load(), await BrowserTab(ada.http, path, answer).load()
+        by_header, by_address = page.elsewhere(ada.http), page.elsewhere(ada.http)
         by_header.cursor = place
         by_address.go_to(place)
         tabs += [by_header, by_address]
@@ -79,7 +95,7 @@ async def test_whatever_place_is_claimed_the_message_is_shown_whole(faults: Faul
     await faults.exact(ada, path, answer, *tabs)
 
 
-async def test_another_session_sees_nothing_of_it(faults: FaultInjector, ada: User, eve: User) -> None:
+async def test_another_session_cannot_see_the_answer(faults: FaultInjector, ada: User, eve: User) -> None:
     path = await ada.say(script(text(), 1.5))
     async with faults.at(eve, "web-1") as one, faults.at(eve, "web-2") as two, faults.at(ada, "web-1") as own:
         addresses = [f"{path}/stream", f"{path}/stream?after=1.1", path.partition("/messages/")[0]]
@@ -102,7 +118,7 @@ async def test_another_session_sees_nothing_of_it(faults: FaultInjector, ada: Us
 async def test_two_hundred_visits_leave_nothing_behind(faults: FaultInjector, ada: User) -> None:
     answer = text(20)
     path = await ada.say(script(answer, 20))
-    await visits(faults, ada, path, 40)  # what is kept for later is made now
+    await visits(faults, ada, path, 40)  # fills the caches
     before = await until(lambda: settled(faults))
 
     await visits(faults, ada, path, CYCLES)
@@ -117,10 +133,10 @@ async def test_two_hundred_visits_leave_nothing_behind(faults: FaultInjector, ad
     await until(faults.model.is_idle)
 
 
-async def visits(faults: FaultInjector, person: User, path: str, times: int) -> None:
-    """By nginx and past it, three at a time; each leaves without a word, most in the middle."""
-    async with faults.at(person, "web-1") as one, faults.at(person, "web-2") as two:
-        doors = [person.http, one, two]
+async def visits(faults: FaultInjector, user: User, path: str, times: int) -> None:
+    """Through nginx and directly, three at a time; each disconnects, most of them during the answer."""
+    async with faults.at(user, "web-1") as one, faults.at(user, "web-2") as two:
+        doors = [user.http, one, two]
         for _ in range(0, times, len(doors)):
             await asyncio.gather(*(visit(http, path) for http in doors))
 
@@ -134,12 +150,16 @@ async def visit(http: httpx.AsyncClient, path: str) -> None:
 
 
 async def settled(faults: FaultInjector) -> dict[str, tuple[int, int, int]] | None:
-    """Open files, threads and KiB of memory of each process, once two looks at it agree; and connections to PostgreSQL."""
+    """Open files, threads and KiB of memory of each process, once two readings agree; and connections to PostgreSQL."""
     looks = []
     for _ in range(2):
         look = {service: usage(faults.pid(service)) for service in (*REPLICAS, "dbapi-1")}
         look |= {f"nginx {worker}": usage(worker) for worker in faults.children("nginx")}
-        look["postgres"] = (await faults.query("SELECT count(*) FROM pg_stat_activity WHERE usename = 'runnel_app'"), 0, 0)
+        look["postgres"] = (
+            await faults.query("SELECT count(*) FROM pg_stat_activity WHERE usename = 'runnel_app'"),
+            0,
+            0,
+        )
         looks.append(look)
         await asyncio.sleep(0.3)
     steady = all(looks[0][service][:2] == looks[1][service][:2] for service in looks[0])

@@ -1,4 +1,4 @@
-"""The process that writes an answer dies, leaves or sleeps: others go on at the exact character."""
+"""The process that writes an answer dies, stops or freezes: others continue at the exact character."""
 
 import asyncio
 import signal
@@ -8,7 +8,14 @@ import pytest
 
 from tests.chaos.browser_tab import BrowserTab, watched
 from tests.chaos.conftest import ROUNDS
-from tests.chaos.fault_injector import BACK_SECONDS, LEASE_SECONDS, REPLICAS, SECONDS_OF_SILENCE, FaultInjector, random_pause
+from tests.chaos.fault_injector import (
+    LEASE_SECONDS,
+    MAX_GAP_SECONDS,
+    REPLICAS,
+    SILENCE_SECONDS,
+    FaultInjector,
+    random_pause,
+)
 from tests.chaos.model_server import script, text
 from tests.stack import client
 from tests.system.user import User
@@ -17,11 +24,13 @@ ANSWER_SECONDS = 2.5
 
 
 @pytest.mark.parametrize("moment", range(ROUNDS))
-@pytest.mark.parametrize(("how", "longest"), [(signal.SIGKILL, BACK_SECONDS), (signal.SIGTERM, 1.0)], ids=["killed", "asked to leave"])
-async def test_an_answer_goes_on_soon_when_its_writer_is(
+@pytest.mark.parametrize(
+    ("how", "longest"), [(signal.SIGKILL, MAX_GAP_SECONDS), (signal.SIGTERM, 1.0)], ids=["killed", "asked to leave"]
+)
+async def test_an_answer_continues_soon_when_its_writer_is(
     faults: FaultInjector, ada: User, gaps: dict[str, list[float]], how: signal.Signals, longest: float, moment: int
 ) -> None:
-    """In the tabs that are open, at the exact character, and without asking the model again."""
+    """In all open tabs, at the exact character, without a new request to the model."""
     answer = text()
     asked = script(answer, ANSWER_SECONDS)
     path = await ada.say(asked)
@@ -42,9 +51,11 @@ async def test_an_answer_goes_on_soon_when_its_writer_is(
     await faults.replaced(writer, pid)
 
 
-async def test_a_rolling_restart_under_twenty_answers_loses_none(faults: FaultInjector, ada: User, gaps: dict[str, list[float]]) -> None:
+async def test_a_rolling_restart_under_twenty_answers_loses_none(
+    faults: FaultInjector, ada: User, gaps: dict[str, list[float]]
+) -> None:
     answers = [text(6) for _ in range(20)]
-    scripts = [script(answer, 7) for answer in answers]
+    scripts = [script(answer, 15) for answer in answers]  # two restarts take 3 s, on a busy machine 9 s
     paths, tabs = [], []
     for answer, asked in zip(answers, scripts, strict=True):
         await ada.begin()
@@ -67,34 +78,36 @@ async def test_a_rolling_restart_under_twenty_answers_loses_none(faults: FaultIn
     gaps.setdefault("rolling restart", []).extend(tab.gap(began) for tab in tabs)
 
 
-async def test_a_writer_that_sleeps_longer_than_its_lease_can_write_no_more(faults: FaultInjector, ada: User) -> None:
+async def test_a_writer_frozen_longer_than_its_lease_cannot_write(faults: FaultInjector, ada: User) -> None:
     answer = text()
-    asked = script(answer, SECONDS_OF_SILENCE + 3)
+    asked = script(answer, SILENCE_SECONDS + 3)
     path = await ada.say(asked)
     sleeper = await faults.writer(path)
-    async with faults.at(ada, sleeper) as beside, faults.at(ada, faults.other(sleeper)) as elsewhere:
-        tabs = [await BrowserTab(http, path, answer).load() for http in (beside, elsewhere)]
+    async with faults.at(ada, sleeper) as same_replica, faults.at(ada, faults.other(sleeper)) as other_replica:
+        tabs = [await BrowserTab(http, path, answer).load() for http in (same_replica, other_replica)]
 
         async with watched(*tabs):
             await random_pause(0.6, 0.2)
             async with faults.frozen(sleeper):
                 slept_at = time.monotonic()
-                await asyncio.sleep(SECONDS_OF_SILENCE + 1)  # so that it also believes the model to be dead
+                await asyncio.sleep(SILENCE_SECONDS + 1)  # so that it also considers the model dead
                 woke_at = time.monotonic()
 
         await faults.exact(ada, path, answer, *tabs)
-    assert tabs[1].gap(slept_at, woke_at) < BACK_SECONDS
-    assert [moment for moment in tabs[1].moments if moment < woke_at and moment > slept_at + 1], "nobody went on while it slept"
+    assert tabs[1].gap(slept_at, woke_at) < MAX_GAP_SECONDS
+    assert [moment for moment in tabs[1].moments if moment < woke_at and moment > slept_at + 1], (
+        "no process continued while it slept"
+    )
     assert await faults.query("SELECT fence FROM generations WHERE message_id = $1", path.rpartition("/")[2]) == 2
     assert len(await faults.model.asked(asked)) == 1
 
 
-async def test_a_writer_that_sleeps_less_than_its_lease_goes_on(faults: FaultInjector, ada: User) -> None:
+async def test_a_writer_frozen_shorter_than_its_lease_continues(faults: FaultInjector, ada: User) -> None:
     answer = text()
     path = await ada.say(script(answer, 3))
     writer = await faults.writer(path)
-    async with faults.at(ada, writer) as beside:
-        tab = await BrowserTab(beside, path, answer).load()
+    async with faults.at(ada, writer) as same_replica:
+        tab = await BrowserTab(same_replica, path, answer).load()
 
         async with watched(tab):
             await random_pause(0.6, 0.2)
@@ -105,7 +118,7 @@ async def test_a_writer_that_sleeps_less_than_its_lease_goes_on(faults: FaultInj
     assert await faults.query("SELECT fence FROM generations WHERE message_id = $1", path.rpartition("/")[2]) == 1
 
 
-async def test_both_die_and_the_answer_goes_on_after_their_restart(faults: FaultInjector, ada: User) -> None:
+async def test_an_answer_continues_after_both_replicas_restart(faults: FaultInjector, ada: User) -> None:
     answer = text()
     path = await ada.say(script(answer, 3))
     tab = await BrowserTab(ada.http, path, answer).load()

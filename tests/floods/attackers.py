@@ -1,7 +1,7 @@
-"""`python -m tests.floods.attackers ORIGIN SECONDS EACH`: many who ask for little and hold on to it, EACH of every kind.
+"""`python -m tests.floods.attackers ORIGIN SECONDS EACH`: EACH clients of every kind that hold connections open.
 
-Every one of them comes from an address of its own (127.0.1.1 and so on), so that limits per address are no help against them.
-At the end one line of JSON tells what they got.
+Each uses its own address (127.0.1.1 and so on), so that limits per address do not apply.
+At the end it prints the outcomes as one line of JSON.
 """
 
 import asyncio
@@ -15,12 +15,14 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-HOARD = 60  # streams that one of them tries to keep open
-LITTLE = 4096  # bytes that who reads nothing lets come
-LONG_ANSWER = json.dumps({"text": "One long paragraph that nobody reads. " * 800, "delay_ms": 100})  # sent anew at every step
+HOARD = 60  # streams that one client tries to keep open
+LITTLE = 4096  # receive buffer of a client that reads nothing, in bytes
+LONG_ANSWER = json.dumps(
+    {"text": "One long paragraph that nobody reads. " * 800, "delay_ms": 100}
+)  # sent again at every step
 SILENT_ANSWER = json.dumps({"text": "word " * 400, "hang_after": 3})
 
-told: Counter[str] = Counter()
+counts: Counter[str] = Counter()
 
 
 class Attacker:
@@ -30,44 +32,52 @@ class Attacker:
         self.address, self.until = f"127.0.1.{number + 1}", until
 
     @property
-    def goes_on(self) -> bool:
+    def is_active(self) -> bool:
         return time.monotonic() < self.until
 
     async def connect(self, small: bool = False) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        door = socket.socket()
+        connection = socket.socket()
         if small:
-            door.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, LITTLE)
-        door.setblocking(False)
-        door.bind((self.address, 0))
-        await asyncio.get_running_loop().sock_connect(door, (self.host, self.port))
-        return await asyncio.open_connection(sock=door, limit=LITTLE)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, LITTLE)
+        connection.setblocking(False)
+        connection.bind((self.address, 0))
+        await asyncio.get_running_loop().sock_connect(connection, (self.host, self.port))
+        return await asyncio.open_connection(sock=connection, limit=LITTLE)
 
     def head(self, method: str, path: str, **headers: Any) -> bytes:
         given = {"Host": f"{self.host}:{self.port}", "Origin": self.origin} | {
             name.replace("_", "-"): text for name, text in headers.items()
         }
-        return "".join([f"{method} {path} HTTP/1.1\r\n", *(f"{name}: {text}\r\n" for name, text in given.items()), "\r\n"]).encode()
+        return "".join(
+            [f"{method} {path} HTTP/1.1\r\n", *(f"{name}: {text}\r\n" for name, text in given.items()), "\r\n"]
+        ).encode()
 
     async def ask(self, method: str, path: str, form: dict[str, str] | None = None, **headers: Any) -> dict[str, str]:
-        """The head of the answer, as a browser without any patience reads it."""
+        """Reads only the head of the response."""
         body = urlencode(form or {}).encode()
-        kind = {"Content-Type": "application/x-www-form-urlencoded", "Content-Length": len(body)} if method == "POST" else {}
+        kind = (
+            {"Content-Type": "application/x-www-form-urlencoded", "Content-Length": len(body)}
+            if method == "POST"
+            else {}
+        )
         reader, writer = await self.connect()
         writer.write(self.head(method, path, **kind, **headers) + body)
         try:
             status, *lines = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)).decode().split("\r\n")
         finally:
             writer.close()
-        return {"status": status.split()[1]} | {name.lower(): text for name, _, text in (line.partition(": ") for line in lines)}
+        return {"status": status.split()[1]} | {
+            name.lower(): text for name, _, text in (line.partition(": ") for line in lines)
+        }
 
     async def answer(self, script: str) -> tuple[str, str]:
-        """A session of one's own with an answer that runs: the path of its stream, and the cookie."""
+        """Starts an answer in a new session; returns the path of its stream and the cookie."""
         began = await self.ask("POST", "/chats", {"username": "Eve"})
         cookie = began["set-cookie"].partition(";")[0]
         said = await self.ask("POST", f"{began['location']}/messages", {"content": script}, Cookie=cookie)
         return said["location"].replace("#message-", "/messages/") + "/stream", cookie
 
-    # What they do
+    # Attacks
 
     async def dribble_headers(self) -> None:
         _, writer = reader_writer = await self.connect()
@@ -76,14 +86,16 @@ class Attacker:
 
     async def dribble_body(self) -> None:
         _, writer = reader_writer = await self.connect()
-        writer.write(self.head("POST", "/chats", Content_Length=300_000, Content_Type="application/x-www-form-urlencoded"))
+        writer.write(
+            self.head("POST", "/chats", Content_Length=300_000, Content_Type="application/x-www-form-urlencoded")
+        )
         await self._dribble("body", *reader_writer)
 
     async def leave_unread(self) -> None:
         path, cookie = await self.answer(LONG_ANSWER)
         _, writer = await self.connect(small=True)
         writer.write(self.head("GET", path, Cookie=cookie, Accept="text/event-stream"))
-        told["unread"] += 1
+        counts["unread"] += 1
         await asyncio.sleep(max(0, self.until - time.monotonic()))
         writer.close()
 
@@ -93,7 +105,7 @@ class Attacker:
         for _ in range(HOARD):
             reader, writer = await self.connect()
             writer.write(self.head("GET", path, Cookie=cookie, Accept="text/event-stream"))
-            told["hoarded " + (await asyncio.wait_for(reader.readline(), 10)).split()[1].decode()] += 1
+            counts["hoarded " + (await asyncio.wait_for(reader.readline(), 10)).split()[1].decode()] += 1
             streams.append(writer)
         await asyncio.sleep(max(0, self.until - time.monotonic()))
         for writer in streams:
@@ -102,16 +114,18 @@ class Attacker:
     async def send_giants(self) -> None:
         for body in (b"x=1&" * 99_000, b"x" * 399_000, b"x" * 10_000_000):
             reader, writer = await self.connect()
-            writer.write(self.head("POST", "/chats", Content_Length=len(body), Content_Type="application/x-www-form-urlencoded"))
+            writer.write(
+                self.head("POST", "/chats", Content_Length=len(body), Content_Type="application/x-www-form-urlencoded")
+            )
             with contextlib.suppress(ConnectionError):
                 writer.write(body)
-                told["giant " + (await asyncio.wait_for(reader.readline(), 10)).split()[1].decode()] += 1
+                counts["giant " + (await asyncio.wait_for(reader.readline(), 10)).split()[1].decode()] += 1
             writer.close()
             await asyncio.sleep(1)
 
     async def _dribble(self, what: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         cut = False
-        while self.goes_on and not cut:
+        while self.is_active and not cut:
             writer.write(b"x")
             await asyncio.sleep(0.5)
             try:
@@ -120,16 +134,16 @@ class Attacker:
                 continue
             except ConnectionError:
                 cut = True
-        told[f"{what} cut" if cut else f"{what} held"] += 1
+        counts[f"{what} cut" if cut else f"{what} held"] += 1
         writer.close()
 
 
 async def again_and_again(attacker: Attacker, attack: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    while attacker.goes_on:
+    while attacker.is_active:
         try:
             await attack()
         except (OSError, TimeoutError, asyncio.IncompleteReadError, IndexError, KeyError) as error:
-            told[f"{attack.__name__} failed: {type(error).__name__}"] += 1
+            counts[f"{attack.__name__} failed: {type(error).__name__}"] += 1
             await asyncio.sleep(0.2)
 
 
@@ -140,7 +154,7 @@ async def main(origin: str, seconds: float, each: int) -> None:
             attacker = Attacker(origin, number * 5 + kind, until)
             attacks.append(again_and_again(attacker, getattr(attacker, name)))
     await asyncio.gather(*attacks)
-    print(json.dumps(told))
+    print(json.dumps(counts))
 
 
 if __name__ == "__main__":

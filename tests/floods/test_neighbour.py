@@ -1,4 +1,4 @@
-"""Fifty who hold on to whatever they can get, and one who only wants to chat."""
+"""Fifty attackers that hold connections, and a user who wants to chat."""
 
 import asyncio
 import itertools
@@ -19,19 +19,19 @@ from tests.stack import BASE_ENVIRON, ROOT, until
 from tests.system.running import Runnel, running
 from tests.system.user import User, user
 
-EACH = 10  # of five kinds
+EACH = 10  # of each of five kinds
 QUIET_SECONDS, FLOOD_SECONDS = 2.0, 12.0 * max(1, int(os.environ.get("CHAOS_ROUNDS", "3")) // 10)
 PAUSE_SECONDS = 0.05  # between two pages of the neighbour
 SLOWEST_SECONDS = 0.5
-BUSY = 4  # times what it takes without a flood: counts where that is slow already, because the machine has much else to do
+BUSY = 4  # times the duration without a flood, for a machine that is slow already
 STREAMS_PER_SESSION = 40
-KEPT_CONNECTIONS = 100  # that nginx and web keep for the next request; the hoarders had more
+KEPT_CONNECTIONS = 100  # idle connections that nginx and web may keep; the attackers had more
 WORDS_EVERY_MILLISECONDS = 20
 
 
 @pytest.fixture(scope="module")
 async def runnel(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Runnel]:
-    """As people run it, with the limits it has by itself, and room at the model for everybody."""
+    """A Runnel with default limits, and enough model slots for all."""
     model = ModelServer(tmp_path_factory.mktemp("model") / "log")
     await model.start("--slots", "64")
     try:
@@ -42,7 +42,7 @@ async def runnel(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Runn
 
 
 async def pages(ada: User, seconds: float) -> list[float]:
-    """Seconds that each page took."""
+    """Loads pages for this time; returns the seconds each took."""
     took, until = [], time.monotonic() + seconds
     while time.monotonic() < until:
         for path in ("/", ada.chat):
@@ -55,7 +55,7 @@ async def pages(ada: User, seconds: float) -> list[float]:
 
 
 async def gaps(ada: User, seconds: float) -> list[float]:
-    """Seconds between two pieces of a running answer."""
+    """The seconds between two parts of a running answer."""
     words = round(seconds * 1000 / WORDS_EVERY_MILLISECONDS)
     path = await ada.say(json.dumps({"text": "word " * words, "delay_ms": WORDS_EVERY_MILLISECONDS}))
     came = [at async for at, _ in ada.tail(path)]
@@ -63,8 +63,8 @@ async def gaps(ada: User, seconds: float) -> list[float]:
     return [later - earlier for earlier, later in itertools.pairwise(came)]
 
 
-def told(what: str, seconds: list[float]) -> float:
-    """The 95th percentile."""
+def counts(what: str, seconds: list[float]) -> float:
+    """Prints the percentiles and returns the 95th."""
     p95 = statistics.quantiles(seconds, n=20)[-1]
     figures = {"p50": statistics.median(seconds), "p95": p95, "longest": max(seconds)}
     print(f"{what}: {len(seconds)}, " + ", ".join(f"{name} {figure * 1000:.0f} ms" for name, figure in figures.items()))
@@ -73,7 +73,9 @@ def told(what: str, seconds: list[float]) -> float:
 
 async def flood(runnel: Runnel) -> dict[str, Any]:
     command = [sys.executable, "-m", "tests.floods.attackers", runnel.origin, str(FLOOD_SECONDS), str(EACH)]
-    attacking = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=BASE_ENVIRON, stdout=asyncio.subprocess.PIPE)
+    attacking = await asyncio.create_subprocess_exec(
+        *command, cwd=ROOT, env=BASE_ENVIRON, stdout=asyncio.subprocess.PIPE
+    )
     output, _ = await attacking.communicate()
     assert attacking.returncode == 0
     found: dict[str, Any] = json.loads(output)
@@ -84,7 +86,7 @@ def sockets_of(pid: int) -> int:
     return sum(os.readlink(link).startswith("socket:") for link in Path(f"/proc/{pid}/fd").iterdir())
 
 
-async def test_fifty_who_hold_on_to_everything_do_not_slow_down_a_neighbour(runnel: Runnel) -> None:
+async def test_fifty_attackers_do_not_slow_down_another_user(runnel: Runnel) -> None:
     async with user(runnel.origin) as ada, user(runnel.origin) as reader:
         await ada.begin()
         await reader.begin()
@@ -98,17 +100,21 @@ async def test_fifty_who_hold_on_to_everything_do_not_slow_down_a_neighbour(runn
         got = await attack
 
         print(f"\nattackers: {got}")
-        page_before, gap_before = told("pages when all is quiet", quiet), told("gaps in a stream when all is quiet", usual)
-        assert told("pages in the flood", in_the_flood) < max(SLOWEST_SECONDS, BUSY * page_before)
-        assert told("gaps in a stream in the flood", between) < max(SLOWEST_SECONDS, BUSY * gap_before)
+        page_before, gap_before = (
+            counts("pages when all is quiet", quiet),
+            counts("gaps in a stream when all is quiet", usual),
+        )
+        assert counts("pages in the flood", in_the_flood) < max(SLOWEST_SECONDS, BUSY * page_before)
+        assert counts("gaps in a stream in the flood", between) < max(SLOWEST_SECONDS, BUSY * gap_before)
 
         assert not [what for what in got if "failed" in what], got
         assert got["hoarded 429"] == (HOARD - STREAMS_PER_SESSION) * EACH, "every hoarder has what a session may have"
         assert got["hoarded 200"] == STREAMS_PER_SESSION * EACH
         assert got["unread"] == EACH
-        assert got["headers cut"] >= EACH, "who has not said all by then is cut off"
+        assert got["headers cut"] >= EACH, "a client with incomplete headers is disconnected by then"
         assert got["giant 413"] >= EACH
         assert got["giant 400"] >= EACH, "too many fields"
         await until(
-            lambda: sum(map(sockets_of, web)) <= before + KEPT_CONNECTIONS, lambda: f"{before} before, {sum(map(sockets_of, web))} now"
+            lambda: sum(map(sockets_of, web)) <= before + KEPT_CONNECTIONS,
+            lambda: f"{before} before, {sum(map(sockets_of, web))} now",
         )

@@ -1,4 +1,4 @@
-"""What a person does with a chat and its messages, and reads of it afterwards."""
+"""Actions on chats and messages."""
 
 from typing import Any
 
@@ -9,16 +9,18 @@ FINISHED, RUNNING = {"text": "Because."}, {"text": "one two three", "hang_after"
 
 
 async def act(visitor: Visitor, chat: str, message: str, verb: str, status: int = 303) -> str:
-    """Where an action on a message leads to."""
+    """Posts an action on a message; returns the location of the redirect."""
     answer = await visitor.http.post(f"{chat}/messages/{message}/{verb}")
     assert answer.status_code == status, answer.text
     return str(answer.headers.get("location", ""))
 
 
-async def answered(visitor: Visitor, chat: str, content: Any = FINISHED, **fields: str) -> Any:
+async def finished_answer(visitor: Visitor, chat: str, content: Any = FINISHED, **fields: str) -> Any:
     return await visitor.ended(chat, await visitor.say(chat, content, **fields))
 
 
-def said(page: Node) -> list[str]:
+def user_messages(page: Node) -> list[str]:
     """The user's messages that the page shows."""
-    return [article.select(".content").text for article in page.matching("article") if "user" in article.attributes["class"]]
+    return [
+        article.select(".content").text for article in page.matching("article") if "user" in article.attributes["class"]
+    ]

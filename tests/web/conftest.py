@@ -1,4 +1,4 @@
-"""Web processes with all that belongs to them, a model server that follows scripts, and visitors."""
+"""Web processes with their services, a scripted model server, and visitors."""
 
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -9,17 +9,18 @@ import pytest
 from tests.stack import Cluster, Service, Stack, running_stack, until
 from tests.web.visitor import Model, Visitor
 
-pytest.register_assert_rewrite("tests.web.answers", "tests.web.rendered")  # what they find wrong is told as fully as by a test
+# Failed assertions in these helpers show values, like those of tests.
+pytest.register_assert_rewrite("tests.web.answer_scripts", "tests.web.sanitized_html")
 
 
 @pytest.fixture(scope="session")
-async def usual_web(stack: Stack) -> Service:
+async def default_web(stack: Stack) -> Service:
     return await stack.web()
 
 
 @pytest.fixture
 async def model(stack: Stack) -> AsyncIterator[Model]:
-    """With the settings it began with, and nothing asked yet."""
+    """The scripted model server, reset before and after the test."""
     model = Model(stack.llama)
     await model.reset()
     yield model
@@ -28,18 +29,20 @@ async def model(stack: Stack) -> AsyncIterator[Model]:
 
 
 @pytest.fixture
-async def web(stack: Stack, usual_web: Service, model: Model) -> AsyncIterator[Service]:
-    """A web process with the usual settings. Whatever a test does, no process may meet an exception that it did not expect."""
-    await until(usual_web.is_ready, usual_web.say_why)
+async def web(stack: Stack, default_web: Service, model: Model) -> AsyncIterator[Service]:
+    """A web process with the default settings. The test fails if any process logs an unexpected exception."""
+    await until(default_web.is_ready, default_web.log_tail)
     before = {service: service.logged for service in stack.services}
-    yield usual_web
-    surprises = [line for service in stack.services for line in service.lines(before.get(service, 0)) if "error" in line]
-    assert surprises == []
+    yield default_web
+    unexpected_errors = [
+        line for service in stack.services for line in service.lines(before.get(service, 0)) if "error" in line
+    ]
+    assert unexpected_errors == []
 
 
 @pytest.fixture
 async def visitors(web: Service) -> AsyncIterator[Callable[..., Visitor]]:
-    """Makes visitors, each of a session of its own, of the usual web process or another."""
+    """Creates visitors, each with its own session, of the default web process or another."""
     made: list[Visitor] = []
 
     def visitor(at: Service = web) -> Visitor:
@@ -58,13 +61,13 @@ async def visitor(visitors: Callable[..., Visitor]) -> Visitor:
 
 @pytest.fixture
 async def other(visitors: Callable[..., Visitor]) -> Visitor:
-    """Of another session."""
+    """A visitor with another session."""
     return visitors()
 
 
 @pytest.fixture
 async def owner(stack: Stack) -> AsyncIterator[Any]:
-    """A connection of the tables' owner, who sees everything."""
+    """A database connection of the tables' owner, which row-level security does not restrict."""
     connection = await asyncpg.connect(stack.cluster.owner_url(stack.database))
     yield connection
     await connection.close()
@@ -72,15 +75,15 @@ async def owner(stack: Stack) -> AsyncIterator[Any]:
 
 @pytest.fixture(scope="session")
 async def single_slot_stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    """Where the model writes one answer at a time."""
+    """A stack whose model writes one answer at a time."""
     async with running_stack(cluster, tmp_path_factory.mktemp("narrow"), slots=1) as stack:
         await stack.web()
         yield stack
 
 
 @pytest.fixture
-async def queuer(single_slot_stack: Stack) -> AsyncIterator[Visitor]:
-    """A visitor of that stack."""
+async def queued_visitor(single_slot_stack: Stack) -> AsyncIterator[Visitor]:
+    """A visitor of the stack with one slot."""
     visitor = Visitor(single_slot_stack.services[-1])
     yield visitor
     await visitor.leave()

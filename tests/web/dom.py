@@ -1,4 +1,4 @@
-"""As much of a browser's document as a chat needs: find elements, swap what a stream's partials say, compare what is there."""
+"""A small DOM: finds elements, applies the partials of a stream, and compares results."""
 
 import re
 from collections.abc import Iterator
@@ -15,14 +15,14 @@ class Node:
         self.parent: Node | None = None
 
     def all(self) -> Iterator["Node"]:
-        """This element and all within it, in their order."""
+        """This element and its descendants, in document order."""
         yield self
         for child in self.children:
             if isinstance(child, Node):
                 yield from child.all()
 
     def matching(self, simple: str) -> list["Node"]:
-        """Elements within by `#id`, `.class` or `tag`."""
+        """Descendants by `#id`, `.class` or `tag`."""
         return [node for node in self.all() if node is not self and node.matches(simple)]
 
     def matches(self, simple: str) -> bool:
@@ -37,7 +37,7 @@ class Node:
         return self.tag == simple
 
     def select(self, selector: str) -> "Node":
-        """The first element by simple selectors, each within the one before, or its child; there must be one."""
+        """The first element that matches the descendant and child selectors; fails without one."""
         node = self
         for child, simple in re.findall(r"(> )?([^ >]+)", selector):
             found = [each for each in node.matching(simple) if not child or each.parent is node]
@@ -71,7 +71,7 @@ class Node:
             self.parent.append(*(children if sibling is self else [sibling]))
 
     def swap(self, partials: str) -> None:
-        """What htmx does with a message of the stream."""
+        """Applies a message of the stream, like htmx."""
         for partial in parse(partials).children:
             if isinstance(partial, str):
                 assert not partial.strip(), f"outside of any partial: {partial!r}"
@@ -116,7 +116,7 @@ class Parser(HTMLParser):
 
 
 def parse(html: str) -> Node:
-    """What is well-formed; anything else fails, where a browser would guess."""
+    """Parses well-formed HTML; fails for anything else."""
     parser = Parser()
     parser.feed(html)
     parser.close()

@@ -1,4 +1,4 @@
-"""A viewer who follows an answer sees in the end what a reload shows, however the text was cut."""
+"""A viewer who follows an answer ends up with the same page as one who reloads, however the text arrives in chunks."""
 
 import re
 from collections.abc import Callable
@@ -50,22 +50,22 @@ texts = st.lists(st.sampled_from(PIECES), max_size=50).map("".join)
 
 
 class Viewer:
-    """What the page does with steps."""
+    """Applies steps as the page does."""
 
     def __init__(self) -> None:
         self.at, self.frozen, self.tail = blocks.START, "", ""
-        self.line: blocks.Line | None = None
-        self.words = 0  # steps that only added some
+        self.line: blocks.OpenLine | None = None
+        self.word_steps = 0  # steps that only added words
 
     def see(self, text: str) -> None:
-        now = blocks.place(text, self.at)
-        if self.line and (words := blocks.words(text, self.line, self.at, now)) is not None:
+        now = blocks.position(text, self.at)
+        if self.line and (words := blocks.added_words(text, self.line, self.at, now)) is not None:
             ends = re.compile(
                 "".join(rf"</{tag}>\n*" for tag in reversed(re.findall(r" > (\w+):last-child", self.line.path))) + r"\Z"
             ).search(self.tail)
             assert ends
             self.tail = self.tail[: ends.start()] + words + self.tail[ends.start() :]
-            self.at, self.words = now, self.words + 1
+            self.at, self.word_steps = now, self.word_steps + 1
             return
         step = blocks.step(text, self.at, now, PREFIX)
         self.line = step.line
@@ -82,38 +82,43 @@ class Viewer:
         return end.html if end.whole else self.frozen + end.html
 
 
-def beginnings(text: str, sizes: list[int]) -> list[str]:
+def prefixes(text: str, sizes: list[int]) -> list[str]:
     lengths = [0]
     while lengths[-1] < len(text):
         lengths.append(lengths[-1] + sizes[len(lengths) % len(sizes)])
     return [text[:length] for length in lengths]
 
 
+def boundary(text: str, start: int = 0) -> int:
+    """The boundary in `text`, if parsing starts at `start` without any other state."""
+    return blocks.position(text, blocks.TextPosition(start, start, start)).boundary
+
+
 def check(text: str, sizes: list[int]) -> None:
-    viewer, boundary = Viewer(), 0
-    for beginning in beginnings(text, sizes):
-        viewer.see(beginning)
-        assert viewer.at == blocks.place(beginning)
-        assert boundary <= viewer.at.boundary <= len(beginning)
-        boundary = viewer.at.boundary
-        if viewer.at.fence or viewer.line:
-            assert viewer.tail == blocks.snapshot(beginning, PREFIX).tail
+    viewer, last_boundary = Viewer(), 0
+    for prefix in prefixes(text, sizes):
+        viewer.see(prefix)
+        assert viewer.at == blocks.position(prefix)
+        assert last_boundary <= viewer.at.boundary <= len(prefix)
+        last_boundary = viewer.at.boundary
+        if viewer.at.open_code_fence or viewer.line:
+            assert viewer.tail == blocks.snapshot(prefix, PREFIX).tail
     assert viewer.finish(text) == render(text, PREFIX)
 
 
 @pytest.mark.parametrize("sizes", [[1], [3, 7, 2], [40]])
 @pytest.mark.parametrize("name", SHORT)
-def test_following_the_corpus_ends_where_a_reload_does(name: str, sizes: list[int]) -> None:
+def test_streaming_the_corpus_ends_like_a_reload(name: str, sizes: list[int]) -> None:
     check(CORPUS[name], sizes)
 
 
 @pytest.mark.parametrize("name", [name for name in CORPUS if name not in SHORT])
-def test_following_a_long_answer_ends_where_a_reload_does(name: str) -> None:
+def test_streaming_a_long_answer_ends_like_a_reload(name: str) -> None:
     check(CORPUS[name], [3001, 7919] if len(CORPUS[name]) < 200_000 else [60_001])
 
 
 @given(texts, st.lists(st.integers(1, 15), min_size=1, max_size=5))
-def test_following_anything_ends_where_a_reload_does(text: str, sizes: list[int]) -> None:
+def test_streaming_any_text_ends_like_a_reload(text: str, sizes: list[int]) -> None:
     check(text, sizes)
 
 
@@ -121,29 +126,31 @@ def test_following_anything_ends_where_a_reload_does(text: str, sizes: list[int]
 def test_the_boundary_does_not_depend_on_what_was_seen_before(text: str, data: st.DataObject) -> None:
     cut = data.draw(st.integers(0, len(text)))
 
-    assert blocks.boundary(text) == blocks.boundary(text, blocks.boundary(text[:cut]))
-    assert blocks.place(text) == blocks.place(text, blocks.place(text[:cut]))
+    assert boundary(text) == boundary(text, boundary(text[:cut]))
+    assert blocks.position(text) == blocks.position(text, blocks.position(text[:cut]))
 
 
 @given(texts, st.data())
-def test_a_page_loaded_in_the_middle_ends_where_a_reload_does(text: str, data: st.DataObject) -> None:
+def test_a_page_loaded_during_an_answer_ends_like_a_reload(text: str, data: st.DataObject) -> None:
     cut = data.draw(st.integers(0, len(text)))
     viewer = Viewer()
 
     viewer.frozen, viewer.tail, *_ = blocks.snapshot(text[:cut], PREFIX)
-    viewer.at = blocks.place(text[:cut])
+    viewer.at = blocks.position(text[:cut])
     viewer.see(text)
 
     assert viewer.finish(text) == render(text, PREFIX)
 
 
-@pytest.mark.parametrize("name", ["answer", "lists-mixed", "fence-adjacent", "setext", "quotes", "unicode", "html", "diff", "long"])
-def test_an_ordinary_answer_needs_no_replacement(name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["answer", "lists-mixed", "fence-adjacent", "setext", "quotes", "unicode", "html", "diff", "long"]
+)
+def test_an_ordinary_answer_is_not_replaced_at_the_end(name: str) -> None:
     assert not blocks.end(CORPUS[name], blocks.START).whole
 
 
 @pytest.mark.parametrize("name", ["references", "footnotes", "too-long", "too-deep", "too-wide", "too-ragged"])
-def test_what_reaches_across_blocks_is_replaced_in_the_end(name: str) -> None:
+def test_an_answer_whose_parts_differ_from_the_whole_is_replaced_at_the_end(name: str) -> None:
     assert blocks.end(CORPUS[name], blocks.START).whole
 
 
@@ -151,9 +158,9 @@ def test_finished_blocks_are_sent_once() -> None:
     text = CORPUS["answer"]
     viewer = Viewer()
     sent = ""
-    for beginning in beginnings(text, [5]):
+    for prefix in prefixes(text, [5]):
         before = viewer.frozen
-        viewer.see(beginning)
+        viewer.see(prefix)
         assert viewer.frozen.startswith(before)
         sent += viewer.frozen[len(before) :]
 
@@ -164,11 +171,11 @@ def test_finished_blocks_are_sent_once() -> None:
 
 @pytest.mark.parametrize("name", ["too-wide", "too-ragged"])
 def test_nothing_is_parsed_beyond_a_table_out_of_proportion(name: str) -> None:
-    assert blocks.boundary(CORPUS[name] + "more\n\n" * 9) == CORPUS[name].index("|")
+    assert boundary(CORPUS[name] + "more\n\n" * 9) == CORPUS[name].index("|")
 
 
 @pytest.mark.parametrize("name", ["answer", "lists-mixed", "table-no-outer-pipes", "math", "quotes"])
-def test_what_is_parsed_of_an_answer_grows_with_its_length_only(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_parsing_cost_grows_linearly_with_the_answer(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     parsed = 0
 
     def counted(parse: Callable[..., str]) -> Callable[..., str]:
@@ -185,19 +192,19 @@ def test_what_is_parsed_of_an_answer_grows_with_its_length_only(monkeypatch: pyt
     for characters in (2_000, 8_000, 32_000):
         text = f"{CORPUS[name]}\n\nAnd so on.\n\n" * (characters // len(CORPUS[name]))
         viewer, parsed = Viewer(), 0
-        for beginning in beginnings(text, [3, 4, 5]):
-            viewer.see(beginning)
+        for prefix in prefixes(text, [3, 4, 5]):
+            viewer.see(prefix)
         viewer.finish(text)
         per_character.append(parsed / len(text))
 
     assert per_character[-1] < 1.2 * per_character[0]
 
 
-def test_an_open_fence_grows_by_its_new_text_only() -> None:
+def test_an_open_code_fence_receives_only_its_new_text() -> None:
     code = "if a < b:\n    pass\n" * 3000
     text = "Look:\n```py\n" + code
-    before = blocks.place(text[:-4])
-    step = blocks.step(text, before, blocks.place(text, before))
+    before = blocks.position(text[:-4])
+    step = blocks.step(text, before, blocks.position(text, before))
 
     assert step == ("", "", "ass\n", None)
 
@@ -217,23 +224,23 @@ def test_an_open_fence_grows_by_its_new_text_only() -> None:
         ("日本", "語です。", ("p",)),
     ],
 )
-def test_plain_words_are_added_to_the_line_they_belong_to(text: str, word: str, path: tuple[str, ...]) -> None:
-    before, after = blocks.place(text), blocks.place(text + word)
+def test_plain_words_are_appended_to_their_line(text: str, word: str, path: tuple[str, ...]) -> None:
+    before, after = blocks.position(text), blocks.position(text + word)
     line = blocks.snapshot(text).line
 
     assert line
     assert line.path == "".join(f" > {tag}:last-child" for tag in path)
-    assert blocks.words(text + word, line, before, after) == word
+    assert blocks.added_words(text + word, line, before, after) == word
 
 
-def test_a_long_line_that_ends_in_no_word_is_told_at_once() -> None:
+def test_a_long_line_that_does_not_end_in_a_plain_word_is_recognized_quickly() -> None:
     text = "w" + " word" * 10_000
-    line, before = blocks.snapshot("w").line, blocks.place("w")
+    line, before = blocks.snapshot("w").line, blocks.position("w")
 
     assert line
-    assert blocks.words(text + "*", line, before, blocks.place(text + "*")) is None
-    assert blocks.words(text + " www", line, before, blocks.place(text + " www")) is None
-    assert blocks.words(text, line, before, blocks.place(text)) == text[1:]
+    assert blocks.added_words(text + "*", line, before, blocks.position(text + "*")) is None
+    assert blocks.added_words(text + " www", line, before, blocks.position(text + " www")) is None
+    assert blocks.added_words(text, line, before, blocks.position(text)) == text[1:]
 
 
 @pytest.mark.parametrize(
@@ -254,39 +261,42 @@ def test_a_long_line_that_ends_in_no_word_is_told_at_once() -> None:
         ("| a | b |\n|---|---|\n| c", " d"),
     ],
 )
-def test_what_may_open_close_or_change_something_is_rendered_anew(text: str, more: str) -> None:
+def test_text_that_may_be_markup_is_not_appended(text: str, more: str) -> None:
     line = blocks.snapshot(text).line
 
-    assert line is None or blocks.words(text + more, line, blocks.place(text), blocks.place(text + more)) is None
+    assert (
+        line is None
+        or blocks.added_words(text + more, line, blocks.position(text), blocks.position(text + more)) is None
+    )
 
 
-def test_only_words_beside_marks_are_rendered() -> None:
+def test_only_words_next_to_markup_are_rendered() -> None:
     viewer, text = Viewer(), ""
     for word in ("word *and* `code` and so on, " * 50).split(" "):
         text += f"{word} "
         viewer.see(text)
 
-    assert viewer.words == 3 * 50
+    assert viewer.word_steps == 3 * 50
 
 
 @pytest.mark.parametrize("ending", ["`", "``", "```", "``` ", "  ```", "````"])
-def test_what_may_close_a_fence_waits(ending: str) -> None:
+def test_a_line_that_may_close_a_code_fence_is_held_back(ending: str) -> None:
     text = f"```py\nx\n{ending}"
 
     assert blocks.snapshot(text).tail == '<pre tabindex="0"><code class="language-py">x\n</code></pre>\n'
     if "```" in ending:
-        assert blocks.place(text + "\n").boundary == len(text) + 1
+        assert blocks.position(text + "\n").boundary == len(text) + 1
     assert blocks.snapshot(text + "x").tail.count("`") == ending.count("`")
 
 
-def test_a_closed_fence_is_frozen_at_once() -> None:
+def test_a_closed_code_fence_is_frozen_at_once() -> None:
     frozen, tail, append, _ = blocks.snapshot("```py\nreturn 1\n```\n")
 
     assert "tok-k" in frozen
     assert (tail, append) == ("", None)
 
 
-# What is being typed
+# Half-typed Markdown
 
 
 @pytest.mark.parametrize(
@@ -345,10 +355,13 @@ def test_a_closed_fence_is_frozen_at_once() -> None:
         ("| a | b", '<table tabindex="0">\n<thead>\n<tr>\n<th>a</th>\n<th>b</th>\n</tr>\n</thead>\n</table>'),
         ("| a | b |\n", '<table tabindex="0">\n<thead>\n<tr>\n<th>a</th>\n<th>b</th>\n</tr>\n</thead>\n</table>'),
         ("| a | b |\n|--", '<table tabindex="0">\n<thead>\n<tr>\n<th>a</th>\n<th>b</th>\n</tr>\n</thead>\n</table>'),
-        ("- x\n\n  ```sh\n  ls **", '<ul>\n<li>\n<p>x</p>\n<pre tabindex="0"><code class="language-sh">ls **</code></pre>\n</li>\n</ul>'),
+        (
+            "- x\n\n  ```sh\n  ls **",
+            '<ul>\n<li>\n<p>x</p>\n<pre tabindex="0"><code class="language-sh">ls **</code></pre>\n</li>\n</ul>',
+        ),
     ],
 )
-def test_what_is_half_typed_looks_finished(typed: str, shown: str | None) -> None:
+def test_half_typed_markdown_looks_finished(typed: str, shown: str | None) -> None:
     tail = blocks.snapshot(typed).tail
 
     assert "&lt;" not in tail
@@ -357,11 +370,11 @@ def test_what_is_half_typed_looks_finished(typed: str, shown: str | None) -> Non
 
 
 @given(texts.filter(lambda text: not re.search(r"\]\(|\[\^|\[x|```|~~~|\$|\\[(\[]", text, re.IGNORECASE)))
-def test_mending_leaves_out_no_word_but_a_target_a_language_and_a_formula(text: str) -> None:
+def test_mending_drops_words_only_from_targets_languages_and_formulas(text: str) -> None:
     assert re.findall(r"[^\W\d_]+", mend(text)) == re.findall(r"[^\W\d_]+", text)
 
 
-def test_mending_keeps_a_text_that_is_whole() -> None:
+def test_mending_does_not_change_complete_markdown() -> None:
     for text in ["a **b** `c` [d](http://e.example) e", "- [x] done", "# head", "| a |\n|---|\n| b |"]:
         assert mend(text) == text
 

@@ -1,10 +1,10 @@
-"""The list of chats beside a chat: what runs is seen in it, and a chat is renamed, deleted and brought back."""
+"""The sidebar with chats: running answers, renaming, deleting, restoring."""
 
-from tests.web.actions import RUNNING, answered, said
+from tests.web.actions import RUNNING, finished_answer, user_messages
 from tests.web.visitor import Visitor
 
 
-async def test_a_chat_is_renamed_in_its_list_and_everywhere(visitor: Visitor) -> None:
+async def test_renaming_a_chat_changes_its_title_everywhere(visitor: Visitor) -> None:
     chat = await visitor.begin()
 
     answer = await visitor.http.post(f"{chat}/title", data={"title": "  Bread \n and <b>butter</b> "})
@@ -16,9 +16,9 @@ async def test_a_chat_is_renamed_in_its_list_and_everywhere(visitor: Visitor) ->
     assert (await visitor.http.post(f"{chat}/title", data={"title": "x" * 201})).status_code == 422
 
 
-async def test_a_deleted_chat_is_gone_and_comes_back_with_undo(visitor: Visitor) -> None:
+async def test_a_deleted_chat_can_be_restored(visitor: Visitor) -> None:
     chat = await visitor.begin()
-    await answered(visitor, chat, "kept")
+    await finished_answer(visitor, chat, "kept")
 
     home = await visitor.http.post(f"{chat}/delete", follow_redirects=True)
     gone = await visitor.http.get(chat)
@@ -27,10 +27,10 @@ async def test_a_deleted_chat_is_gone_and_comes_back_with_undo(visitor: Visitor)
     assert f'action="{chat}/restore"' in home.text
     assert gone.status_code == 404
     assert (back.status_code, back.headers["location"]) == (303, chat)
-    assert said(await visitor.page(chat)) == ["kept"]
+    assert user_messages(await visitor.page(chat)) == ["kept"]
 
 
-async def test_the_list_beside_the_chat_marks_where_one_is_and_what_runs(visitor: Visitor) -> None:
+async def test_the_sidebar_marks_the_current_chat_and_running_answers(visitor: Visitor) -> None:
     quiet, busy = await visitor.begin(), await visitor.begin(new="1")
     await visitor.say(busy, RUNNING)
 

@@ -1,4 +1,4 @@
-"""A database that is busy, locked or being changed: visitors are told soon, keep what they typed, and notice when it is over."""
+"""A busy, locked or migrating database: visitors get an error soon, keep their text, and recover."""
 
 import asyncio
 import contextlib
@@ -13,19 +13,19 @@ from tests.stack import Stack, until
 from tests.web.dom import parse
 from tests.web.visitor import Visitor
 
-TOLD_SECONDS = 3.5  # three, and what a busy machine adds
+TOLD_SECONDS = 3.5  # three, and tolerance for a busy machine
 REQUESTS_A_SECOND = 20
 
 
 @pytest.fixture
 async def second(stack: Stack) -> AsyncIterator[Any]:
-    """One more connection of the owner."""
+    """Another connection of the owner."""
     connection = await asyncpg.connect(stack.cluster.owner_url(stack.database))
     yield connection
     await connection.close()
 
 
-async def test_a_lock_that_is_held_is_told_in_time_and_nobody_waits_for_ever(visitor: Visitor, second: Any) -> None:
+async def test_a_held_lock_gives_an_error_in_time(visitor: Visitor, second: Any) -> None:
     chat = await visitor.begin()
 
     async with second.transaction():
@@ -43,19 +43,23 @@ async def test_a_lock_that_is_held_is_told_in_time_and_nobody_waits_for_ever(vis
     assert len(await visitor.messages(chat)) == 1
 
 
-async def test_when_no_connection_is_free_it_is_told_in_time_and_goes_by(visitor: Visitor, second: Any, stack: Stack) -> None:
+async def test_an_exhausted_pool_gives_an_error_in_time_and_recovers(
+    visitor: Visitor, second: Any, stack: Stack
+) -> None:
     chat = await visitor.begin()
     path = f"/chats/{chat.removeprefix('/chats/')}/title"
 
     async with second.transaction():
         await second.execute("LOCK TABLE chats IN ACCESS EXCLUSIVE MODE")
         began = time.monotonic()
-        answers = await asyncio.gather(*(visitor.http.post(path, data={"title": f"Title {number}"}) for number in range(40)))
+        answers = await asyncio.gather(
+            *(visitor.http.post(path, data={"title": f"Title {number}"}) for number in range(40))
+        )
         took = time.monotonic() - began
     alive = await visitor.http.get("/healthz")
 
     assert {answer.status_code for answer in answers} == {503}
-    assert took < 2 * TOLD_SECONDS, "a form asks at most twice: whose it is, and for what it changes"
+    assert took < 2 * TOLD_SECONDS, "a form makes at most two requests: to find the session, and to change the data"
     assert alive.status_code == 200
 
     async def works() -> bool:
@@ -72,7 +76,9 @@ async def test_a_migration_under_traffic_is_not_noticed(visitor: Visitor, second
     async def traffic(done: asyncio.Event) -> None:
         while not done.is_set():
             statuses.append((await visitor.http.get(chat)).status_code)
-            statuses.append((await visitor.http.post(f"{chat}/title", data={"title": f"Title {len(statuses)}"})).status_code)
+            statuses.append(
+                (await visitor.http.post(f"{chat}/title", data={"title": f"Title {len(statuses)}"})).status_code
+            )
             await asyncio.sleep(2 / REQUESTS_A_SECOND)
 
     done = asyncio.Event()
@@ -92,7 +98,8 @@ async def test_a_migration_under_traffic_is_not_noticed(visitor: Visitor, second
         done.set()
         await asking
         await second.execute(
-            "ALTER TABLE chats DROP COLUMN colour; ALTER TABLE messages DROP COLUMN colour; ALTER TABLE generations DROP COLUMN colour"
+            "ALTER TABLE chats DROP COLUMN colour; ALTER TABLE messages DROP COLUMN colour; "
+            "ALTER TABLE generations DROP COLUMN colour"
         )
 
     assert set(statuses) == {200, 303}
@@ -100,12 +107,16 @@ async def test_a_migration_under_traffic_is_not_noticed(visitor: Visitor, second
     assert text == "word " * 120
 
 
-async def test_a_migration_that_cannot_have_its_lock_gives_up_and_the_site_goes_on(visitor: Visitor, second: Any, owner: Any) -> None:
+async def test_a_migration_that_cannot_get_its_lock_gives_up_and_requests_continue(
+    visitor: Visitor, second: Any, owner: Any
+) -> None:
     chat = await visitor.begin()
 
     async with owner.transaction():
-        await owner.fetch("SELECT FROM chats LIMIT 1")  # a reader that does not end
-        waiting = asyncio.create_task(second.execute("SET lock_timeout = '1s'; ALTER TABLE chats ADD COLUMN colour text"))
+        await owner.fetch("SELECT FROM chats LIMIT 1")  # an endless reader
+        waiting = asyncio.create_task(
+            second.execute("SET lock_timeout = '1s'; ALTER TABLE chats ADD COLUMN colour text")
+        )
         await asyncio.sleep(0.2)
         held_up = await visitor.http.get(chat)
         with contextlib.suppress(asyncpg.LockNotAvailableError):

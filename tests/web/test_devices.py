@@ -1,4 +1,4 @@
-"""One session on several devices: a link lets one in, once; a device that is signed out is out at once, everywhere."""
+"""One session on several devices: links work once, and signing out takes effect at once on every replica."""
 
 import asyncio
 import hashlib
@@ -12,12 +12,14 @@ import pytest
 import segno
 
 from tests.stack import Service, Stack, until
-from tests.web.dom import Node, parse
+from tests.web.device_page import devices, form_of
+from tests.web.dom import parse
 from tests.web.visitor import EVENTS, HTML, TEXT, Visitor
 
 SIGNED_OUT_SECONDS = 2.0
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:150.0) Gecko/20100101 Firefox/150.0"
-PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/19.0 Safari/604.1"
+PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKit/605.1.15 "
+PHONE += "(KHTML, like Gecko) Version/19.0 Safari/604.1"
 
 
 @pytest.fixture(scope="session")
@@ -27,13 +29,13 @@ async def second_web(stack: Stack) -> Service:
 
 @pytest.fixture
 async def elsewhere(web: Service, second_web: Service, visitors: Callable[..., Visitor]) -> Visitor:
-    """Somebody at another replica, who has no session yet."""
+    """A visitor without a session, at another replica."""
     visitor: Visitor = visitors(second_web)
     return visitor
 
 
 async def link_of(visitor: Visitor) -> str:
-    """The address that this visitor's page shows after "Add a device", without its host."""
+    """The link that the page shows after "Add a device", without scheme and host."""
     page = await visitor.http.post("/devices/link")
     assert page.status_code == 200, page.text
     (url,) = {html.unescape(found) for found in re.findall(r'href="(http[^"]*/join[^"]*)"', page.text)}
@@ -41,22 +43,14 @@ async def link_of(visitor: Visitor) -> str:
 
 
 async def join(visitor: Visitor, address: str) -> Any:
-    """Opens the address and presses its button."""
+    """Opens the link and presses its button."""
     page = parse((await visitor.http.get("/" + address)).text)
     code = page.select("input").attributes["value"]
     return await visitor.http.post("/join", data={"code": code})
 
 
-async def devices(visitor: Visitor) -> list[Node]:
-    return parse((await visitor.http.get("/devices")).text).select("ul").matching("li")
-
-
-def form_of(device: Node) -> str:
-    return str(device.select("form").attributes["action"])
-
-
 async def is_out(visitor: Visitor, chat: str) -> None:
-    """Waits until this chat is no more there for this visitor, which has to be soon."""
+    """Waits until this visitor cannot open the chat any longer; fails if that takes too long."""
 
     async def gone() -> bool:
         return bool((await visitor.http.get(chat)).status_code == 404)
@@ -76,11 +70,11 @@ async def test_a_link_opens_the_same_session_on_another_device(visitor: Visitor,
     assert chat in (await elsewhere.http.get("/")).text
     names = [device.select("b").text for device in await devices(visitor)]
     assert names == ["Safari on an iPhone", "Firefox on Linux"]
-    assert [("this one" in device.text) for device in await devices(elsewhere)] == [True, False]
+    assert [("this device" in device.text) for device in await devices(elsewhere)] == [True, False]
     assert visitor.http.cookies["runnel"].rsplit(".", 2)[0] != elsewhere.http.cookies["runnel"].rsplit(".", 2)[0]
 
 
-async def test_the_qr_code_is_drawn_on_the_server_and_says_the_link(visitor: Visitor, tmp_path: Any) -> None:
+async def test_the_qr_code_is_drawn_on_the_server_and_contains_the_link(visitor: Visitor, tmp_path: Any) -> None:
     await visitor.begin()
 
     page = (await visitor.http.post("/devices/link")).text
@@ -93,7 +87,7 @@ async def test_the_qr_code_is_drawn_on_the_server_and_says_the_link(visitor: Vis
 
 
 def scanned(drawing: str) -> list[list[bool]]:
-    """The dark modules of a QR code, from its lines."""
+    """The dark modules of a QR code, from its SVG path."""
     size = int(re.findall(r'viewBox="0 0 (\d+) \d+"', drawing)[0])
     modules = [[False] * size for _ in range(size)]
     (path,) = re.findall(r' d="([^"]+)"', drawing)
@@ -122,13 +116,13 @@ async def test_a_link_works_once(visitor: Visitor, elsewhere: Visitor, visitors:
     answers = await asyncio.gather(*(join(each, address) for each in [elsewhere, *late]))
 
     assert sorted(answer.status_code for answer in answers) == [303] + [404] * 6
-    assert all("used already" in answer.text for answer in answers if answer.status_code == 404)
+    assert all("already been used" in answer.text for answer in answers if answer.status_code == 404)
     seen = [(await each.http.get(chat)).status_code for each in [elsewhere, *late]]
     assert sorted(seen) == [200] + [404] * 6
     assert len(await devices(visitor)) == 2
 
 
-async def test_looking_at_a_link_does_not_use_it_up_and_tells_nobody(visitor: Visitor, elsewhere: Visitor) -> None:
+async def test_opening_a_link_neither_uses_nor_reveals_it(visitor: Visitor, elsewhere: Visitor) -> None:
     await visitor.begin()
     address = await link_of(visitor)
 
@@ -149,7 +143,7 @@ async def test_a_new_link_voids_the_old_one(visitor: Visitor, elsewhere: Visitor
     assert (await join(elsewhere, second)).status_code == 303
 
 
-async def test_an_old_link_is_dead(visitor: Visitor, elsewhere: Visitor, owner: Any) -> None:
+async def test_an_expired_link_is_refused(visitor: Visitor, elsewhere: Visitor, owner: Any) -> None:
     await visitor.begin()
     address = await link_of(visitor)
     code = address.partition("code=")[2]
@@ -163,14 +157,19 @@ async def test_an_old_link_is_dead(visitor: Visitor, elsewhere: Visitor, owner: 
 async def test_a_made_up_code_opens_nothing(visitor: Visitor, code: str, owner: Any) -> None:
     before = await owner.fetchval("SELECT count(*) FROM devices")
 
-    answer, page = await visitor.http.post("/join", data={"code": code}), await visitor.http.get("/join", params={"code": code[:100]})
+    answer, page = (
+        await visitor.http.post("/join", data={"code": code}),
+        await visitor.http.get("/join", params={"code": code[:100]}),
+    )
 
     assert (answer.status_code, page.status_code) == (404, 200)
     assert "set-cookie" not in answer.headers
     assert await owner.fetchval("SELECT count(*) FROM devices") == before
 
 
-async def test_who_joins_leaves_the_session_they_had(visitor: Visitor, elsewhere: Visitor, visitors: Callable[..., Visitor]) -> None:
+async def test_joining_a_session_leaves_the_former_one(
+    visitor: Visitor, elsewhere: Visitor, visitors: Callable[..., Visitor]
+) -> None:
     chat, theirs = await visitor.begin(), await elsewhere.begin()
     theirs_alone = visitors()
     theirs_alone.http.cookies.update(elsewhere.http.cookies)
@@ -181,11 +180,11 @@ async def test_who_joins_leaves_the_session_they_had(visitor: Visitor, elsewhere
     assert "chats of its own" in page.text
     assert (await elsewhere.http.get(theirs)).status_code == 404
     assert (await elsewhere.http.get(chat)).status_code == 200
-    await is_out(theirs_alone, theirs)  # the cookie from before opens nothing any more
+    await is_out(theirs_alone, theirs)  # the former cookie opens nothing
 
 
 @pytest.mark.parametrize("accept", [EVENTS, HTML, TEXT])
-async def test_signing_a_device_out_ends_its_streams_at_once_on_every_replica(
+async def test_signing_out_a_device_ends_its_streams_on_every_replica(
     visitor: Visitor, elsewhere: Visitor, second_web: Service, visitors: Callable[..., Visitor], accept: str
 ) -> None:
     chat = await visitor.begin()
@@ -194,7 +193,7 @@ async def test_signing_a_device_out_ends_its_streams_at_once_on_every_replica(
     await visitor.written(chat, answer)
     same_device_here = visitors()
     same_device_here.http.cookies.update(elsewhere.http.cookies)
-    (their,) = [device for device in await devices(visitor) if "this one" not in device.text]
+    (their,) = [device for device in await devices(visitor) if "this device" not in device.text]
 
     async with (
         elsewhere.watching(chat, answer, accept) as there,
@@ -218,9 +217,12 @@ async def test_signing_a_device_out_ends_its_streams_at_once_on_every_replica(
     if accept != TEXT:
         assert all(b"This device was signed out." in part for part in last)
         assert not any(b"event: done" in part or b"event: moved" in part for part in last)
-    again = [await each.http.get(f"{chat}/messages/{answer}/stream", headers={"Accept": accept}) for each in (elsewhere, same_device_here)]
+    again = [
+        await each.http.get(f"{chat}/messages/{answer}/stream", headers={"Accept": accept})
+        for each in (elsewhere, same_device_here)
+    ]
     assert {each.status_code for each in again} == {404}
-    assert (await visitor.message(chat, answer))["status"] == "streaming", "the answer is nobody's device's"
+    assert (await visitor.message(chat, answer))["status"] == "streaming", "an answer does not belong to a device"
 
 
 async def _until_end(stream: Any) -> None:
@@ -228,7 +230,7 @@ async def _until_end(stream: Any) -> None:
         pass
 
 
-async def test_who_signs_out_loses_the_cookie_and_what_the_browser_kept(visitor: Visitor) -> None:
+async def test_signing_out_clears_the_cookie_and_the_browsers_data(visitor: Visitor) -> None:
     chat = await visitor.begin()
     cookie = dict(visitor.http.cookies)
     (own,) = await devices(visitor)
@@ -243,7 +245,7 @@ async def test_who_signs_out_loses_the_cookie_and_what_the_browser_kept(visitor:
     assert (await visitor.http.get("/devices")).status_code == 404
 
 
-async def test_all_others_can_be_signed_out_and_then_all(visitor: Visitor, elsewhere: Visitor) -> None:
+async def test_all_other_devices_and_then_all_devices_can_be_signed_out(visitor: Visitor, elsewhere: Visitor) -> None:
     chat = await visitor.begin()
     await join(elsewhere, await link_of(visitor))
     link = await link_of(visitor)
@@ -260,19 +262,7 @@ async def test_all_others_can_be_signed_out_and_then_all(visitor: Visitor, elsew
     assert "runnel" not in visitor.http.cookies
 
 
-async def test_a_device_of_another_session_is_not_there(visitor: Visitor, other: Visitor, owner: Any) -> None:
-    await visitor.begin()
-    await other.begin()
-    (theirs,) = await devices(other)
-
-    answer = await visitor.http.post(form_of(theirs))
-    without = await visitor.http.post("/devices/00000000-0000-4000-8000-000000000000/sign-out")
-
-    assert (answer.status_code, answer.content) == (404, without.content)
-    assert len(await devices(other)) == 1
-
-
-async def test_a_session_has_only_so_many_devices(visitor: Visitor, visitors: Callable[..., Visitor]) -> None:
+async def test_the_devices_of_a_session_are_limited(visitor: Visitor, visitors: Callable[..., Visitor]) -> None:
     await visitor.begin()
     for _ in range(19):
         assert (await join(visitors(), await link_of(visitor))).status_code == 303
@@ -282,7 +272,7 @@ async def test_a_session_has_only_so_many_devices(visitor: Visitor, visitors: Ca
 
     assert refused.status_code == 409
     assert "20 devices are signed in already" in refused.text
-    (oldest, *_) = [device for device in reversed(await devices(visitor)) if "this one" not in device.text]
+    (oldest, *_) = [device for device in reversed(await devices(visitor)) if "this device" not in device.text]
     await visitor.http.post(form_of(oldest))
     assert (await join(one_more, address)).status_code == 404, "signing out voids a link"
     assert (await join(one_more, await link_of(visitor))).status_code == 303

@@ -1,4 +1,4 @@
-"""What every answer carries, of whatever kind and whoever gives it: seen through nginx, as the world sees it."""
+"""The headers of every kind of response, through nginx."""
 
 import signal
 from collections.abc import AsyncIterator
@@ -14,15 +14,15 @@ from starlette.routing import Route
 
 from dev import nginx, ports, process, settings
 from tests.observatory import Site, graded
-from tests.stack import Service, Stack, client, taken_ports, until
-from tests.web.test_guard import serving
+from tests.stack import Service, Stack, client, serving, taken_ports, until
 from tests.web.visitor import EVENTS, HTML, HTMX, TEXT
 
 NAME = "chat.test"
 ORIGIN = f"https://{NAME}"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; "
-    "manifest-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; object-src 'none'; frame-ancestors {}; "
+    "manifest-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; object-src 'none'; "
+    "frame-ancestors {}; "
     "require-trusted-types-for 'script'; trusted-types app"
 )
 ALWAYS = {
@@ -32,7 +32,8 @@ ALWAYS = {
     "referrer-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
-    "permissions-policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=(), display-capture=(), browsing-topics=()",
+    "permissions-policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=(), display-capture=(), "
+    "browsing-topics=()",
     "strict-transport-security": "max-age=31536000; includeSubDomains",
 }
 FRAMED = {"content-security-policy": POLICY.format("'self'"), "x-frame-options": "SAMEORIGIN"}
@@ -41,8 +42,8 @@ STREAMS = 2
 
 
 @asynccontextmanager
-async def door(folder: Path, web: str) -> AsyncIterator[httpx.AsyncClient]:
-    """nginx in front of this web process, for who knows it as https://chat.test."""
+async def through_nginx(folder: Path, web: str) -> AsyncIterator[httpx.AsyncClient]:
+    """nginx in front of this web process, as https://chat.test."""
     port = ports.free(None, taken_ports)
     given = {"PORT": str(port), "PUBLIC_URL": ORIGIN, "STREAMS_PER_SESSION": str(STREAMS)}
     nginx.write_public(folder, settings.read(given), [web.removeprefix("http://")])
@@ -64,16 +65,25 @@ async def door(folder: Path, web: str) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture(scope="module")
 async def secure_web(stack: Stack) -> Service:
-    """As behind TLS, and with little patience for large bodies."""
+    """A web process behind TLS."""
     return await stack.web(PUBLIC_URL=ORIGIN)
 
 
 @pytest.fixture(scope="module")
 async def broken_web(stack: Stack, secure_web: Service) -> AsyncIterator[Service]:
-    """Its database service talks nonsense."""
+    """A web process whose database service sends nonsense."""
 
     async def nonsense(request: Request) -> Response:
-        quiet = {"claimed": [], "waiting": 0, "streaming": 0, "next_expiry": None, "states": [], "chunks": [], "ok": [], "stop": []}
+        quiet = {
+            "claimed": [],
+            "waiting": 0,
+            "streaming": 0,
+            "next_expiry": None,
+            "states": [],
+            "chunks": [],
+            "ok": [],
+            "stop": [],
+        }
         return JSONResponse(quiet | {"session_id": "not one"})
 
     with serving(Starlette(routes=[Route("/{path:path}", nonsense, methods=["GET", "POST"])])) as url:
@@ -83,9 +93,11 @@ async def broken_web(stack: Stack, secure_web: Service) -> AsyncIterator[Service
 
 
 @pytest.fixture(scope="module")
-async def lonely_web(stack: Stack, secure_web: Service) -> AsyncIterator[Service]:
-    """Nobody is where its database service should be."""
-    web = stack._service("web", "web", **secure_web.environ | {"DBAPI_URL": f"http://127.0.0.1:{ports.free(None, taken_ports)}"})
+async def web_without_dbapi(stack: Stack, secure_web: Service) -> AsyncIterator[Service]:
+    """A web process without a database service."""
+    web = stack._service(
+        "web", "web", **secure_web.environ | {"DBAPI_URL": f"http://127.0.0.1:{ports.free(None, taken_ports)}"}
+    )
     web.environ["WEB_PORT"] = str(web.port)
     await web.start(wait=False)
 
@@ -96,23 +108,27 @@ async def lonely_web(stack: Stack, secure_web: Service) -> AsyncIterator[Service
         except httpx.HTTPError:
             return False
 
-    await until(alive, web.say_why)
+    await until(alive, web.log_tail)
     yield web
     await stack.leave(web)
 
 
 @pytest.fixture(scope="module")
 async def http(secure_web: Service, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[httpx.AsyncClient]:
-    async with door(tmp_path_factory.mktemp("nginx"), secure_web.url) as http:
+    async with through_nginx(tmp_path_factory.mktemp("nginx"), secure_web.url) as http:
         yield http
 
 
-def golden(answer: httpx.Response, status: int, changed: dict[str, str] | None = None, *, no_store: bool = True) -> None:
-    """Exactly these security headers, each once, and nothing about what is inside."""
+def assert_headers(
+    answer: httpx.Response, status: int, changed: dict[str, str] | None = None, *, no_store: bool = True
+) -> None:
+    """Checks that each security header appears exactly once, and that nothing reveals internals."""
     about = f"{answer.request.method} {str(answer.url)[:100]}"
     assert answer.status_code == status, about
     expected = ALWAYS | (changed or {})
-    assert {name: answer.headers.get_list(name) for name in expected} == {name: [value] for name, value in expected.items()}, about
+    assert {name: answer.headers.get_list(name) for name in expected} == {
+        name: [value] for name, value in expected.items()
+    }, about
     if no_store:
         assert "no-store" in answer.headers["cache-control"], about
     said = (str(answer.headers) + (answer.text if answer.is_closed else "")).lower()
@@ -122,9 +138,11 @@ def golden(answer: httpx.Response, status: int, changed: dict[str, str] | None =
 
 
 async def signed_in(http: httpx.AsyncClient) -> tuple[str, httpx.Response]:
-    """A new chat's path, and the answer that led there. The cookie is sent back although this is no https."""
+    """Starts a chat; returns its path and the response. Sends the Secure cookie although the test uses http."""
     began = await http.post("/chats", data={"username": "Ada", "new": "1"})
-    http.headers["Cookie"] = began.headers["set-cookie"].partition(";")[0] if "set-cookie" in began.headers else http.headers["Cookie"]
+    http.headers["Cookie"] = (
+        began.headers["set-cookie"].partition(";")[0] if "set-cookie" in began.headers else http.headers["Cookie"]
+    )
     return began.headers["location"], began
 
 
@@ -133,69 +151,76 @@ async def test_golden_headers(http: httpx.AsyncClient) -> None:
     said = await http.post(f"{chat}/messages", data={"content": '{"text": "word", "hang_after": 1}'})
     stream = said.headers["location"].replace("#message-", "/messages/") + "/stream"
 
-    golden(began, 303, no_store=False)
-    golden(said, 303, no_store=False)
+    assert_headers(began, 303, no_store=False)
+    assert_headers(said, 303, no_store=False)
     for path in ("/", chat, f"{chat}/settings", "/devices", "/offline"):
-        golden(await http.get(path), 200)
-    golden(await http.get("/join?code=x"), 200, {"referrer-policy": "strict-origin"})
+        assert_headers(await http.get(path), 200)
+    assert_headers(await http.get("/join?code=x"), 200, {"referrer-policy": "strict-origin"})
     for path in ("/healthz", "/readyz", "/static/app.css", "/static/htmx.min.js", "/sw.js", "/manifest.webmanifest"):
-        golden(await http.get(path), 200, no_store=False)
+        assert_headers(await http.get(path), 200, no_store=False)
     for kind in ("json", "md", "txt"):
-        golden(await http.get(f"{chat}.{kind}"), 200, {"content-security-policy": "default-src 'none'; sandbox"})
-    golden(await http.post(f"{chat}/messages", data={"content": "Hi"}, headers=HTMX), 201)
-    golden(await http.get(f"{chat}/list", headers=HTMX), 200)
-    golden(await http.post("/chats", data={"username": "x"}, headers={"Origin": "https://evil.test"}), 403, no_store=False)
-    golden(await http.get("/nowhere"), 404)
-    golden(await http.get("/nowhere", headers=HTMX), 404)
-    golden(await http.get("/nowhere", headers={"Accept": "*/*"}), 404, no_store=False)
-    golden(await http.get("/static/nothing.css"), 404)
-    golden(await http.get(stream.replace("/messages/", "/messages/0")), 404)
-    golden(await http.post("/"), 405)
-    golden(await http.post(f"{chat}/messages", data={"content": "x" * 33_000}), 413)
-    golden(await http.post(f"{chat}/messages", content=b"x" * 450_000), 413)
-    golden(await http.post(f"{chat}/messages", content=b"x" * 600_000), 413)
-    golden(await http.post(f"{chat}/messages", json={}), 415)
-    golden(await http.post(f"{chat}/messages", data={"content": " "}), 422)
-    golden(await http.get("/" + "x" * 9_000), 414)
-    golden(await http.get("/", headers={"X": "x" * 9_000}), 400)
-    golden(await http.get("/", headers={"Host": "evil.test"}), 421)
+        assert_headers(
+            await http.get(f"{chat}.{kind}"), 200, {"content-security-policy": "default-src 'none'; sandbox"}
+        )
+    assert_headers(await http.post(f"{chat}/messages", data={"content": "Hi"}, headers=HTMX), 201)
+    assert_headers(await http.get(f"{chat}/list", headers=HTMX), 200)
+    assert_headers(
+        await http.post("/chats", data={"username": "x"}, headers={"Origin": "https://evil.test"}), 403, no_store=False
+    )
+    assert_headers(await http.get("/nowhere"), 404)
+    assert_headers(await http.get("/nowhere", headers=HTMX), 404)
+    assert_headers(await http.get("/nowhere", headers={"Accept": "*/*"}), 404, no_store=False)
+    assert_headers(await http.get("/static/nothing.css"), 404)
+    assert_headers(await http.get(stream.replace("/messages/", "/messages/0")), 404)
+    assert_headers(await http.post("/"), 405)
+    assert_headers(await http.post(f"{chat}/messages", data={"content": "x" * 33_000}), 413)
+    assert_headers(await http.post(f"{chat}/messages", content=b"x" * 450_000), 413)
+    assert_headers(await http.post(f"{chat}/messages", content=b"x" * 600_000), 413)
+    assert_headers(await http.post(f"{chat}/messages", json={}), 415)
+    assert_headers(await http.post(f"{chat}/messages", data={"content": " "}), 422)
+    assert_headers(await http.get("/" + "x" * 9_000), 414)
+    assert_headers(await http.get("/", headers={"X": "x" * 9_000}), 400)
+    assert_headers(await http.get("/", headers={"Host": "evil.test"}), 421)
 
     opened = []
     for accept, changed in ((EVENTS, ALWAYS), (HTML, FRAMED)):
         opened.append(await http.send(http.build_request("GET", stream, headers={"Accept": accept}), stream=True))
-        golden(opened[-1], 200, changed)
-    golden(await http.get(stream, headers={"Accept": EVENTS}), 429, FRAMED)
+        assert_headers(opened[-1], 200, changed)
+    assert_headers(await http.get(stream, headers={"Accept": EVENTS}), 429, FRAMED)
     for each in opened:
         await each.aclose()
-    golden(await http.head(stream, headers={"Accept": TEXT}), 200)
+    assert_headers(await http.head(stream, headers={"Accept": TEXT}), 200)
     await http.post(stream.replace("/stream", "/stop"))
 
 
 async def test_golden_headers_when_something_inside_is_broken(
-    broken_web: Service, lonely_web: Service, http: httpx.AsyncClient, tmp_path: Path
+    broken_web: Service, web_without_dbapi: Service, http: httpx.AsyncClient, tmp_path: Path
 ) -> None:
     await signed_in(http)
     cookie = {"Cookie": http.headers["Cookie"]}
 
-    async with door(tmp_path / "broken", broken_web.url) as broken:
-        golden(await broken.post("/chats", data={"username": "Ada"}), 500)
-        golden(await broken.post("/chats", data={"username": "Ada"}, headers=HTMX), 500)
-    async with door(tmp_path / "lonely", lonely_web.url) as lonely:
+    async with through_nginx(tmp_path / "broken", broken_web.url) as broken:
+        assert_headers(await broken.post("/chats", data={"username": "Ada"}), 500)
+        assert_headers(await broken.post("/chats", data={"username": "Ada"}, headers=HTMX), 500)
+    async with through_nginx(tmp_path / "lonely", web_without_dbapi.url) as lonely:
         for answer in (await lonely.get("/", headers=cookie), await lonely.post("/chats", data={"username": "Ada"})):
-            golden(answer, 503)
+            assert_headers(answer, 503)
             assert answer.headers["retry-after"]
         assert 'value="Ada"' in answer.text
-    async with door(tmp_path / "none", f"http://127.0.0.1:{ports.free(None, taken_ports)}") as none:
+    async with through_nginx(tmp_path / "none", f"http://127.0.0.1:{ports.free(None, taken_ports)}") as none:
         for method, accept in (("GET", HTML), ("POST", HTML), ("POST", "*/*")):
-            golden(await none.request(method, "/chats", headers={"Accept": accept}), 502)
-        golden(await none.get("/chats/1/messages/2/stream"), 502, FRAMED)
+            assert_headers(await none.request(method, "/chats", headers={"Accept": accept}), 502)
+        assert_headers(await none.get("/chats/1/messages/2/stream"), 502, FRAMED)
 
 
 async def test_the_cookie_is_bound_to_this_host_and_no_script_sees_it(http: httpx.AsyncClient) -> None:
     http.headers.pop("Cookie", None)
     _, began = await signed_in(http)
 
-    name, flags = began.headers["set-cookie"].split("=")[0], {flag.strip() for flag in began.headers["set-cookie"].split(";")[1:]}
+    name, flags = (
+        began.headers["set-cookie"].split("=")[0],
+        {flag.strip() for flag in began.headers["set-cookie"].split(";")[1:]},
+    )
 
     assert name == "__Host-runnel"
     assert flags == {"HttpOnly", "Max-Age=34560000", "Path=/", "SameSite=lax", "Secure"}
@@ -206,7 +231,10 @@ async def test_the_cookie_is_bound_to_this_host_and_no_script_sees_it(http: http
 
 
 async def scanned(http: httpx.AsyncClient, path: str, cookies: list[str], without: str = "") -> Site:
-    page, foreign = await http.get(path), await http.get(path, headers={"Origin": "https://http-observatory.security.mozilla.org"})
+    page, foreign = (
+        await http.get(path),
+        await http.get(path, headers={"Origin": "https://http-observatory.security.mozilla.org"}),
+    )
     if without:
         assert without in page.headers
         del page.headers[without]
@@ -227,7 +255,7 @@ async def test_the_observatory_gives_the_best_grade(http: httpx.AsyncClient) -> 
 @pytest.mark.parametrize(
     ("without", "worst"),
     [
-        ("content-security-policy", 75),  # and X-Frame-Options speaks in its stead
+        ("content-security-policy", 75),  # and X-Frame-Options is used instead
         ("strict-transport-security", 80),
         ("x-content-type-options", 140),
         ("referrer-policy", 140),
@@ -235,7 +263,7 @@ async def test_the_observatory_gives_the_best_grade(http: httpx.AsyncClient) -> 
         ("cross-origin-resource-policy", 135),
     ],
 )
-async def test_the_observatory_misses_what_is_missing(http: httpx.AsyncClient, without: str, worst: int) -> None:
+async def test_the_observatory_finds_missing_headers(http: httpx.AsyncClient, without: str, worst: int) -> None:
     http.headers.pop("Cookie", None)
     _, began = await signed_in(http)
 
@@ -245,7 +273,7 @@ async def test_the_observatory_misses_what_is_missing(http: httpx.AsyncClient, w
     assert (best, score) == (145, worst)
 
 
-def test_the_observatory_misses_a_flag_of_the_cookie() -> None:
+def test_the_observatory_finds_a_missing_cookie_flag() -> None:
     request = httpx.Request("GET", ORIGIN, headers={"Origin": "https://evil.test"})
     answer = httpx.Response(200, headers=ALWAYS, request=request)
 

@@ -1,4 +1,4 @@
-"""What a model writes comes out harmless. The rows A01 to A20 are attacks on that."""
+"""The HTML of a model's text is harmless. A01 to A20 are the attacks listed in docs/security.md."""
 
 import re
 
@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.web.rendered import CORPUS, TAG, page
+from tests.web.sanitized_html import CORPUS, TAG, page
 from web.rendering.markdown import limits, render, sanitizer
 from web.rendering.markdown.rendering import plain
 
-SCHEMES = ["javascript:", "JaVaScRiPt&#58;", "&#x6A;avascript:", "java&BrowserTab;script:", "vbscript:", "data:text/html,"]
-SCHEMES += ["blob:", "filesystem:", "file:", "intent:"]
+SCHEMES = ["javascript:", "JaVaScRiPt&#58;", "&#x6A;avascript:", "java&Tab;script:", "vbscript:"]
+SCHEMES += ["data:text/html,", "blob:", "filesystem:", "file:", "intent:"]
 
 
 def is_plain(text: str) -> bool:
@@ -19,18 +19,22 @@ def is_plain(text: str) -> bool:
 
 
 @pytest.mark.parametrize("name", CORPUS)
-def test_nothing_but_the_allowed_comes_out_of_the_corpus(name: str) -> None:
+def test_only_allowed_html_comes_out_of_the_corpus(name: str) -> None:
     page(CORPUS[name])
 
 
 @given(st.lists(st.sampled_from(re.findall(r"\w+|\s|[^\w\s]+", "".join(CORPUS.values()))), max_size=60).map("".join))
-def test_nothing_but_the_allowed_comes_out_of_a_mixture(text: str) -> None:
+def test_only_allowed_html_comes_out_of_a_mixture(text: str) -> None:
     page(text)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a01_a_link_goes_to_the_web_or_to_mail(scheme: str) -> None:
-    for text in [f"[label]({scheme}alert(1))", f"[label]\n\n[label]: <{scheme}alert(1)>", f"![label]({scheme}alert(1))"]:
+    for text in [
+        f"[label]({scheme}alert(1))",
+        f"[label]\n\n[label]: <{scheme}alert(1)>",
+        f"![label]({scheme}alert(1))",
+    ]:
         assert page(text).links == []
         assert "label" in page(text).text
     assert page("<javascript:alert(1)>").links == []
@@ -69,14 +73,14 @@ def test_a03_html_is_shown_not_obeyed(tag: str) -> None:
 
 
 @pytest.mark.parametrize("tag", HTML)
-def test_a04_html_in_code_reads_as_it_was_written(tag: str) -> None:
+def test_a04_html_in_code_is_shown_as_written(tag: str) -> None:
     assert page(f"```html\n{tag}\n```\n").codes == [f"{tag}\n"]
     assert page(f"    {tag}\n").codes == [f"{tag}\n"]
     assert page(f"`{tag}`\n").codes == [tag]
 
 
 @pytest.mark.parametrize("info", ['js" onmouseover="alert(1)', "a" * 5000, "<b>", "x&quot;y", "ünicode", "a.b", "\\"])
-def test_a05_an_odd_language_is_none(info: str) -> None:
+def test_a05_a_malformed_language_is_ignored(info: str) -> None:
     assert "class" not in render(f"~~~{info}\nx\n~~~\n")
 
 
@@ -107,7 +111,7 @@ def test_a08_definitions_neither_leave_a_message_nor_multiply_it() -> None:
     assert page("[x]: https://e.example\n").text != ""
     assert page("[x]").links == []
     assert page("[a]\n\n[a]: https://first.example\n\n[a]: https://second.example\n").links == ["https://first.example"]
-    assert len(render(many)) <= limits.OUTPUT_CHARACTERS
+    assert len(render(many)) <= limits.MAX_OUTPUT_CHARACTERS
 
 
 @pytest.mark.parametrize("title", ["<hx-a hx-post=/X hx-trigger=load ", "<head>", "</head>", "&lt;hx-a "])
@@ -123,7 +127,9 @@ def test_a13_entities_are_decoded_once() -> None:
     assert page("&lt;script&gt; &#x3C;b&#x3E; &amp;lt; &#0;").text == "<script> <b> &lt; \ufffd\n"
 
 
-@pytest.mark.parametrize("url", ["https://good.example@evil.example", "https://u:p@h.example/", "https://good.example%5C@evil.example"])
+@pytest.mark.parametrize(
+    "url", ["https://good.example@evil.example", "https://u:p@h.example/", "https://good.example%5C@evil.example"]
+)
 def test_a15_a_link_has_no_user_and_no_password(url: str) -> None:
     assert page(f"[x]({url}) <{url}>").links == []
     assert "@" in page(f"<{url}>").text
@@ -140,12 +146,16 @@ def table(columns: int, rows: str) -> str:
     return "|a" * columns + "|\n" + "|-" * columns + "|\n" + rows
 
 
-@pytest.mark.parametrize("text", [table(5000, ""), table(500, "|x|\n" * 14000), table(60, "|x|\n" * 14000), table(60, "x\n" * 9000)])
+@pytest.mark.parametrize(
+    "text", [table(5000, ""), table(500, "|x|\n" * 14000), table(60, "|x|\n" * 14000), table(60, "x\n" * 9000)]
+)
 def test_a17_a_table_out_of_proportion_is_plain_text(text: str) -> None:
     assert is_plain(text)
 
 
-@pytest.mark.parametrize("text", [table(64, ""), table(10, "|x" * 10 + "|\n"), table(3, "|x|\n" * 5), table(2, "| 1 | 2 |\n" * 1000)])
+@pytest.mark.parametrize(
+    "text", [table(64, ""), table(10, "|x" * 10 + "|\n"), table(3, "|x|\n" * 5), table(2, "| 1 | 2 |\n" * 1000)]
+)
 def test_a17_an_ordinary_table_is_a_table(text: str) -> None:
     assert "table" in page(text).tags
 
@@ -165,21 +175,28 @@ def test_a18_nesting_beyond_measure_is_plain_text(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["[" * 20_000, "![" * 20_000, "*a **b" * 9000, "[a](" * 20_000, "<" * 60_000, "[^1]" * 10_000 + "\n\n[^1]: x"]
+    "text",
+    ["[" * 20_000, "![" * 20_000, "*a **b" * 9000, "[a](" * 20_000, "<" * 60_000, "[^1]" * 10_000 + "\n\n[^1]: x"],
 )
 def test_a18_repetition_is_survived(text: str) -> None:
-    assert len(render(text)) <= limits.OUTPUT_CHARACTERS
+    assert len(render(text)) <= limits.MAX_OUTPUT_CHARACTERS
     page(text)
 
 
 def test_a19_many_urls_are_survived() -> None:
-    assert len(render("http://a." * 9000)) <= limits.OUTPUT_CHARACTERS
+    assert len(render("http://a." * 9000)) <= limits.MAX_OUTPUT_CHARACTERS
 
 
 @pytest.mark.parametrize(
-    "text", ["a" * 1_000_000, "a" * (limits.INPUT_CHARACTERS + 1), "http://a.b " * 20_000, "<" * limits.INPUT_CHARACTERS]
+    "text",
+    [
+        "a" * 1_000_000,
+        "a" * (limits.MAX_INPUT_CHARACTERS + 1),
+        "http://a.b " * 20_000,
+        "<" * limits.MAX_INPUT_CHARACTERS,
+    ],
 )
-def test_a20_what_is_too_long_is_plain_text(text: str) -> None:
+def test_a20_text_beyond_the_limits_is_plain_text(text: str) -> None:
     assert is_plain(text)
 
 
@@ -193,19 +210,21 @@ def test_plain_text_keeps_its_first_newline() -> None:
 
 
 @pytest.mark.parametrize("text", ["\ud800", "a\0b", "\ufeff"])
-def test_what_should_not_come_does_no_harm(text: str) -> None:
+def test_unexpected_input_is_harmless(text: str) -> None:
     render(text)
 
 
-# The barrier alone, as if everything before it had failed
+# The sanitizer alone, as if everything before it had failed
 
 
 @pytest.mark.parametrize("name", CORPUS)
-def test_the_barrier_lets_only_the_allowed_through(name: str) -> None:
+def test_the_sanitizer_passes_only_allowed_html(name: str) -> None:
     cleaned = sanitizer.clean(CORPUS[name])
 
     assert not re.search("[<>]", TAG.sub("", cleaned))
-    assert not re.search(r" (title|lang|style|name|on\w+|hx-\w+|data-[\w-]+|srcset|src)=", "".join(TAG.findall(cleaned)))
+    assert not re.search(
+        r" (title|lang|style|name|on\w+|hx-\w+|data-[\w-]+|srcset|src)=", "".join(TAG.findall(cleaned))
+    )
 
 
 @pytest.mark.parametrize(
@@ -218,18 +237,21 @@ def test_the_barrier_lets_only_the_allowed_through(name: str) -> None:
         '<a href="#composer">',
         '<code class="language-x htmx-indicator">',
         '<span class="tok-zz" sse-connect="/x">',
-        '<math href="https://e.example" style="x" xlink:href="javascript:x"><mi id="x" mathcolor="red">x</mi><mo lspace="x">+</mo></math>',
+        '<math href="https://e.example" style="x" xlink:href="javascript:x">'
+        '<mi id="x" mathcolor="red">x</mi><mo lspace="x">+</mo></math>',
         '<hx-partial hx-target="#composer"><svg><math><img src="x"><form><button>',
     ],
 )
-def test_the_barrier_drops_every_other_attribute(html: str) -> None:
+def test_the_sanitizer_drops_every_other_attribute(html: str) -> None:
     assert not re.search(r' (?!rel=)[a-z-]+="', sanitizer.clean(html))
 
 
-def test_the_barrier_keeps_angle_brackets_in_attributes_escaped() -> None:
-    """nh3 before 0.3.7 wrote them raw, and htmx looks for its tags in raw text."""
-    assert 'href="https://e.example/?q=&lt;hx-a ' in sanitizer.clean('<a href="https://e.example/?q=&lt;hx-a hx-post=/X ">x</a>')
+def test_the_sanitizer_keeps_angle_brackets_in_attributes_escaped() -> None:
+    """nh3 before 0.3.7 wrote them unescaped, and htmx searches the raw text for its tags."""
+    assert 'href="https://e.example/?q=&lt;hx-a ' in sanitizer.clean(
+        '<a href="https://e.example/?q=&lt;hx-a hx-post=/X ">x</a>'
+    )
 
 
-def test_the_barrier_keeps_task_list_boxes_disabled() -> None:
+def test_the_sanitizer_keeps_task_list_boxes_disabled() -> None:
     assert sanitizer.clean('<input type="text" name="x" value="y">') == '<input disabled="">'

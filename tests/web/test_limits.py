@@ -1,4 +1,4 @@
-"""What one session may do at a time. Who does too much is told so, in its place, and loses nothing that was typed."""
+"""Limits per session. A request over the limit shows a message and keeps its text."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,8 +16,12 @@ WRITES, ANSWERS, STREAMS = 8, 3, 2
 
 @pytest.fixture(scope="module")
 async def stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    """Where everything is limited, with two web processes."""
-    limits = {"WRITES_PER_SESSION": str(WRITES), "ANSWERS_PER_SESSION": str(ANSWERS), "STREAMS_PER_SESSION": str(STREAMS)}
+    """A stack with low limits and two web processes."""
+    limits = {
+        "WRITES_PER_SESSION": str(WRITES),
+        "ANSWERS_PER_SESSION": str(ANSWERS),
+        "STREAMS_PER_SESSION": str(STREAMS),
+    }
     assert limits.keys() == NO_LIMITS.keys()
     async with running_stack(cluster, tmp_path_factory.mktemp("limited"), limits, slots=2) as stack:
         await stack.web()
@@ -27,18 +31,18 @@ async def stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> A
 
 @pytest.fixture
 async def pair(stack: Stack) -> AsyncIterator[tuple[Visitor, Visitor]]:
-    """The same visitor at both web processes."""
+    """One session at both web processes."""
     one, two = (Visitor(service) for service in stack.services[-2:])
     await one.begin()
     two.http.cookies.update(one.http.cookies)
     yield one, two
-    await house_at_peace(stack, one)
+    await stop_all_answers(stack, one)
     await two.http.aclose()
     await one.http.aclose()
 
 
-async def house_at_peace(stack: Stack, visitor: Visitor) -> None:
-    """The test's answers end, although its visitor may write no more: stopping is never refused."""
+async def stop_all_answers(stack: Stack, visitor: Visitor) -> None:
+    """Stops all answers of the test; stopping is never limited."""
     for chat in visitor.chats:
         for message in await visitor.messages(chat):
             if message["status"] in ("queued", "streaming"):
@@ -46,12 +50,13 @@ async def house_at_peace(stack: Stack, visitor: Visitor) -> None:
                 await visitor.ended(chat, message["id"])
 
 
-async def test_a_session_writes_only_so_often_in_a_minute_whichever_replica_it_asks(pair: tuple[Visitor, Visitor]) -> None:
+async def test_writes_per_minute_are_limited_across_replicas(pair: tuple[Visitor, Visitor]) -> None:
     one, two = pair
     chat = one.chats[0]
 
     titles = [
-        await visitor.http.post(f"{chat}/title", data={"title": f"Title {number}"}) for number, visitor in enumerate([one, two] * WRITES)
+        await visitor.http.post(f"{chat}/title", data={"title": f"Title {number}"})
+        for number, visitor in enumerate([one, two] * WRITES)
     ]
 
     statuses = [answer.status_code for answer in titles]
@@ -62,15 +67,17 @@ async def test_a_session_writes_only_so_often_in_a_minute_whichever_replica_it_a
         assert parse(refused.text).select("#notice").attributes["role"] == "alert"
 
 
-async def test_writes_at_the_same_moment_are_all_counted(pair: tuple[Visitor, Visitor]) -> None:
+async def test_concurrent_writes_are_all_counted(pair: tuple[Visitor, Visitor]) -> None:
     one, two = pair
 
-    answers = await asyncio.gather(*(visitor.http.post(f"{one.chats[0]}/title", data={"title": "x"}) for visitor in [one, two] * WRITES))
+    answers = await asyncio.gather(
+        *(visitor.http.post(f"{one.chats[0]}/title", data={"title": "x"}) for visitor in [one, two] * WRITES)
+    )
 
     assert sorted(answer.status_code for answer in answers) == [303] * (WRITES - 1) + [429] * (WRITES + 1)
 
 
-async def test_after_a_minute_one_may_write_again(pair: tuple[Visitor, Visitor], owner: Any) -> None:
+async def test_the_write_limit_resets_after_a_minute(pair: tuple[Visitor, Visitor], owner: Any) -> None:
     one, _ = pair
     change = one.http.build_request("POST", f"{one.chats[0]}/title", data={"title": "x"})
     for _ in range(WRITES):
@@ -85,14 +92,14 @@ async def test_after_a_minute_one_may_write_again(pair: tuple[Visitor, Visitor],
 
 @pytest.fixture
 async def tired(pair: tuple[Visitor, Visitor]) -> Visitor:
-    """Who has written as often as is possible."""
+    """A visitor at the write limit."""
     visitor, _ = pair
     for _ in range(WRITES - 1):
         assert (await visitor.http.post(f"{visitor.chats[0]}/title", data={"title": "My title"})).status_code == 303
     return visitor
 
 
-async def test_a_message_too_many_stays_in_its_field(tired: Visitor) -> None:
+async def test_a_message_over_the_limit_stays_in_its_field(tired: Visitor) -> None:
     chat = tired.chats[0]
 
     page, htmx = await tired.post(chat, "What I typed"), await tired.post(chat, "What I typed", HTMX)
@@ -105,7 +112,7 @@ async def test_a_message_too_many_stays_in_its_field(tired: Visitor) -> None:
     assert len(await tired.messages(chat)) == 1
 
 
-async def test_a_name_too_many_stays_in_its_field(tired: Visitor) -> None:
+async def test_a_user_name_over_the_limit_stays_in_its_field(tired: Visitor) -> None:
     refused = await tired.http.post("/chats", data={"username": "Grace", "new": "1"})
 
     assert refused.status_code == 429
@@ -114,7 +121,7 @@ async def test_a_name_too_many_stays_in_its_field(tired: Visitor) -> None:
     assert refused.headers["retry-after"]
 
 
-async def test_settings_too_many_stay_in_their_fields(tired: Visitor) -> None:
+async def test_settings_over_the_limit_stay_in_their_fields(tired: Visitor) -> None:
     typed = {"system_prompt": "Be\nbrief", "temperature": "0.5"}
 
     refused = await tired.http.post(f"{tired.chats[0]}/settings", data=typed)
@@ -137,7 +144,7 @@ async def test_whatever_was_sent_can_be_sent_again(tired: Visitor, verb: str, ty
     assert form.select("button").text == "Try again"
 
 
-async def test_no_more_than_so_many_answers_run_and_wait(pair: tuple[Visitor, Visitor], owner: Any) -> None:
+async def test_running_and_waiting_answers_are_limited(pair: tuple[Visitor, Visitor], owner: Any) -> None:
     one, two = pair
     chat, slow = one.chats[0], {"text": "slow", "hang_after": 1}
 
@@ -151,7 +158,7 @@ async def test_no_more_than_so_many_answers_run_and_wait(pair: tuple[Visitor, Vi
     statuses = [answer.status_code for answer in answers]
     assert sorted(statuses) == [303] * ANSWERS + [429] * (6 - ANSWERS)
     (refused, *_) = [answer for answer in answers if answer.status_code == 429]
-    assert f"{ANSWERS} of your answers are being written or wait already." in parse(refused.text).select("#notice").text
+    assert f"{ANSWERS} of your answers are running or waiting already." in parse(refused.text).select("#notice").text
     assert "hang_after" in parse(refused.text).select("#content").text
     accepted = statuses.index(303)
     again = await two.post(chat, slow, message_id=f"00000000-0000-4000-8000-00000000000{accepted}")
@@ -173,7 +180,7 @@ async def test_an_answer_that_ended_makes_room(pair: tuple[Visitor, Visitor]) ->
 
 
 @pytest.mark.parametrize("accept", [EVENTS, TEXT, "text/html"])
-async def test_only_so_many_streams_are_open_and_a_closed_one_makes_room(pair: tuple[Visitor, Visitor], accept: str) -> None:
+async def test_open_streams_are_limited_and_a_closed_one_makes_room(pair: tuple[Visitor, Visitor], accept: str) -> None:
     visitor, _ = pair
     chat = visitor.chats[0]
     answer = await visitor.say(chat, {"text": "slow", "hang_after": 1})
@@ -181,14 +188,17 @@ async def test_only_so_many_streams_are_open_and_a_closed_one_makes_room(pair: t
 
     async with AsyncExitStack() as stack:
         first = stack.enter_async_context(visitor.watching(chat, answer, accept))
-        opened = [await first, *[await stack.enter_async_context(visitor.watching(chat, answer, accept)) for _ in range(STREAMS - 1)]]
+        opened = [
+            await first,
+            *[await stack.enter_async_context(visitor.watching(chat, answer, accept)) for _ in range(STREAMS - 1)],
+        ]
         assert {watched.response.status_code for watched in opened} == {200}
         refused = await visitor.http.get(f"{chat}/messages/{answer}/stream", headers={"Accept": accept})
         looked = await visitor.http.head(f"{chat}/messages/{answer}/stream", headers={"Accept": accept})
 
     assert (refused.status_code, looked.status_code) == (429, 429)
     assert refused.headers["content-type"] == "text/plain; charset=utf-8", "htmx would read a page as events"
-    assert f"{STREAMS} answers are being watched" in refused.text
+    assert f"{STREAMS} answers are open in this session" in refused.text
     assert int(refused.headers["retry-after"]) >= 1
 
     async def opens() -> bool:

@@ -1,4 +1,4 @@
-"""How the model server is asked: at which address, and with which credentials."""
+"""Requests to the model server: their address and their credentials."""
 
 import asyncio
 
@@ -18,7 +18,9 @@ from web.clients.llama import Llama
         ("user:p%40ss@", "secret", b"GET /health HTTP/1.1", b"Bearer secret"),
     ],
 )
-async def test_the_address_may_have_a_path_and_a_user(address: str, key: str, asked: bytes, authorization: bytes | None) -> None:
+async def test_the_address_may_have_a_path_and_a_user(
+    address: str, key: str, asked: bytes, authorization: bytes | None
+) -> None:
     heads: list[list[bytes]] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""Sending a message: stored once, answered, or refused with what was typed still in its place."""
+"""Messages are stored once and answered, or refused with their text still in the form."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,16 +9,15 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from tests.stack import Cluster, Service, Stack, running_stack, until
+from tests.stack import Cluster, Service, Stack, row_counts, running_stack, until
 from tests.web.dom import Node, parse
-from tests.web.test_chats import rows
 from tests.web.visitor import HTMX, Model, Visitor, unique
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 def draft(page: Node) -> str:
-    """What the form holds; a browser leaves out a first line feed."""
+    """The text in the form; browsers drop a leading line feed."""
     return page.select("#content").text.removeprefix("\n").removeprefix("\r")
 
 
@@ -29,7 +28,10 @@ async def test_a_message_is_answered_and_the_page_shows_both(visitor: Visitor, m
 
     page = await visitor.page(chat)
     assert answered["status"] == "complete"
-    assert [article.attributes["class"] for article in page.matching("article")][1:] == ["message user", "message assistant"]
+    assert [article.attributes["class"] for article in page.matching("article")][1:] == [
+        "message user",
+        "message assistant",
+    ]
     assert page.matching("article")[1].select(".content").text == text
     assert page.select(f"#message-{answered['id']} h2").tag == "h2"
     (asked,) = await model.requests(text)
@@ -37,7 +39,7 @@ async def test_a_message_is_answered_and_the_page_shows_both(visitor: Visitor, m
     assert [message["role"] for message in asked["messages"]] == ["system", "assistant", "user"]
 
 
-async def test_the_next_question_comes_with_all_that_was_said(visitor: Visitor, model: Model) -> None:
+async def test_the_next_question_is_sent_with_the_whole_history(visitor: Visitor, model: Model) -> None:
     chat, second = await visitor.begin(), unique("And that?")
     first = await visitor.ended(chat, await visitor.say(chat, {"text": "Because."}))
 
@@ -48,7 +50,7 @@ async def test_the_next_question_comes_with_all_that_was_said(visitor: Visitor, 
     assert asked["messages"][3]["content"] == first["content"] == "Because."
 
 
-async def test_for_htmx_the_answer_is_the_fragment_of_the_turn(visitor: Visitor) -> None:
+async def test_htmx_requests_receive_the_fragment_of_the_turn(visitor: Visitor) -> None:
     chat = await visitor.begin()
     page = await visitor.page(chat)
     before = page.select("#message-id").attributes["value"]
@@ -59,14 +61,17 @@ async def test_for_htmx_the_answer_is_the_fragment_of_the_turn(visitor: Visitor)
     assert sent.status_code == 201
     question, answer = fragment.matching("article")
     assert question.select(".content").text == "Why <i>so</i>?"
-    assert answer.attributes["hx-sse:connect"] == f"{chat}/messages/{answer.attributes['id'].removeprefix('message-')}/stream?after=0.0"
+    assert (
+        answer.attributes["hx-sse:connect"]
+        == f"{chat}/messages/{answer.attributes['id'].removeprefix('message-')}/stream?after=0.0"
+    )
     assert answer.attributes["hx-sse:close"] == "done"
     page.swap("".join(node.outer for node in fragment.matching("hx-partial")))
     assert page.select("#message-id").attributes["value"] not in ("", before)
     assert page.select("#notice").text == ""
 
 
-async def test_the_fragment_and_the_page_are_the_same_but_for_who_has_no_script(visitor: Visitor) -> None:
+async def test_the_fragment_equals_the_page_except_for_the_noscript_parts(visitor: Visitor) -> None:
     chat = await visitor.begin()
 
     sent = parse((await visitor.post(chat, {"text": "x", "first_delay_ms": 60_000}, HTMX)).text)
@@ -75,10 +80,12 @@ async def test_the_fragment_and_the_page_are_the_same_but_for_who_has_no_script(
     frame = shown[1].select("noscript")
     assert frame.select("iframe").attributes["src"] == shown[1].attributes["hx-sse:connect"].partition("?")[0]
     frame.replace_with([])
-    assert ["".join(article.outer.split()) for article in sent.matching("article")] == ["".join(article.outer.split()) for article in shown]
+    assert ["".join(article.outer.split()) for article in sent.matching("article")] == [
+        "".join(article.outer.split()) for article in shown
+    ]
 
 
-async def test_the_same_message_ten_times_at_once_is_asked_once(visitor: Visitor, model: Model) -> None:
+async def test_a_message_sent_ten_times_at_once_is_stored_once(visitor: Visitor, model: Model) -> None:
     chat, text, client_id = await visitor.begin(), unique("Twice?"), str(uuid4())
 
     answers = await asyncio.gather(*(visitor.post(chat, text, message_id=client_id) for _ in range(10)))
@@ -100,13 +107,16 @@ async def test_a_message_that_was_sent_twice_by_htmx_refreshes_the_page(visitor:
     assert len(await visitor.messages(chat)) == 3
 
 
-async def test_the_same_id_with_other_content_is_another_message(visitor: Visitor) -> None:
+async def test_the_same_id_with_different_content_is_another_message(visitor: Visitor) -> None:
     chat, client_id = await visitor.begin(), str(uuid4())
 
     for text in ("Why?", "Why not?"):
         await visitor.ended(chat, await visitor.say(chat, text, message_id=client_id))
 
-    assert [message["content"] for message in await visitor.messages(chat) if message["role"] == "user"] == ["Why?", "Why not?"]
+    assert [message["content"] for message in await visitor.messages(chat) if message["role"] == "user"] == [
+        "Why?",
+        "Why not?",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -115,14 +125,16 @@ async def test_the_same_id_with_other_content_is_another_message(visitor: Visito
         ("", 422, "write a message first"),
         (" \n\t ", 422, "write a message first"),
         ("\u200b\u200d\ufeff", 422, "write a message first"),
-        ("x" * 32_001, 413, "32,001 characters, 32,000 are possible"),
+        ("x" * 32_001, 413, "32,001 characters; the maximum is 32,000"),
         ("東" * 32_001, 413, "32,001 characters"),
     ],
     ids=["nothing", "spaces", "invisible", "too long", "too long in Chinese"],
 )
-async def test_a_message_that_is_refused_stays_in_the_form(visitor: Visitor, owner: Any, content: str, status: int, sentence: str) -> None:
+async def test_a_message_that_is_refused_stays_in_the_form(
+    visitor: Visitor, owner: Any, content: str, status: int, sentence: str
+) -> None:
     chat = await visitor.begin()
-    before = await rows(owner)
+    before = await row_counts(owner)
 
     refused, notice = await visitor.post(chat, content), await visitor.post(chat, content, HTMX)
 
@@ -135,7 +147,7 @@ async def test_a_message_that_is_refused_stays_in_the_form(visitor: Visitor, own
     assert fragment.text == page.select("#notice").text
     assert fragment.attributes["role"] == "alert"
     assert parse(notice.text).matching("html") == []
-    assert await rows(owner) == before
+    assert await row_counts(owner) == before
 
 
 @pytest.mark.parametrize("character", ["x", "東", "🙂", "\r\n"])
@@ -148,34 +160,39 @@ async def test_the_longest_message_is_counted_in_characters(visitor: Visitor, ch
     await visitor.stop(chat, message)
 
 
-async def test_what_is_far_too_large_is_refused_with_a_sentence(visitor: Visitor, owner: Any) -> None:
+async def test_an_oversized_body_is_refused_with_a_message(visitor: Visitor, owner: Any) -> None:
     chat = await visitor.begin()
-    before = await rows(owner)
+    before = await row_counts(owner)
 
     async def endless() -> Any:
         for _ in range(100):
             yield b"content=" + b"x" * 10_000 + b"&"
 
-    answers = [await visitor.post(chat, "x" * 400_001), await visitor.http.post(f"{chat}/messages", content=endless(), headers=FORM)]
+    answers = [
+        await visitor.post(chat, "x" * 400_001),
+        await visitor.http.post(f"{chat}/messages", content=endless(), headers=FORM),
+    ]
     notice = await visitor.post(chat, "x" * 400_001, HTMX)
 
     assert [answer.status_code for answer in [*answers, notice]] == [413] * 3
     assert "too long" in parse(answers[0].text).select("#notice").text
     assert notice.text.startswith('<p id="notice"')
-    assert await rows(owner) == before
+    assert await row_counts(owner) == before
 
 
-@pytest.mark.parametrize("kind", ["multipart/form-data; boundary=x", "application/json", "text/plain", "multipart/form-data", "x" * 5000])
+@pytest.mark.parametrize(
+    "kind", ["multipart/form-data; boundary=x", "application/json", "text/plain", "multipart/form-data", "x" * 5000]
+)
 async def test_another_format_is_refused_and_nothing_is_stored(visitor: Visitor, owner: Any, kind: str) -> None:
     chat = await visitor.begin()
-    before = await rows(owner)
+    before = await row_counts(owner)
 
     body = b'--x\r\nContent-Disposition: form-data; name="content"; filename="../../x"\r\n\r\nHi\r\n--x--\r\n'
     refused = await visitor.http.post(f"{chat}/messages", content=body, headers={"Content-Type": kind})
 
     assert refused.status_code == 415
     assert "format" in parse(refused.text).select("#notice").text
-    assert await rows(owner) == before
+    assert await row_counts(owner) == before
 
 
 async def test_too_many_fields_are_refused(visitor: Visitor) -> None:
@@ -213,7 +230,7 @@ async def test_whatever_bytes_come_text_is_stored(visitor: Visitor, body: bytes,
 
 
 @pytest.mark.parametrize("field", ["message_id", "parent_id"])
-async def test_a_damaged_form_says_so_and_keeps_the_text(visitor: Visitor, field: str) -> None:
+async def test_a_damaged_form_shows_an_error_and_keeps_the_text(visitor: Visitor, field: str) -> None:
     chat = await visitor.begin()
 
     refused = await visitor.post(chat, "Keep this", **{field: "not an id"})
@@ -223,7 +240,7 @@ async def test_a_damaged_form_says_so_and_keeps_the_text(visitor: Visitor, field
     assert "reload" in parse(refused.text).select("#notice").text
 
 
-async def test_a_message_follows_the_answer_that_is_named_or_nothing(visitor: Visitor, other: Visitor) -> None:
+async def test_a_message_follows_the_named_answer_or_is_refused(visitor: Visitor, other: Visitor) -> None:
     chat, elsewhere = await visitor.begin(), await other.begin()
     opening, theirs = (await visitor.messages(chat))[0]["id"], (await other.messages(elsewhere))[0]["id"]
     await visitor.ended(chat, await visitor.say(chat, "Why?"))
@@ -236,7 +253,9 @@ async def test_a_message_follows_the_answer_that_is_named_or_nothing(visitor: Vi
     assert [message["content"] for message in await visitor.messages(chat) if message["role"] == "user"] == ["How?"]
 
 
-async def test_a_message_sent_while_an_answer_is_written_waits_and_is_answered_after_it(visitor: Visitor, model: Model) -> None:
+async def test_a_message_sent_while_an_answer_is_written_waits_and_is_answered_after_it(
+    visitor: Visitor, model: Model
+) -> None:
     chat, later = await visitor.begin(), unique("And then?")
     first = await visitor.say(chat, {"text": "one two three four five", "delay_ms": 60})
     await visitor.written(chat, first)
@@ -252,7 +271,7 @@ async def test_a_message_sent_while_an_answer_is_written_waits_and_is_answered_a
     assert [message["content"] for message in asked["messages"]][-2:] == ["one two three four five", later]
 
 
-async def test_stopping_keeps_the_text_and_can_be_said_twice(visitor: Visitor, model: Model) -> None:
+async def test_stopping_keeps_the_text_and_can_be_repeated(visitor: Visitor, model: Model) -> None:
     chat = await visitor.begin()
     message = await visitor.say(chat, {"text": "one two three", "hang_after": 2})
     await visitor.written(chat, message, len("one two"))
@@ -295,48 +314,59 @@ async def test_stopping_a_finished_answer_changes_nothing(visitor: Visitor) -> N
     assert await visitor.message(chat, done["id"]) == done
 
 
-async def test_an_answer_that_waits_for_a_slot_tells_its_place_and_can_be_stopped(queuer: Visitor, single_slot_stack: Stack) -> None:
-    running, waiting = await queuer.begin(), await queuer.begin(new="1")
-    writing = await queuer.say(running, {"text": "one two", "hang_after": 1})
-    await queuer.written(running, writing)
-    queued, script = await queuer.begin(new="1"), {"text": unique()}
-    first, second = await queuer.say(waiting, script), await queuer.say(queued, {"text": "next"})
-    page = await queuer.page(queued)
+async def test_a_queued_answer_shows_its_position_and_can_be_stopped(
+    queued_visitor: Visitor, single_slot_stack: Stack
+) -> None:
+    running, waiting = await queued_visitor.begin(), await queued_visitor.begin(new="1")
+    writing = await queued_visitor.say(running, {"text": "one two", "hang_after": 1})
+    await queued_visitor.written(running, writing)
+    queued, script = await queued_visitor.begin(new="1"), {"text": unique()}
+    first, second = await queued_visitor.say(waiting, script), await queued_visitor.say(queued, {"text": "next"})
+    page = await queued_visitor.page(queued)
 
-    async with queuer.watching(queued, second) as watched:
+    async with queued_visitor.watching(queued, second) as watched:
         async for _ in watched.steps(page):
             if "number 2 in line" in page.select(f"#message-{second}-footer").text:
-                await queuer.stop(waiting, first)
+                await queued_visitor.stop(waiting, first)
             if "number 1 in line" in page.select(f"#message-{second}-footer").text:
-                await queuer.stop(running, writing)
+                await queued_visitor.stop(running, writing)
 
     model = Model(single_slot_stack.llama)
-    assert (await queuer.message(waiting, first))["status"] == "stopped"
-    assert (await queuer.ended(queued, second))["content"] == "next"
+    assert (await queued_visitor.message(waiting, first))["status"] == "stopped"
+    assert (await queued_visitor.ended(queued, second))["content"] == "next"
     assert await model.requests(script) == []
     assert page.select(f"#message-{second} .content").text.strip() == "next"
     await model.http.aclose()
 
 
-async def test_no_more_answers_are_asked_for_than_the_model_has_slots(queuer: Visitor, single_slot_stack: Stack) -> None:
+async def test_requests_to_the_model_never_exceed_its_slots(queued_visitor: Visitor, single_slot_stack: Stack) -> None:
     model = Model(single_slot_stack.llama)
-    chats = [await queuer.begin(new="1") for _ in range(4)]
+    chats = [await queued_visitor.begin(new="1") for _ in range(4)]
     most = 0
 
-    messages = await asyncio.gather(*(queuer.say(chat, {"text": unique("one two three four"), "delay_ms": 10}) for chat in chats))
+    messages = await asyncio.gather(
+        *(queued_visitor.say(chat, {"text": unique("one two three four"), "delay_ms": 10}) for chat in chats)
+    )
 
     async def all_ended() -> bool:
         nonlocal most
         counters = await model.counters()
         most = max(most, counters["active"] + counters["waiting"])
-        return all([(await queuer.message(chat, message))["status"] == "complete" for chat, message in zip(chats, messages, strict=True)])
+        return all(
+            [
+                (await queued_visitor.message(chat, message))["status"] == "complete"
+                for chat, message in zip(chats, messages, strict=True)
+            ]
+        )
 
     await until(all_ended)
     await model.http.aclose()
     assert most == 1
 
 
-async def test_without_the_database_what_was_typed_is_kept_and_can_be_sent_again(stack: Stack, web: Service, visitor: Visitor) -> None:
+async def test_without_the_database_a_message_is_kept_and_can_be_sent_again(
+    stack: Stack, web: Service, visitor: Visitor
+) -> None:
     chat = await visitor.begin()
     await stack.dbapi.kill()
     try:
@@ -359,7 +389,7 @@ async def test_without_the_database_what_was_typed_is_kept_and_can_be_sent_again
     assert (await visitor.messages(chat))[1]["content"] == "Keep\nthis <b>"
 
 
-async def test_without_the_database_a_name_that_was_typed_is_kept(stack: Stack, web: Service, visitor: Visitor) -> None:
+async def test_without_the_database_a_user_name_is_kept(stack: Stack, web: Service, visitor: Visitor) -> None:
     await stack.dbapi.kill()
     try:
         refused = await visitor.http.post("/chats", data={"username": "Ada"})
@@ -370,13 +400,17 @@ async def test_without_the_database_a_name_that_was_typed_is_kept(stack: Stack, 
     assert parse(refused.text).select("#username").attributes["value"] == "Ada"
 
 
-async def test_a_stream_without_a_database_never_answers_html_to_who_wants_events(stack: Stack, web: Service, visitor: Visitor) -> None:
+async def test_without_the_database_an_event_stream_never_answers_html(
+    stack: Stack, web: Service, visitor: Visitor
+) -> None:
     chat = await visitor.begin()
     message = await visitor.say(chat)
     await visitor.ended(chat, message)
     await stack.dbapi.kill()
     try:
-        refused = await visitor.http.get(f"{chat}/messages/{message}/stream", headers={"Accept": "text/event-stream", "HX-Request": "true"})
+        refused = await visitor.http.get(
+            f"{chat}/messages/{message}/stream", headers={"Accept": "text/event-stream", "HX-Request": "true"}
+        )
     finally:
         await stack.dbapi.start()
 
@@ -386,13 +420,13 @@ async def test_a_stream_without_a_database_never_answers_html_to_who_wants_event
 
 @pytest.fixture
 async def starved_stack(cluster: Cluster, tmp_path: Path) -> AsyncIterator[Stack]:
-    """Where there is one web process only."""
+    """A stack with only one web process."""
     async with running_stack(cluster, tmp_path) as stack:
         await stack.web()
         yield stack
 
 
-async def test_a_starved_process_that_loses_its_leases_again_and_again_gives_no_answer_up(starved_stack: Stack) -> None:
+async def test_a_starved_process_that_loses_leases_repeatedly_finishes_its_answers(starved_stack: Stack) -> None:
     visitor = Visitor(starved_stack.services[-1])
     owner = await asyncpg.connect(starved_stack.cluster.owner_url(starved_stack.database))
     chat = await visitor.begin()
@@ -400,7 +434,9 @@ async def test_a_starved_process_that_loses_its_leases_again_and_again_gives_no_
     fence = 0
 
     async def expired() -> bool:
-        await owner.execute("UPDATE generations SET lease_until = '-infinity' WHERE message_id = $1 AND status = 'streaming'", message)
+        await owner.execute(
+            "UPDATE generations SET lease_until = '-infinity' WHERE message_id = $1 AND status = 'streaming'", message
+        )
         await owner.execute("NOTIFY runnel_work")
         return int(await owner.fetchval("SELECT fence FROM generations WHERE message_id = $1", message)) > fence
 

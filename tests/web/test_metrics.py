@@ -1,4 +1,4 @@
-"""What a scraper inside reads of a web process."""
+"""The metrics of a web process."""
 
 import re
 
@@ -9,10 +9,12 @@ SAMPLE = re.compile(r"^([a-z_]+(?:\{[a-z]+=\"[a-z]+\"\})?) (\d+)$", re.MULTILINE
 
 
 async def figures(web: Service) -> dict[str, int]:
-    async with client(web.url) as http:  # by address: a scraper knows no name
+    async with client(web.url) as http:  # by address, like a scraper
         answer = await http.get("/metrics", headers={"Host": "10.1.2.3:8000"})
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
-    assert len(SAMPLE.findall(answer.text)) == len([line for line in answer.text.splitlines() if not line.startswith("#")])
+    assert len(SAMPLE.findall(answer.text)) == len(
+        [line for line in answer.text.splitlines() if not line.startswith("#")]
+    )
     return {name: int(value) for name, value in SAMPLE.findall(answer.text)}
 
 

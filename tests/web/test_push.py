@@ -1,4 +1,4 @@
-"""Parts of a body that are sent without waiting, as far as the client takes them."""
+"""Parts of a body that are sent without waiting. Covers every uvicorn internal that web/live/push.py uses."""
 
 import asyncio
 import socket
@@ -16,26 +16,29 @@ REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 class App:
-    """Begins a body, hands out how to push to it, and ends it when told."""
+    """Starts a response, hands out its push function, and completes the response when `end` is set."""
 
-    def __init__(self) -> None:
+    def __init__(self, headers: list[tuple[bytes, bytes]] | None = None) -> None:
+        self.headers = headers or []
         self.pushing: asyncio.Queue[Push] = asyncio.Queue()
         self.end = asyncio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        way = push.of(scope)
-        assert way
-        assert not way(b"before the head")
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        self.pushing.put_nowait(way)
+        push_part = push.of(scope)
+        assert push_part
+        assert not push_part(b"before the head")
+        await send({"type": "http.response.start", "status": 200, "headers": self.headers})
+        self.pushing.put_nowait(push_part)
         await self.end.wait()
         await send({"type": "http.response.body", "body": b"end"})
 
 
 @asynccontextmanager
-async def asked(app: App) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """The connection of one request, and a server that ends with it."""
-    config = uvicorn.Config(app, http=PushingConnection, log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
+async def requested(app: App) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """Run a server, send it one request and yield the connection."""
+    config = uvicorn.Config(
+        app, http=PushingConnection, log_level="warning", lifespan="off", timeout_graceful_shutdown=1
+    )
     server, listening = uvicorn.Server(config), socket.create_server(("127.0.0.1", 0))
     running = asyncio.create_task(server.serve([listening]))
     reader, writer = await asyncio.open_connection(*listening.getsockname())
@@ -50,39 +53,50 @@ async def asked(app: App) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.S
         await running
 
 
-async def test_what_is_pushed_comes_in_its_order_before_the_end() -> None:
+async def test_pushed_parts_arrive_in_order_before_the_end() -> None:
     app = App()
-    async with asked(app) as (reader, _):
-        way = await app.pushing.get()
-        assert [way(b"one"), way(b"two")] == [True, True]
+    async with requested(app) as (reader, _):
+        push_part = await app.pushing.get()
+        assert [push_part(b"one"), push_part(b"two")] == [True, True]
         app.end.set()
         body = (await reader.readuntil(b"0\r\n\r\n")).partition(b"\r\n\r\n")[2]
 
     assert body == b"3\r\none\r\n3\r\ntwo\r\n3\r\nend\r\n0\r\n\r\n"
-    assert not way(b"after the end")
+    assert not push_part(b"after the end")
 
 
-async def test_a_client_who_takes_nothing_is_not_pushed_to_until_it_does() -> None:
+async def test_nothing_is_pushed_into_a_body_of_a_fixed_length() -> None:
+    app = App([(b"content-length", b"3")])
+    async with requested(app) as (reader, _):
+        push_part = await app.pushing.get()
+        assert not push_part(b"one")
+        app.end.set()
+        body = (await reader.readuntil(b"end")).partition(b"\r\n\r\n")[2]
+
+    assert body == b"end"
+
+
+async def test_nothing_is_pushed_while_the_client_does_not_read() -> None:
     app, part = App(), b"x" * 60_000
-    async with asked(app) as (reader, _):
-        way = await app.pushing.get()
+    async with requested(app) as (reader, _):
+        push_part = await app.pushing.get()
         sent = 0
-        while way(part):
+        while push_part(part):
             sent += 1
             assert sent < 1000
             await asyncio.sleep(0)
 
         await reader.readexactly(sent * len(part))
-        await until(lambda: way(b"again"))
+        await until(lambda: push_part(b"again"))
 
 
-async def test_who_has_left_is_not_pushed_to() -> None:
+async def test_nothing_is_pushed_to_a_client_that_left() -> None:
     app = App()
-    async with asked(app) as (_, writer):
-        way = await app.pushing.get()
+    async with requested(app) as (_, writer):
+        push_part = await app.pushing.get()
         writer.transport.abort()
-        await until(lambda: not way(b"again"))
+        await until(lambda: not push_part(b"again"))
 
 
-def test_another_server_may_not_have_it() -> None:
+def test_other_servers_do_not_have_the_extension() -> None:
     assert push.of({"type": "http"}) is None

@@ -1,4 +1,4 @@
-"""The stream of an answer: one resource in three representations, each of which ends as what a reload shows."""
+"""The stream of an answer in its three representations; each ends like a reload."""
 
 import asyncio
 import re
@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from tests.stack import Service
-from tests.web.answers import ANSWERS, begun, looks_reloaded, script, text_of
+from tests.web.answer_scripts import ANSWERS, assert_like_reload, script, start_answer, text_of
 from tests.web.dom import Node, parse
 from tests.web.visitor import EVENTS, HTML, TEXT, Event, Model, Visitor, unique
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-async def test_events_make_the_page_what_a_reload_shows(visitor: Visitor, name: str) -> None:
-    chat, message, page = await begun(visitor, script(name))
+async def test_the_events_of_a_stream_end_like_a_reload(visitor: Visitor, name: str) -> None:
+    chat, message, page = await start_answer(visitor, script(name))
 
     async with visitor.following(page, message) as watched:
         events = [event async for event in watched.steps(page)]
@@ -27,21 +27,23 @@ async def test_events_make_the_page_what_a_reload_shows(visitor: Visitor, name: 
     assert all(re.fullmatch(r"[0-9]+\.[0-9]+", event.id) for event in events if event.id is not None)
     assert watched.response.headers["content-type"] == "text/event-stream; charset=utf-8"
     assert watched.response.headers["x-accel-buffering"] == "no"
-    await looks_reloaded(visitor, chat, message, page)
+    await assert_like_reload(visitor, chat, message, page)
 
 
 async def test_events_come_while_the_answer_is_written(visitor: Visitor) -> None:
-    _, message, page = await begun(visitor, script("prose"))
+    _, message, page = await start_answer(visitor, script("prose"))
 
     async with visitor.following(page, message) as watched:
         cursors = [event.id async for event in watched.steps(page) if event.id]
 
     assert len(cursors) > 5
-    assert [int(cursor.split(".")[0]) for cursor in cursors] == sorted({int(cursor.split(".")[0]) for cursor in cursors})
+    assert [int(cursor.split(".")[0]) for cursor in cursors] == sorted(
+        {int(cursor.split(".")[0]) for cursor in cursors}
+    )
 
 
-async def test_an_answer_that_is_being_written_is_there_for_its_own_session_and_chat_only(visitor: Visitor, other: Visitor) -> None:
-    chat, message, _ = await begun(visitor, script("prose"))
+async def test_a_running_answer_is_visible_only_to_its_session_and_chat(visitor: Visitor, other: Visitor) -> None:
+    chat, message, _ = await start_answer(visitor, script("prose"))
     await other.begin(new="1")
     elsewhere = await visitor.begin(new="1")
 
@@ -54,7 +56,7 @@ async def test_an_answer_that_is_being_written_is_there_for_its_own_session_and_
 
 @pytest.mark.parametrize("name", ANSWERS)
 async def test_plain_text_is_the_answer_and_nothing_else(visitor: Visitor, name: str) -> None:
-    chat, message, _ = await begun(visitor, script(name))
+    chat, message, _ = await start_answer(visitor, script(name))
 
     live = await visitor.plain(chat, message)
     finished = await visitor.plain(chat, message)
@@ -64,8 +66,8 @@ async def test_plain_text_is_the_answer_and_nothing_else(visitor: Visitor, name:
     assert live == text_of(name) or text_of(name) is None
 
 
-async def test_plain_text_comes_from_the_first_character_on_however_late(visitor: Visitor) -> None:
-    chat, message, _ = await begun(visitor, {"text": "one two three four five six", "delay_ms": 200})
+async def test_plain_text_starts_with_the_first_character_for_late_clients(visitor: Visitor) -> None:
+    chat, message, _ = await start_answer(visitor, {"text": "one two three four five six", "delay_ms": 200})
     await visitor.written(chat, message, 8)
 
     parts = []
@@ -79,8 +81,8 @@ async def test_plain_text_comes_from_the_first_character_on_however_late(visitor
 
 
 @pytest.mark.parametrize("accept", ["*/*", "", "application/json", "text/markdown"])
-async def test_who_asks_for_nothing_special_gets_plain_text(visitor: Visitor, accept: str) -> None:
-    chat, message, _ = await begun(visitor, {"text": "Because."})
+async def test_plain_text_is_the_default(visitor: Visitor, accept: str) -> None:
+    chat, message, _ = await start_answer(visitor, {"text": "Because."})
 
     async with visitor.watching(chat, message, accept) as watched:
         text = await watched.response.aread()
@@ -89,19 +91,21 @@ async def test_who_asks_for_nothing_special_gets_plain_text(visitor: Visitor, ac
 
 
 def seen_in_frame(html: str) -> str:
-    """What the style sheet leaves visible of the growing page's content."""
+    """The content of the streamed frame that the style sheet leaves visible."""
     shown: list[Any] = []
     for child in parse(html).select(".content").children:
         if isinstance(child, Node) and child.matches(".void"):
             shown = []
-        elif not (isinstance(child, Node) and child.matches(".tail")) and not (isinstance(child, str) and not child.strip()):
+        elif not (isinstance(child, Node) and child.matches(".tail")) and not (
+            isinstance(child, str) and not child.strip()
+        ):
             shown.append(child)
     return "\n".join(child if isinstance(child, str) else child.outer for child in shown)
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-async def test_the_growing_page_ends_as_the_answer_and_is_closed(visitor: Visitor, name: str) -> None:
-    chat, message, _ = await begun(visitor, script(name))
+async def test_the_streamed_frame_ends_with_the_whole_answer(visitor: Visitor, name: str) -> None:
+    chat, message, _ = await start_answer(visitor, script(name))
 
     async with visitor.watching(chat, message, HTML) as watched:
         live = (await watched.response.aread()).decode()
@@ -109,14 +113,16 @@ async def test_the_growing_page_ends_as_the_answer_and_is_closed(visitor: Visito
 
     content = (await visitor.page(chat)).select(f"#message-{message} .content")
     expected = [
-        child if isinstance(child, str) else child.outer for child in content.children if not isinstance(child, str) or child.strip()
+        child if isinstance(child, str) else child.outer
+        for child in content.children
+        if not isinstance(child, str) or child.strip()
     ]
     assert seen_in_frame(live) == seen_in_frame(finished) == "\n".join(expected)
     assert live.rstrip().endswith("</html>")
 
 
-async def test_the_growing_page_grows(visitor: Visitor) -> None:
-    chat, message, _ = await begun(visitor, {"text": "one two three four five six seven eight", "delay_ms": 60})
+async def test_the_streamed_frame_grows_while_the_answer_is_written(visitor: Visitor) -> None:
+    chat, message, _ = await start_answer(visitor, {"text": "one two three four five six seven eight", "delay_ms": 60})
 
     parts = []
     async with visitor.watching(chat, message, HTML) as watched:
@@ -128,13 +134,16 @@ async def test_the_growing_page_grows(visitor: Visitor) -> None:
 
 
 @pytest.mark.parametrize("accept", [EVENTS, HTML, TEXT])
-async def test_head_is_answered_at_once_and_consumes_nothing(visitor: Visitor, web: Service, model: Model, accept: str) -> None:
+async def test_head_is_answered_at_once_and_consumes_nothing(
+    visitor: Visitor, web: Service, model: Model, accept: str
+) -> None:
     content = {"text": unique("one two"), "hang_after": 1}
-    chat, message, _ = await begun(visitor, content)
+    chat, message, _ = await start_answer(visitor, content)
     await visitor.written(chat, message)
 
     answers = [
-        await asyncio.wait_for(visitor.http.head(f"{chat}/messages/{message}/stream", headers={"Accept": accept}), 5) for _ in range(3)
+        await asyncio.wait_for(visitor.http.head(f"{chat}/messages/{message}/stream", headers={"Accept": accept}), 5)
+        for _ in range(3)
     ]
     after = await asyncio.wait_for(visitor.message(chat, message), 5)
 

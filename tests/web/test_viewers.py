@@ -1,4 +1,4 @@
-"""Many who watch an answer see the same, on every process, and nobody needs to watch it."""
+"""All viewers of an answer see the same on every process; an answer needs no viewer."""
 
 import asyncio
 import copy
@@ -7,16 +7,16 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from tests.stack import Service, Stack
-from tests.web.answers import begun, looks_reloaded, script
+from tests.web.answer_scripts import assert_like_reload, script, start_answer
 from tests.web.dom import Node
 from tests.web.visitor import EVENTS, HTML, TEXT, Event, Model, Visitor, unique
 
 
-async def test_many_viewers_see_the_same_and_the_model_is_asked_once(
+async def test_many_viewers_see_the_same_answer_from_one_model_request(
     visitors: Callable[..., Visitor], visitor: Visitor, model: Model
 ) -> None:
     content = script("prose") | {"text": unique("one two three four five six seven. ") + "\n\nmore **and** more"}
-    chat, message, page = await begun(visitor, content)
+    chat, message, page = await start_answer(visitor, content)
     pages = [copy.deepcopy(page) for _ in range(5)]
 
     async def watch(own: Node) -> Event:
@@ -28,14 +28,14 @@ async def test_many_viewers_see_the_same_and_the_model_is_asked_once(
     assert [end.event for end in ends] == ["done"] * 5
     assert len({each.outer for each in pages}) == 1
     assert text == content["text"]
-    await looks_reloaded(visitor, chat, message, pages[0])
+    await assert_like_reload(visitor, chat, message, pages[0])
     assert len(await model.requests(content)) == 1
 
 
 @pytest.mark.parametrize("accept", [EVENTS, HTML, TEXT])
-async def test_who_goes_away_does_not_stop_the_answer(visitor: Visitor, model: Model, accept: str) -> None:
+async def test_a_leaving_viewer_does_not_stop_the_answer(visitor: Visitor, model: Model, accept: str) -> None:
     content = {"text": unique("one two three four five six"), "delay_ms": 30, "first_delay_ms": 50}
-    chat, message, _ = await begun(visitor, content)
+    chat, message, _ = await start_answer(visitor, content)
 
     for _ in range(3):
         async with visitor.watching(chat, message, accept) as watched:
@@ -47,7 +47,7 @@ async def test_who_goes_away_does_not_stop_the_answer(visitor: Visitor, model: M
 
 
 async def test_stopping_is_seen_at_once(visitor: Visitor) -> None:
-    chat, message, page = await begun(visitor, {"text": "one two three", "hang_after": 2})
+    chat, message, page = await start_answer(visitor, {"text": "one two three", "hang_after": 2})
 
     async with visitor.following(page, message) as watched:
         async for _ in watched.steps(page):
@@ -58,12 +58,12 @@ async def test_stopping_is_seen_at_once(visitor: Visitor) -> None:
 
     assert last == Event("stopped", "done")
     assert page.select(f"#message-{message}-footer .outcome").text == "Stopped."
-    await looks_reloaded(visitor, chat, message, page)
+    await assert_like_reload(visitor, chat, message, page)
 
 
 @pytest.fixture(scope="module")
-async def second(stack: Stack, usual_web: Service) -> AsyncIterator[Service]:
-    """Another web process, which pings often."""
+async def second(stack: Stack, default_web: Service) -> AsyncIterator[Service]:
+    """Another web process with frequent pings."""
     web = await stack.web(PING_SECONDS="1")
     yield web
     await stack.leave(web)
@@ -71,7 +71,7 @@ async def second(stack: Stack, usual_web: Service) -> AsyncIterator[Service]:
 
 async def test_silence_is_filled_with_pings(second: Service, visitors: Callable[..., Visitor]) -> None:
     visitor = visitors(second)
-    _, message, page = await begun(visitor, {"text": "one two", "hang_after": 1})
+    _, message, page = await start_answer(visitor, {"text": "one two", "hang_after": 1})
 
     pings = 0
     async with visitor.following(page, message) as watched:
@@ -83,9 +83,13 @@ async def test_silence_is_filled_with_pings(second: Service, visitors: Callable[
     assert pings == 3
 
 
-async def test_another_process_shows_the_same_and_can_stop_it(second: Service, visitors: Callable[..., Visitor], visitor: Visitor) -> None:
+async def test_another_process_shows_the_same_and_can_stop_it(
+    second: Service, visitors: Callable[..., Visitor], visitor: Visitor
+) -> None:
     elsewhere = visitors(second)
-    chat, message, page = await begun(visitor, {"text": "One.\n\nTwo three four", "delay_ms": 20, "hang_after": 6})
+    chat, message, page = await start_answer(
+        visitor, {"text": "One.\n\nTwo three four", "delay_ms": 20, "hang_after": 6}
+    )
     elsewhere.http.cookies.update(visitor.http.cookies)
 
     async with elsewhere.following(page, message) as watched:
@@ -96,5 +100,5 @@ async def test_another_process_shows_the_same_and_can_stop_it(second: Service, v
         last = await asyncio.wait_for(watched.shown(page), 3)
 
     assert last == Event("stopped", "done")
-    await looks_reloaded(elsewhere, chat, message, page)
-    await looks_reloaded(visitor, chat, message, page)
+    await assert_like_reload(elsewhere, chat, message, page)
+    await assert_like_reload(visitor, chat, message, page)

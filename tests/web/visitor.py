@@ -1,4 +1,4 @@
-"""Somebody with a browser: a cookie jar, what a browser says of itself, and eyes for pages and streams."""
+"""An HTTP client that acts like a browser: cookies, headers, pages and streams."""
 
 import asyncio
 import codecs
@@ -18,7 +18,7 @@ from tests.web.dom import Node, parse
 FINAL = {"complete", "stopped", "failed"}
 HTML, EVENTS, TEXT = "text/html", "text/event-stream", "text/plain"
 HTMX = {"HX-Request": "true", "Accept": "*/*"}
-SECRETS = ("secret-host", "/srv/llama", "Traceback", "asyncpg", "sqlalchemy")  # no answer of ours may contain these
+SECRETS = ("secret-host", "/srv/llama", "Traceback", "asyncpg", "sqlalchemy")  # no response may contain these
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Event:
 
 
 class Visitor:
-    """Of one session. `chat` is the path of a chat, `message` the id of an answer."""
+    """A client with one session. `chat` is the path of a chat, `message` the id of an answer."""
 
     def __init__(self, web: Service) -> None:
         self.web = web
@@ -37,14 +37,14 @@ class Visitor:
         self.chats: list[str] = []
 
     async def begin(self, username: str = "Ada", **more: str) -> str:
-        """The path of the chat that this name leads to."""
+        """Opens the chat of this user name; returns its path."""
         answer = await self.http.post("/chats", data={"username": username} | more)
         assert answer.status_code == 303, answer.text
         self.chats.append(answer.headers["location"])
         return self.chats[-1]
 
     async def say(self, chat: str, content: Any = "Why?", **fields: str) -> str:
-        """Sends a message, or a script for the model server, and gives the id of its answer."""
+        """Sends a message, or a script for the model server; returns the id of the answer."""
         answer = await self.post(chat, content, **fields)
         assert answer.status_code == 303, answer.text
         path, _, message = answer.headers["location"].partition("#message-")
@@ -67,22 +67,22 @@ class Visitor:
         return found
 
     async def ended(self, chat: str, message: str, seconds: float = PATIENCE_SECONDS) -> Any:
-        """The message, once its status is final."""
+        """Waits until the status of the message is final; returns the message."""
 
         async def final() -> Any:
             found = await self.message(chat, message)
             return found if found["status"] in FINAL else None
 
-        return await until(final, lambda: f"{message} never ended; {self.web.say_why()}", seconds)
+        return await until(final, lambda: f"{message} never ended; {self.web.log_tail()}", seconds)
 
     async def written(self, chat: str, message: str, characters: int = 1) -> Any:
-        """The message, once it has some text."""
+        """Waits until the message has some text; returns the message."""
 
         async def enough() -> Any:
             found = await self.message(chat, message)
             return found if len(found["content"]) >= characters else None
 
-        return await until(enough, lambda: f"{message} never had {characters} characters; {self.web.say_why()}")
+        return await until(enough, lambda: f"{message} never had {characters} characters; {self.web.log_tail()}")
 
     async def page(self, chat: str) -> Node:
         answer = await self.http.get(chat)
@@ -92,7 +92,7 @@ class Visitor:
 
     @contextlib.asynccontextmanager
     async def following(self, page: Node, message: str, **headers: str) -> AsyncIterator["Watched"]:
-        """The stream that the page itself would open."""
+        """Opens the stream at the URL that the page contains."""
         address = page.select(f"#message-{message}").attributes["hx-sse:connect"]
         async with (
             asyncio.timeout(2 * PATIENCE_SECONDS),
@@ -104,7 +104,7 @@ class Visitor:
     async def watching(
         self, chat: str, message: str, accept: str = EVENTS, after: str | None = None, **headers: str
     ) -> AsyncIterator["Watched"]:
-        """The stream of an answer; `after` as the page has it in the stream's address."""
+        """Opens the stream of an answer; `after` is the cursor in its URL."""
         query = {} if after is None else {"after": after}
         async with asyncio.timeout(2 * PATIENCE_SECONDS):
             async with self.http.stream(
@@ -113,12 +113,12 @@ class Visitor:
                 yield Watched(response)
 
     async def plain(self, chat: str, message: str) -> str:
-        """The whole answer as text, once it has ended."""
+        """Waits until the answer has ended; returns its plain text."""
         async with self.watching(chat, message, TEXT) as watched:
             return (await watched.response.aread()).decode()
 
     async def leave(self) -> None:
-        """Ends what this visitor has left running, so that it takes no slot from others."""
+        """Stops the running answers of this visitor, so that they occupy no slots."""
         for chat in dict.fromkeys(self.chats):
             answer = await self.http.get(f"{chat}.json")
             for message in answer.json()["messages"] if answer.status_code == 200 else []:
@@ -129,7 +129,7 @@ class Visitor:
 
 
 class Watched:
-    """A stream that is being read: its raw bytes so far, and its events as the specification has them."""
+    """A stream: its raw bytes so far, and its events, parsed after the specification."""
 
     def __init__(self, response: httpx.Response) -> None:
         self.response, self.raw = response, b""
@@ -137,7 +137,7 @@ class Watched:
         self._decoder = codecs.getincrementaldecoder("utf-8")()
 
     async def events(self) -> AsyncIterator[Event]:
-        """Each event, also pings, until the stream ends. A generator may be left and another one goes on."""
+        """Yields events, including pings, until the stream ends. A second generator continues after the first one."""
         while True:
             while (end := self._lines.find("\n\n")) >= 0:
                 block, self._lines = self._lines[:end], self._lines[end + 2 :]
@@ -153,7 +153,7 @@ class Watched:
             self._lines += self._decoder.decode(data)
 
     async def steps(self, page: Node) -> AsyncIterator[Event]:
-        """Each event after it was applied to the page, as htmx would do it; ends with the event named in hx-sse:close."""
+        """Applies each event to the page, like htmx, and yields it; ends with the event named in hx-sse:close."""
         async for event in self.events():
             if event.event == "message":
                 page.swap(event.data)
@@ -162,12 +162,12 @@ class Watched:
                 return
 
     async def shown(self, page: Node) -> Event:
-        """The last event, when all were applied."""
+        """Applies all events; returns the last."""
         return [event async for event in self.steps(page)][-1]
 
 
 def parsed(block: str) -> Event | None:
-    """An event of the specification: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation"""
+    """Parses an event: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation"""
     name, cursor, data = "message", None, None
     for line in re.split("\r\n|\n|\r", block):
         field, _, value = line.partition(":")
@@ -186,7 +186,7 @@ def text_of(content: Any) -> str:
 
 
 def unique(text: str = "") -> str:
-    """A text that no other test asks."""
+    """A text that no other test uses."""
     return f"{text} {uuid4().hex}".strip()
 
 
@@ -205,11 +205,14 @@ class Model:
     async def requests(self, content: Any) -> list[Any]:
         """The bodies of all requests for an answer to this message."""
         seen = (await self.http.get("/__seen")).json()["requests"]
-        bodies = [request["body"] for request in seen if request["path"] == "/v1/chat/completions" and "body" in request]
+        bodies = [
+            request["body"] for request in seen if request["path"] == "/v1/chat/completions" and "body" in request
+        ]
         return [
             body
             for body in bodies
-            if text_of(content) in [message["content"] for message in body["messages"] if message["role"] == "user"][-1:]
+            if text_of(content)
+            in [message["content"] for message in body["messages"] if message["role"] == "user"][-1:]
         ]
 
     async def counters(self) -> dict[str, int]:

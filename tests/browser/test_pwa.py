@@ -1,4 +1,4 @@
-"""What a browser loads and keeps of Runnel: little, from one host, never a chat, and enough to be installed."""
+"""Page weight, offline page and installation."""
 
 import gzip
 from collections.abc import Callable
@@ -21,17 +21,23 @@ async () => {
 """
 
 
-async def test_the_first_load_of_a_chat_is_light_and_asks_nobody_else(opened: Callable[..., Any], origin: str) -> None:
-    page = await opened()
+async def test_the_first_load_is_small_and_contacts_no_other_host(open_page: Callable[..., Any], origin: str) -> None:
+    page = await open_page()
     chat = page.url
     loaded: dict[str, Any] = {}
-    fresh = await opened(chat=False)
+    fresh = await open_page(chat=False)
     await fresh.context.add_cookies(await page.context.cookies())
     fresh.context.on("request", lambda request: loaded.setdefault(request.url, request))
 
     await fresh.goto(chat)
     await fresh.evaluate("navigator.serviceWorker.ready.then(() => 1)")
-    addresses = {*loaded, f"{origin}/sw.js", f"{origin}/offline", f"{origin}/manifest.webmanifest", *await fresh.evaluate(ICON)}
+    addresses = {
+        *loaded,
+        f"{origin}/sw.js",
+        f"{origin}/offline",
+        f"{origin}/manifest.webmanifest",
+        *await fresh.evaluate(ICON),
+    }
 
     weights = {address: len(gzip.compress(await (await fresh.request.get(address)).body(), 5)) for address in addresses}
     assert all(address.startswith(origin) for address in addresses)
@@ -39,7 +45,7 @@ async def test_the_first_load_of_a_chat_is_light_and_asks_nobody_else(opened: Ca
     assert len(addresses) <= REQUEST_BUDGET, addresses
 
 
-async def test_offline_an_honest_page_is_shown_and_no_chat_was_kept(page: Page, origin: str) -> None:
+async def test_offline_a_notice_is_shown_and_no_chat_is_cached(page: Page, origin: str) -> None:
     await ask(page, "a secret")
     await page.evaluate("navigator.serviceWorker.ready.then(() => 1)")
     await page.reload()
@@ -49,8 +55,10 @@ async def test_offline_an_honest_page_is_shown_and_no_chat_was_kept(page: Page, 
 
     await page.goto(page.url.partition("#")[0])
 
-    await expect(page.locator("h1")).to_have_text("The server can't be reached")
-    assert await page.locator("main").evaluate("(main) => getComputedStyle(main).maxWidth") != "none"  # with its style sheet
+    await expect(page.locator("h1")).to_have_text("The server cannot be reached")
+    assert (
+        await page.locator("main").evaluate("(main) => getComputedStyle(main).maxWidth") != "none"
+    )  # with its style sheet
     assert kept
     assert all(address.startswith((f"{origin}/static/", f"{origin}/offline")) for address in kept)
     await page.context.set_offline(False)

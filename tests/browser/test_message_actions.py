@@ -1,4 +1,4 @@
-"""What is done to messages and chats is done in place, and can be taken back."""
+"""Actions on messages and chats change the page in place and can be undone."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.browser
 
 @asynccontextmanager
 async def same_document(page: Page) -> AsyncIterator[None]:
-    """Nothing within may load the page anew."""
+    """Fails if the page is reloaded within the block."""
     await page.evaluate("window.mark = 1")
     yield
     assert await page.evaluate("window.mark") == 1
@@ -43,28 +43,30 @@ async def test_a_message_is_changed_in_place_and_deleted_in_place(page: Page) ->
         await expect(page.locator(".user .content")).to_have_text("What is read?")
         await page.get_by_role("link", name="Edit").click()
     await page.fill("#edited", "What is red?")
-    await page.get_by_role("button", name="Send changed").click()
+    await page.get_by_role("button", name="Save and send").click()
     await expect(page.locator(".user .content")).to_have_text("What is red?")
     await expect(page.locator(".user .versions")).to_contain_text("2/")
 
     await expect(page.locator(".live")).to_have_count(0)
     async with same_document(page):
         await page.locator(".user summary").click()
-        await page.get_by_role("button", name="Delete this and its answers").click()
+        await page.get_by_role("button", name="Delete message and answers").click()
         await expect(page.locator(".user")).to_have_count(0)
 
 
-async def test_why_something_is_not_possible_is_said_and_the_page_stays(page: Page) -> None:
+async def test_a_refused_action_shows_its_reason_and_the_page_stays(page: Page) -> None:
     await ask(page, script("cut off", finish_reason="length"))
     await page.evaluate("fetch(document.querySelector('form[action$=continue]').action, {method: 'POST'})")
     await page.wait_for_timeout(100)
 
     async with same_document(page):
-        await page.evaluate("htmx.ajax('POST', location.pathname + '/messages/00000000-0000-4000-8000-000000000000/show', '#messages')")
+        await page.evaluate(
+            "htmx.ajax('POST', location.pathname + '/messages/00000000-0000-4000-8000-000000000000/show', '#messages')"
+        )
         await expect(page.locator(".user")).to_have_count(1)
 
 
-async def test_the_list_of_chats_tells_what_runs_and_learns_new_titles(page: Page) -> None:
+async def test_the_chat_list_marks_running_answers_and_updates_titles(page: Page) -> None:
     await send(page, script("x " * 60, delay_ms=30))
     await expect(page.locator("#chats [aria-current] .running")).to_have_count(1)
     await expect(page.locator("#title")).to_contain_text('{"text"')
@@ -74,7 +76,7 @@ async def test_the_list_of_chats_tells_what_runs_and_learns_new_titles(page: Pag
     await expect(page.locator("#chats .running")).to_have_count(0)
 
 
-async def test_a_chat_is_renamed_and_deleted_and_brought_back(page: Page) -> None:
+async def test_a_chat_can_be_renamed_deleted_and_restored(page: Page) -> None:
     address = page.url
     await page.locator("#chats .more summary").click()
     await page.fill("#chats input[name=title]", "Bread")

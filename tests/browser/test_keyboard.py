@@ -1,4 +1,4 @@
-"""Keys: what the help says of them, and everything with them alone."""
+"""Keyboard shortcuts, and use without a mouse."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ from tests.browser.page import ask, becomes, last, script, send
 pytestmark = pytest.mark.browser
 
 
-async def test_keys_do_what_the_help_says(page: Page) -> None:
+async def test_keyboard_shortcuts_match_the_help(page: Page) -> None:
     first = page.url
     await ask(page, script("First."))
     await page.locator("#content").blur()
@@ -33,7 +33,7 @@ async def test_keys_do_what_the_help_says(page: Page) -> None:
     second = page.url
     await send(page, script("x " * 100, delay_ms=30))
     await expect(page.locator(".live .tail p")).to_have_count(1)
-    await page.keyboard.press("Escape")  # stops nothing
+    await page.keyboard.press("Escape")  # nothing to stop
     await page.keyboard.press("Alt+s")
     await expect(last(page).locator(".outcome")).to_have_text("Stopped.")
     await page.keyboard.press("Alt+ArrowDown")
@@ -54,7 +54,7 @@ async def test_a_key_pressed_in_the_same_moment_as_the_help_is_closed_is_not_los
     await expect(page.locator("#content")).to_be_focused()
 
 
-async def test_keys_without_alt_can_be_switched_off_for_good(page: Page) -> None:
+async def test_shortcuts_without_alt_can_be_switched_off_permanently(page: Page) -> None:
     await page.click("#ask-help")
     await page.uncheck("#single-keys")
     await page.keyboard.press("Escape")
@@ -66,13 +66,15 @@ async def test_keys_without_alt_can_be_switched_off_for_good(page: Page) -> None
     assert not await page.locator("#help").is_visible()
 
 
-async def test_everything_can_be_done_with_keys_alone(opened: Callable[..., Any]) -> None:
-    page = await opened(chat=False)
+async def test_everything_can_be_done_with_keys_alone(open_page: Callable[..., Any]) -> None:
+    page = await open_page(chat=False)
 
     async def tab_to(name: str, back: bool = False) -> None:
         for _ in range(60):
-            await page.keyboard.press("Shift+BrowserTab" if back else "BrowserTab")
-            about = await page.evaluate("document.activeElement.innerText || document.activeElement.title || document.activeElement.id")
+            await page.keyboard.press("Shift+Tab" if back else "Tab")
+            about = await page.evaluate(
+                "document.activeElement.innerText || document.activeElement.title || document.activeElement.id"
+            )
             outline = await page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
             if name in about:
                 assert outline != "none", about
@@ -98,6 +100,6 @@ async def test_everything_can_be_done_with_keys_alone(opened: Callable[..., Any]
     await expect(page.locator("#edited")).to_be_focused()
     await page.keyboard.press("Control+a")
     await page.keyboard.type("Changed")
-    await page.keyboard.press("BrowserTab")
+    await page.keyboard.press("Tab")
     await page.keyboard.press("Enter")
     await expect(page.locator(".user .content")).to_have_text("Changed")

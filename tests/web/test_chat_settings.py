@@ -1,4 +1,4 @@
-"""What a chat asks of the model: its settings, one of several models, and as much of a long chat as is remembered."""
+"""The settings of a chat, the choice of a model, and the context window of a long chat."""
 
 from collections.abc import AsyncIterator
 from itertools import pairwise
@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from tests.stack import Cluster, Stack, running_stack
-from tests.web.actions import answered
+from tests.web.actions import finished_answer
 from tests.web.dom import parse
 from tests.web.visitor import Model, Visitor, unique
 
@@ -17,9 +17,9 @@ async def test_settings_reach_the_model_and_can_be_taken_back(visitor: Visitor, 
 
     await visitor.http.post(f"{chat}/settings", data=values)
     shown = (await visitor.http.get(f"{chat}/settings")).text
-    await answered(visitor, chat, tuned)
+    await finished_answer(visitor, chat, tuned)
     await visitor.http.post(f"{chat}/settings", data={"reset": "1"})
-    await answered(visitor, chat, usual)
+    await finished_answer(visitor, chat, usual)
 
     (first,), (second,) = await model.requests(tuned), await model.requests(usual)
     assert {name: first[name] for name in ("temperature", "top_k", "max_tokens", "seed")} == {
@@ -36,35 +36,37 @@ async def test_settings_reach_the_model_and_can_be_taken_back(visitor: Visitor, 
 
 
 @pytest.fixture(scope="session")
-async def choosy_stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    """Where there are several models."""
-    async with running_stack(cluster, tmp_path_factory.mktemp("choosy"), models=("small", "large")) as stack:
+async def two_models_stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    """A web process with several models."""
+    async with running_stack(cluster, tmp_path_factory.mktemp("two-models"), models=("small", "large")) as stack:
         await stack.web()
         yield stack
 
 
-async def test_one_of_several_models_is_chosen_for_a_chat_and_for_those_begun_from_it(choosy_stack: Stack) -> None:
-    visitor, model = Visitor(choosy_stack.services[-1]), Model(choosy_stack.llama)
+async def test_a_chosen_model_applies_to_the_chat_and_to_chats_started_from_it(two_models_stack: Stack) -> None:
+    visitor, model = Visitor(two_models_stack.services[-1]), Model(two_models_stack.llama)
     asked = [unique(name) for name in ("chosen", "after", "changed", "default")]
     offered = parse((await visitor.http.get("/")).text).select("#model").text
     chat = await visitor.begin(model="large")
-    await answered(visitor, chat, asked[0])
+    await finished_answer(visitor, chat, asked[0])
     copied = parse((await visitor.http.get(chat)).text).select("#chats form")
-    later = await visitor.begin(**{field.attributes["name"]: field.attributes["value"] for field in copied.matching("input")})
-    await answered(visitor, later, asked[1])
+    later = await visitor.begin(
+        **{field.attributes["name"]: field.attributes["value"] for field in copied.matching("input")}
+    )
+    await finished_answer(visitor, later, asked[1])
     await visitor.http.post(f"{chat}/settings", data={"model": "small"})
-    await answered(visitor, chat, asked[2])
+    await finished_answer(visitor, chat, asked[2])
     await visitor.http.post(f"{chat}/settings", data={"reset": "1"})
-    await answered(visitor, chat, asked[3])
+    await finished_answer(visitor, chat, asked[3])
 
     models = [(await model.requests(content))[0].get("model") for content in asked]
-    assert offered == "The server's defaultsmalllarge"
+    assert offered == "Server defaultsmalllarge"
     assert later != chat
     assert models == ["large", "large", "small", None]
     await model.http.aclose()
 
 
-async def test_where_there_is_one_model_nothing_is_to_be_chosen(visitor: Visitor) -> None:
+async def test_with_one_model_there_is_no_choice(visitor: Visitor) -> None:
     chat = await visitor.begin()
 
     assert "<select" not in (await visitor.http.get("/")).text + (await visitor.http.get(f"{chat}/settings")).text
@@ -72,55 +74,66 @@ async def test_where_there_is_one_model_nothing_is_to_be_chosen(visitor: Visitor
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("temperature", "2.1"), ("temperature", "nan"), ("top_p", "0"), ("top_k", "1.5"), ("seed", "-1"), ("max_tokens", "x")],
+    [
+        ("temperature", "2.1"),
+        ("temperature", "nan"),
+        ("top_p", "0"),
+        ("top_k", "1.5"),
+        ("seed", "-1"),
+        ("max_tokens", "x"),
+    ],
 )
-async def test_a_value_out_of_range_is_refused_with_everything_still_there(visitor: Visitor, name: str, value: str) -> None:
+async def test_an_out_of_range_value_is_refused_and_the_form_keeps_its_values(
+    visitor: Visitor, name: str, value: str
+) -> None:
     chat = await visitor.begin()
 
     answer = await visitor.http.post(f"{chat}/settings", data={"system_prompt": "Be brief.", name: value})
 
     assert answer.status_code == 422
-    assert "has to be a number" in answer.text
+    assert "must be a number" in answer.text
     assert f'value="{value}"' in answer.text
     assert "Be brief." in answer.text
     assert answer.text.count('aria-invalid="true"') == 1
     assert 'value="2.1"' not in (await visitor.http.get(f"{chat}/settings")).text
 
 
-async def test_what_an_answer_cost_is_told_to_who_asks(visitor: Visitor) -> None:
+async def test_the_cost_of_an_answer_is_shown_on_request(visitor: Visitor) -> None:
     chat = await visitor.begin()
-    done = await answered(visitor, chat)
+    done = await finished_answer(visitor, chat)
 
     facts = (await visitor.page(chat)).select(f"#message-{done['id']} .facts").text
 
-    for told in ("tokens a second", "First word after", "from cache", "Memory used"):
+    for told in ("tokens per second", "Time to first word", "from cache", "Context used"):
         assert told in facts
 
 
-# A long chat
+# Long chats
 
 
 @pytest.fixture(scope="session")
-async def forgetful_stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    """Where the model remembers little."""
-    async with running_stack(cluster, tmp_path_factory.mktemp("forgetful"), n_ctx=1500) as stack:
+async def small_context_stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    """A web process whose model has a small context."""
+    async with running_stack(cluster, tmp_path_factory.mktemp("small-context"), n_ctx=1500) as stack:
         await stack.web()
         yield stack
 
 
-async def test_the_oldest_turns_are_left_out_in_big_steps_and_the_page_says_from_where(forgetful_stack: Stack) -> None:
-    visitor, model = Visitor(forgetful_stack.services[-1]), Model(forgetful_stack.llama)
+async def test_the_oldest_turns_leave_the_context_in_large_steps_and_the_page_marks_where(
+    small_context_stack: Stack,
+) -> None:
+    visitor, model = Visitor(small_context_stack.services[-1]), Model(small_context_stack.llama)
     chat, starts = await visitor.begin(), []
     questions = [unique(f"{number} " + "word " * 60) for number in range(12)]
 
     for question in questions:
-        await answered(visitor, chat, question)
+        await finished_answer(visitor, chat, question)
         (asked,) = await model.requests(question)
         kept = [message["content"] for message in asked["messages"] if message["role"] == "user"]
         starts.append(questions.index(kept[0]))
 
     page = (await visitor.http.get(chat)).text
-    _, mark, after = page.partition("The model remembers the chat from here on")
+    _, mark, after = page.partition("The model reads the chat from here on")
     steps = [later - earlier for earlier, later in pairwise(starts) if later != earlier]
     assert starts[0] == 0
     assert starts[-1] > 0

@@ -1,10 +1,10 @@
-"""An answer outlives the process that writes it, the database service and PostgreSQL, and its viewers see all of it."""
+"""An answer survives crashes of its process, the database service and PostgreSQL."""
 
 import asyncio
 from collections.abc import Callable
 
 from tests.stack import Service, Stack, client
-from tests.web.answers import begun, looks_reloaded
+from tests.web.answer_scripts import assert_like_reload, start_answer
 from tests.web.dom import Node
 from tests.web.visitor import Event, Model, Visitor, Watched, unique
 
@@ -12,18 +12,18 @@ LONG = "Some words, and `code`.\n\n" * 12
 
 
 async def half_written(watched: Watched, page: Node, message: str) -> None:
-    """Waits until some of the answer is on the page."""
+    """Waits until the page shows a part of the answer."""
     async for _ in watched.steps(page):
         if "code" in page.select(f"#message-{message} .content").text:
             return
 
 
-async def test_a_process_that_leaves_hands_its_answers_and_viewers_over(
+async def test_a_stopping_process_hands_over_its_answers_and_viewers(
     stack: Stack, web: Service, visitor: Visitor, visitors: Callable[..., Visitor], model: Model
 ) -> None:
     leaving = await stack.web()
     there, content = visitors(leaving), {"text": unique(LONG), "delay_ms": 15, "first_delay_ms": 50}
-    chat, message, page = await begun(there, content)
+    chat, message, page = await start_answer(there, content)
     visitor.http.cookies.update(there.http.cookies)
 
     cursor = None
@@ -41,19 +41,19 @@ async def test_a_process_that_leaves_hands_its_answers_and_viewers_over(
     async with visitor.watching(chat, message, **{"Last-Event-ID": str(cursor)}) as watched:
         last = await watched.shown(page)
 
-    there.web, there.http.base_url = web, web.url  # its own is gone
+    there.web, there.http.base_url = web, web.url  # its own process is gone
     assert last == Event("complete", "done")
     assert (await visitor.message(chat, message))["content"] == content["text"]
-    await looks_reloaded(visitor, chat, message, page)
+    await assert_like_reload(visitor, chat, message, page)
     assert len(await model.requests(content)) == 1
 
 
-async def test_an_answer_whose_process_was_killed_is_finished_by_another(
+async def test_another_process_finishes_the_answer_of_a_killed_one(
     stack: Stack, web: Service, visitor: Visitor, visitors: Callable[..., Visitor], model: Model
 ) -> None:
     doomed = await stack.web(LEASE_SECONDS="1", RENEW_SECONDS="0.3")
     there, content = visitors(doomed), {"text": unique(LONG), "delay_ms": 15, "first_delay_ms": 50}
-    chat, message, page = await begun(there, content)
+    chat, message, page = await start_answer(there, content)
     visitor.http.cookies.update(there.http.cookies)
 
     async with visitor.following(page, message) as watched:
@@ -65,13 +65,15 @@ async def test_an_answer_whose_process_was_killed_is_finished_by_another(
     there.web, there.http.base_url = web, web.url
     assert last == Event("complete", "done")
     assert (await visitor.message(chat, message))["content"] == content["text"]
-    await looks_reloaded(visitor, chat, message, page)
+    await assert_like_reload(visitor, chat, message, page)
     assert len(await model.requests(content)) == 1
 
 
-async def test_an_answer_survives_a_database_service_that_is_killed(stack: Stack, web: Service, visitor: Visitor, model: Model) -> None:
+async def test_an_answer_survives_a_database_service_that_is_killed(
+    stack: Stack, web: Service, visitor: Visitor, model: Model
+) -> None:
     content = {"text": unique(LONG), "delay_ms": 15, "first_delay_ms": 50}
-    chat, message, page = await begun(visitor, content)
+    chat, message, page = await start_answer(visitor, content)
 
     async with visitor.following(page, message) as watched:
         await half_written(watched, page, message)
@@ -81,13 +83,15 @@ async def test_an_answer_survives_a_database_service_that_is_killed(stack: Stack
 
     assert last == Event("complete", "done")
     assert (await visitor.message(chat, message))["content"] == content["text"]
-    await looks_reloaded(visitor, chat, message, page)
+    await assert_like_reload(visitor, chat, message, page)
     assert len(await model.requests(content)) == 1
 
 
-async def test_an_answer_survives_a_crash_of_postgresql(stack: Stack, web: Service, visitor: Visitor, model: Model) -> None:
+async def test_an_answer_survives_a_crash_of_postgresql(
+    stack: Stack, web: Service, visitor: Visitor, model: Model
+) -> None:
     content = {"text": unique(LONG), "delay_ms": 15, "first_delay_ms": 50}
-    chat, message, page = await begun(visitor, content)
+    chat, message, page = await start_answer(visitor, content)
 
     async with visitor.following(page, message) as watched:
         await half_written(watched, page, message)
@@ -97,7 +101,7 @@ async def test_an_answer_survives_a_crash_of_postgresql(stack: Stack, web: Servi
     ended = await visitor.ended(chat, message)
     assert last == Event("complete", "done")
     assert ended["content"] == content["text"]
-    await looks_reloaded(visitor, chat, message, page)
+    await assert_like_reload(visitor, chat, message, page)
     assert len(await model.requests(content)) == 1
 
 

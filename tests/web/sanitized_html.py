@@ -1,4 +1,4 @@
-"""What a browser would see of a rendered text, in which nothing may be that is not on the list."""
+"""Parses rendered text as a browser would, and fails on every element and attribute that is not on the allow-list."""
 
 import re
 from html.parser import HTMLParser
@@ -31,35 +31,64 @@ ALLOWED = {
     "th": {"align": re.compile("left|center|right")},
 }
 LENGTH = re.compile(r"-?\d*(\.\d+)?(em)?")
-YES_OR_NO = re.compile("true|false")
+BOOLEAN = re.compile("true|false")
 ALLOWED |= {
     "math": {"display": re.compile("block")},
     "menclose": {"notation": re.compile("box|(up|down)diagonalstrike|horizontalstrike")},
-    "mfrac": {"displaystyle": YES_OR_NO, "linethickness": LENGTH},
+    "mfrac": {"displaystyle": BOOLEAN, "linethickness": LENGTH},
     "mi": {"mathvariant": re.compile("normal")},
     "mo": {
         "form": re.compile("prefix|infix|postfix"),
         **dict.fromkeys(["lspace", "rspace", "minsize", "maxsize"], LENGTH),
-        **dict.fromkeys(["movablelimits", "stretchy", "symmetric"], YES_OR_NO),
+        **dict.fromkeys(["movablelimits", "stretchy", "symmetric"], BOOLEAN),
     },
-    "mover": {"accent": YES_OR_NO},
-    "mrow": {"displaystyle": YES_OR_NO, "scriptlevel": LENGTH},
+    "mover": {"accent": BOOLEAN},
+    "mrow": {"displaystyle": BOOLEAN, "scriptlevel": LENGTH},
     "mspace": {"width": LENGTH},
-    "mtable": {"displaystyle": YES_OR_NO, "scriptlevel": LENGTH},
+    "mtable": {"displaystyle": BOOLEAN, "scriptlevel": LENGTH},
     "mtd": {"class": re.compile("[lr]")},
-    "munder": {"accentunder": YES_OR_NO},
-    "munderover": {"accent": YES_OR_NO, "accentunder": YES_OR_NO},
+    "munder": {"accentunder": BOOLEAN},
+    "munderover": {"accent": BOOLEAN, "accentunder": BOOLEAN},
 }
-BARE = {"mn", "mtext", "msup", "msub", "msubsup", "msqrt", "mroot", "mmultiscripts", "mprescripts", "mtr", "mphantom", "mpadded"}
-BARE |= {"p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "em", "strong", "del", "ul", "blockquote", "thead", "tbody", "tr"}
+BARE = {
+    "mn",
+    "mtext",
+    "msup",
+    "msub",
+    "msubsup",
+    "msqrt",
+    "mroot",
+    "mmultiscripts",
+    "mprescripts",
+    "mtr",
+    "mphantom",
+    "mpadded",
+}
+BARE |= {
+    "p",
+    "br",
+    "hr",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "em",
+    "strong",
+    "del",
+    "ul",
+    "blockquote",
+    "thead",
+    "tbody",
+    "tr",
+}
 ALLOWED |= {tag: {} for tag in BARE}
 TAG = re.compile(r'</?[a-z][a-z0-9]*(?: [a-z-]+="[^"<>]*")*>')
 VOID = {"br", "hr", "input"}
 
 
 class Page(HTMLParser):
-    """What a browser would see: elements, their text, and nothing that is not on the list."""
-
     def __init__(self, html: str) -> None:
         super().__init__()
         self.text = ""

@@ -1,4 +1,4 @@
-"""Readable in every light and on every screen."""
+"""Contrast, widths and touch targets on all screens and colour schemes."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,15 +6,21 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
+from tests.browser.browser_user import ANSWER, BrowserUser
 from tests.browser.documents import CODE_AND_TABLE, SAMPLE, WIDE
 from tests.browser.page import PHONE, ask, last, script
-from tests.browser.visitor import ANSWER, Visitor
 
 pytestmark = pytest.mark.browser
 
 READ = ["p", "a", "li", "blockquote", "td", "th", "p code", "pre code", ".tok-k", ".tok-n", ".tok-f", ".tok-c"]
-READ = [f".content {each}" for each in READ] + ["article.user .content", ".who", "a.brand", "#composer button", f"{ANSWER} .outcome"]
-# The contrast of an element's text to what is behind it, as WCAG counts it.
+READ = [f".content {each}" for each in READ] + [
+    "article.user .content",
+    ".who",
+    "a.brand",
+    "#composer button",
+    f"{ANSWER} .outcome",
+]
+# The contrast ratio of an element's text to its background, after WCAG.
 CONTRAST = """element => {
   const paint = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
   const luminance = (color) => {
@@ -25,7 +31,8 @@ CONTRAST = """element => {
   };
   let behind = element;
   while (behind && getComputedStyle(behind).backgroundColor === 'rgba(0, 0, 0, 0)') behind = behind.parentElement;
-  const [paper, ink] = [getComputedStyle(behind ?? document.body).backgroundColor, getComputedStyle(element).color].map(luminance);
+  const colors = [getComputedStyle(behind ?? document.body).backgroundColor, getComputedStyle(element).color];
+  const [paper, ink] = colors.map(luminance);
   return (Math.max(paper, ink) + .05) / (Math.min(paper, ink) + .05);
 }"""
 TARGETS = """
@@ -38,8 +45,8 @@ TARGETS = """
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_every_text_stands_out_from_what_is_behind_it(visit: Callable[..., Any], scheme: str) -> None:
-    ada = await visit(color_scheme=scheme)
+async def test_every_text_has_enough_contrast(new_user: Callable[..., Any], scheme: str) -> None:
+    ada = await new_user(color_scheme=scheme)
     await ada.begin()
     await ada.say(text=SAMPLE, delay_ms=1)
     await ada.ended()
@@ -54,8 +61,8 @@ async def test_every_text_stands_out_from_what_is_behind_it(visit: Callable[...,
 
 
 @pytest.mark.parametrize("width", [320, 360])
-async def test_nothing_is_wider_than_the_screen(visit: Callable[..., Any], width: int) -> None:
-    ada = await visit(viewport={"width": width, "height": 700})
+async def test_nothing_is_wider_than_the_screen(new_user: Callable[..., Any], width: int) -> None:
+    ada = await new_user(viewport={"width": width, "height": 700})
     await ada.page.goto("/")
     await expect_no_overflow(ada.page)
     await ada.begin("a" * 90)
@@ -65,15 +72,15 @@ async def test_nothing_is_wider_than_the_screen(visit: Callable[..., Any], width
     await ada.ended()
 
     await expect_no_overflow(ada.page)
-    assert await ada.page.locator(f"{ANSWER} pre").last.evaluate("element => element.scrollWidth > element.clientWidth"), (
-        "it scrolls by itself"
-    )
+    assert await ada.page.locator(f"{ANSWER} pre").last.evaluate(
+        "element => element.scrollWidth > element.clientWidth"
+    ), "it scrolls by itself"
     await ada.page.goto("/")
     await expect_no_overflow(ada.page)
 
 
-async def test_buttons_are_large_enough_for_a_thumb(visit: Callable[..., Any]) -> None:
-    ada: Visitor = await visit(viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
+async def test_buttons_are_large_enough_for_a_thumb(new_user: Callable[..., Any]) -> None:
+    ada: BrowserUser = await new_user(viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
     await ada.page.goto("/")
     await ada.page.fill("#username", "Ada")
     await ada.page.get_by_role("button", name="Start chatting").tap()
@@ -84,7 +91,9 @@ async def test_buttons_are_large_enough_for_a_thumb(visit: Callable[..., Any]) -
     await ada.page.get_by_role("button", name="Send").tap()
     await ada.begun()
 
-    heights = await ada.page.locator("button:visible").evaluate_all("all => all.map((each) => each.getBoundingClientRect().height)")
+    heights = await ada.page.locator("button:visible").evaluate_all(
+        "all => all.map((each) => each.getBoundingClientRect().height)"
+    )
     await ada.page.get_by_role("button", name="Stop").tap()
 
     await ada.ended()
@@ -92,14 +101,17 @@ async def test_buttons_are_large_enough_for_a_thumb(visit: Callable[..., Any]) -
     assert min(heights) >= 32
 
 
-async def test_on_a_phone_everything_fits_and_can_be_touched(opened: Callable[..., Any]) -> None:
-    page = await opened(PHONE, has_touch=True, is_mobile=True)
+async def test_on_a_phone_everything_fits_and_can_be_touched(open_page: Callable[..., Any]) -> None:
+    page = await open_page(PHONE, has_touch=True, is_mobile=True)
     await ask(page, script(CODE_AND_TABLE))
 
     await last(page).locator(".facts summary").tap()
     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert not await page.locator("#chats").is_visible()
-    assert await last(page).locator("button.copy").evaluate("(element) => getComputedStyle(element.parentElement).opacity") == "1"
+    assert (
+        await last(page).locator("button.copy").evaluate("(element) => getComputedStyle(element.parentElement).opacity")
+        == "1"
+    )
     assert await page.evaluate(TARGETS) == []
     await page.tap(".menu")
     await expect(page.locator("#chats")).to_be_visible()
@@ -108,7 +120,7 @@ async def test_on_a_phone_everything_fits_and_can_be_touched(opened: Callable[..
     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-async def test_a_long_draft_leaves_room_for_the_conversation(ada: Visitor) -> None:
+async def test_a_long_draft_leaves_room_for_the_conversation(ada: BrowserUser) -> None:
     await ada.page.fill("#content", "line\n" * 100)
 
     height = await ada.page.locator("#composer").evaluate("element => element.getBoundingClientRect().height")
@@ -117,4 +129,6 @@ async def test_a_long_draft_leaves_room_for_the_conversation(ada: Visitor) -> No
 
 
 async def expect_no_overflow(page: Page) -> None:
-    assert await page.evaluate("document.documentElement.scrollWidth") <= await page.evaluate("document.documentElement.clientWidth")
+    assert await page.evaluate("document.documentElement.scrollWidth") <= await page.evaluate(
+        "document.documentElement.clientWidth"
+    )

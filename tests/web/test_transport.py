@@ -1,4 +1,4 @@
-"""The transport under httpx: whatever a server does, an answer is whole, or it is said that it is not."""
+"""The transport under httpx: whatever a server does, a response is complete, or the transport raises an error."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.stack import until
-from web.clients.transport import MOST_UNREAD, Body, Wire
+from web.clients.transport import MAX_UNREAD, HTTPTransport, Sink
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -27,7 +27,7 @@ async def speaking(serve: Serve, most: int = 10, idle_seconds: float = 60) -> As
 
     server = await asyncio.start_server(connected, "127.0.0.1", 0)
     base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    async with httpx.AsyncClient(base_url=base, transport=Wire(most, 5, idle_seconds), timeout=5) as http:
+    async with httpx.AsyncClient(base_url=base, transport=HTTPTransport(most, 5, idle_seconds), timeout=5) as http:
         yield http
     server.close()
 
@@ -53,7 +53,7 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\
 
 @pytest.mark.parametrize("step", [1, 7, 1000])
 @pytest.mark.parametrize("answer", [LENGTH, CHUNKS, CLOSE, CONTINUE], ids=["length", "chunks", "close", "continue"])
-async def test_an_answer_is_whole_however_it_comes(answer: bytes, step: int) -> None:
+async def test_a_response_is_complete_however_it_arrives(answer: bytes, step: int) -> None:
     async with speaking(always(answer, step, then_close=answer is CLOSE)) as http:
         for _ in range(2):
             got = await http.post("/x", content=b"body")
@@ -92,7 +92,7 @@ async def test_a_connection_is_used_again_and_a_closed_one_is_not() -> None:
         for _ in range(3):
             await http.get("/")
         assert opened == 1
-        await asyncio.sleep(0.05)  # in which it hears that the server has closed
+        await asyncio.sleep(0.05)  # until it notices that the server has closed the connection
         assert (await http.get("/")).text == "hello"
         assert opened == 2
 
@@ -109,33 +109,33 @@ async def test_a_connection_is_used_again_and_a_closed_one_is_not() -> None:
         b"HTTP/1.1 200 OK\r\nX: " + b"x" * 1_000_000 + b"\r\nContent-Length: x\r\n\r\n",
     ],
 )
-async def test_half_an_answer_is_an_error(answer: bytes) -> None:
+async def test_a_truncated_response_is_an_error(answer: bytes) -> None:
     async with speaking(always(answer, then_close=True)) as http:
         with pytest.raises((httpx.ReadError, httpx.RemoteProtocolError)):
             await http.get("/")
 
 
-async def test_what_nobody_has_asked_for_is_not_the_next_answer() -> None:
+async def test_data_without_a_request_is_not_the_next_response() -> None:
     async with speaking(always(LENGTH + b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged")) as http:
         for _ in range(3):
             assert (await http.get("/")).text == "hello"
 
 
-async def test_a_silent_server_is_given_up_and_no_connection_is_lost_by_it() -> None:
+async def test_a_silent_server_times_out_and_frees_its_connection() -> None:
     async with speaking(always(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe"), most=1) as http:
         for _ in range(3):
             with pytest.raises(httpx.ReadTimeout):
                 await http.get("/", timeout=0.1)
 
 
-async def test_nobody_there_is_an_error() -> None:
-    async with httpx.AsyncClient(transport=Wire(1, 1)) as http:
+async def test_a_server_that_does_not_listen_is_an_error() -> None:
+    async with httpx.AsyncClient(transport=HTTPTransport(1, 1)) as http:
         for _ in range(3):
             with pytest.raises(httpx.ConnectError):
                 await http.get("http://127.0.0.1:1/")
 
 
-async def test_a_reader_who_leaves_ends_the_connection() -> None:
+async def test_a_reader_that_stops_closes_the_connection() -> None:
     left = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -150,8 +150,8 @@ async def test_a_reader_who_leaves_ends_the_connection() -> None:
         await asyncio.wait_for(left.wait(), 5)
 
 
-async def test_a_slow_reader_lets_the_server_wait() -> None:
-    sent, whole = 0, 64 * MOST_UNREAD
+async def test_a_slow_reader_makes_the_server_wait() -> None:
+    sent, whole = 0, 64 * MAX_UNREAD
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal sent
@@ -169,11 +169,11 @@ async def test_a_slow_reader_lets_the_server_wait() -> None:
         await until(lambda: sent == whole)
 
 
-# Poured: given to a function as it comes, without a task that waits
+# With a sink: a function receives the body as it arrives, and no task waits for each part
 
 
-def into(got: list[bytes]) -> Callable[[bytes], bool]:
-    """A sink that never has enough."""
+def into(got: list[bytes]) -> Sink:
+    """A sink that always needs more."""
 
     def sink(data: bytes) -> bool:
         got.append(data)
@@ -183,26 +183,39 @@ def into(got: list[bytes]) -> Callable[[bytes], bool]:
 
 
 @asynccontextmanager
-async def poured(http: httpx.AsyncClient) -> AsyncIterator[Body]:
-    async with http.stream("GET", "/") as answer:
-        body: object = answer.stream
-        while not isinstance(body, Body):  # httpx's client has it wrapped
-            body = body._stream  # type: ignore[attr-defined]
-        yield body
+async def response_with(sink: Sink, http: httpx.AsyncClient) -> AsyncIterator[httpx.Response]:
+    request = http.build_request("GET", "/", extensions={"sink": sink})
+    response = await http.send(request, stream=True)
+    try:
+        yield response
+    finally:
+        await response.aclose()
+
+
+async def read(response: httpx.Response) -> list[bytes]:
+    return [data async for data in response.aiter_raw()]
 
 
 @pytest.mark.parametrize("step", [1, 7, 1000])
 @pytest.mark.parametrize("answer", [LENGTH, CHUNKS, CLOSE], ids=["length", "chunks", "close"])
-async def test_all_that_comes_is_poured_and_the_end_is_told(answer: bytes, step: int) -> None:
+async def test_a_sink_receives_the_whole_body_and_reading_ends_with_it(answer: bytes, step: int) -> None:
     async with speaking(always(answer, step, then_close=answer is CLOSE)) as http:
         for _ in range(2):
             got: list[bytes] = []
-            async with poured(http) as body:
-                await body.pour(into(got))
+            async with response_with(into(got), http) as response:
+                assert await read(response) == []
             assert b"".join(got) == b"hello"
 
 
-async def test_a_sink_that_has_enough_gets_no_more_and_the_connection_is_not_used_again() -> None:
+async def test_the_body_of_an_error_does_not_reach_the_sink() -> None:
+    got: list[bytes] = []
+    server = speaking(always(b"HTTP/1.1 503 Unavailable\r\nContent-Length: 4\r\n\r\nlate"))
+    async with server as http, response_with(into(got), http) as response:
+        assert await response.aread() == b"late"
+    assert got == []
+
+
+async def test_a_sink_that_needs_no_more_receives_no_more_and_its_connection_is_not_reused() -> None:
     opened = 0
     got: list[bytes] = []
 
@@ -222,46 +235,47 @@ async def test_a_sink_that_has_enough_gets_no_more_and_the_connection_is_not_use
 
     async with speaking(serve) as http:
         for _ in range(2):
-            async with poured(http) as body:
-                await body.pour(sink)
+            async with response_with(sink, http) as response:
+                await read(response)
                 await asyncio.sleep(0.02)
     assert (len(got), opened) == (6, 2)
 
 
-async def test_what_a_sink_raises_is_raised_where_it_is_waited_for() -> None:
+async def test_an_error_of_the_sink_is_raised_to_the_reader() -> None:
     def sink(data: bytes) -> bool:
         raise KeyError(data)
 
-    async with speaking(always(LENGTH)) as http, poured(http) as body:
+    async with speaking(always(LENGTH)) as http, response_with(sink, http) as response:
         with pytest.raises(KeyError):
-            await body.pour(sink)
+            await read(response)
 
 
-async def test_a_connection_that_is_lost_is_an_error_after_all_that_came() -> None:
+async def test_a_lost_connection_is_an_error_after_everything_that_arrived() -> None:
     got: list[bytes] = []
-    async with speaking(always(CHUNKS.partition(b"3\r\n")[0], then_close=True)) as http, poured(http) as body:
+    server = speaking(always(CHUNKS.partition(b"3\r\n")[0], then_close=True))
+    async with server as http, response_with(into(got), http) as response:
         with pytest.raises(httpx.ReadError):
-            await body.pour(into(got))
+            await read(response)
     assert b"".join(got) == b"he"
 
 
-async def test_who_no_longer_waits_is_given_nothing_more() -> None:
-    go_on = asyncio.Event()
+async def test_a_cancelled_reader_receives_nothing_more() -> None:
+    resume = asyncio.Event()
     got: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         head, tail = CHUNKS[: CHUNKS.index(b"3\r\n")], CHUNKS[CHUNKS.index(b"3\r\n") :]
         writer.write(head)
-        await go_on.wait()
+        await resume.wait()
         writer.write(tail)
         await writer.drain()
 
-    async with speaking(serve) as http, poured(http) as body:
-        waiting = asyncio.create_task(body.pour(into(got)))
+    async with speaking(serve) as http, response_with(into(got), http) as response:
+        waiting = asyncio.create_task(read(response))
         await until(lambda: got == [b"he"])
         waiting.cancel()
-        go_on.set()
+        resume.set()
         await asyncio.gather(waiting, return_exceptions=True)
         await asyncio.sleep(0.05)
         assert got == [b"he"]

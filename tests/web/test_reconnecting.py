@@ -1,4 +1,4 @@
-"""Who comes back to a stream goes on from the place that was seen, or begins anew, and sees what a reload would show."""
+"""A reconnecting viewer resumes at its cursor or restarts, and ends like a reload."""
 
 import asyncio
 import copy
@@ -7,22 +7,26 @@ import re
 import pytest
 
 from tests.stack import PATIENCE_SECONDS, until
-from tests.web.answers import begun, looks_reloaded, script
+from tests.web.answer_scripts import assert_like_reload, script, start_answer
 from tests.web.dom import Node
 from tests.web.visitor import Model, Visitor, unique
 
 
 @pytest.mark.parametrize("cursor", [None, "0.0", "1.1", "999.9", "-1.1", "abc", "1" * 5000, "1.1.1", "9" * 30 + ".1"])
-async def test_a_finished_stream_is_the_whole_answer_and_its_end_at_once(visitor: Visitor, model: Model, cursor: str | None) -> None:
+async def test_the_stream_of_a_finished_answer_sends_all_of_it_at_once(
+    visitor: Visitor, model: Model, cursor: str | None
+) -> None:
     content = {"text": unique("Because.")}
-    chat, message, page = await begun(visitor, content)
+    chat, message, page = await start_answer(visitor, content)
     await visitor.ended(chat, message)
 
-    async with visitor.watching(chat, message, after="0.0", **({} if cursor is None else {"Last-Event-ID": cursor})) as watched:
+    async with visitor.watching(
+        chat, message, after="0.0", **({} if cursor is None else {"Last-Event-ID": cursor})
+    ) as watched:
         events = [event async for event in watched.steps(page)]
 
     assert [event.event for event in events] == ["message", "done"]
-    await looks_reloaded(visitor, chat, message, page)
+    await assert_like_reload(visitor, chat, message, page)
     assert len(await model.requests(content)) == 1
 
 
@@ -47,7 +51,7 @@ FORGED = [
 ]
 
 
-async def test_from_every_place_that_was_seen_the_page_goes_on_and_from_any_other_it_begins_anew(visitor: Visitor) -> None:
+async def test_a_known_cursor_resumes_the_stream_and_any_other_restarts_it(visitor: Visitor) -> None:
     text = "A *line*.\n\nAnother `one`.\n\n```py\nx = 1\ny = 2\nz = 3\n```\n\n- a\n- b\n\nLast words"
     content = {
         "tokens": [*re.findall(r"\S+\s*", text), " never said"],
@@ -55,7 +59,7 @@ async def test_from_every_place_that_was_seen_the_page_goes_on_and_from_any_othe
         "first_delay_ms": 100,
         "hang_after": len(text.split()),
     }
-    chat, message, page = await begun(visitor, content)
+    chat, message, page = await start_answer(visitor, content)
     places = {"0.0": copy.deepcopy(page)}
     async with visitor.following(page, message) as watched:
         async for event in watched.steps(page):
@@ -88,11 +92,11 @@ async def test_from_every_place_that_was_seen_the_page_goes_on_and_from_any_othe
     assert (await visitor.message(chat, message))["content"] == text
     for (_, cursor), each in zip(visits, pages, strict=True):
         assert cursor is not None
-        await looks_reloaded(visitor, chat, message, each)
+        await assert_like_reload(visitor, chat, message, each)
 
 
-async def test_the_header_wins_over_the_address(visitor: Visitor) -> None:
-    chat, message, _ = await begun(visitor, {"text": "one two three", "hang_after": 2})
+async def test_the_last_event_id_header_overrides_the_url(visitor: Visitor) -> None:
+    chat, message, _ = await start_answer(visitor, {"text": "one two three", "hang_after": 2})
     await visitor.written(chat, message, len("one two"))
 
     async with visitor.watching(chat, message, after="0.0", **{"Last-Event-ID": "5.5"}) as watched:
@@ -101,8 +105,10 @@ async def test_the_header_wins_over_the_address(visitor: Visitor) -> None:
     assert f'hx-target="#message-{message} .content" hx-swap="innerHTML"' in first.data
 
 
-async def test_a_page_that_is_loaded_in_the_middle_goes_on_from_there(visitor: Visitor) -> None:
-    chat, message, _ = await begun(visitor, {"text": "One `two` three.\n\nFour five six seven eight.\n\nNine ten", "delay_ms": 40})
+async def test_a_page_loaded_during_an_answer_continues_from_there(visitor: Visitor) -> None:
+    chat, message, _ = await start_answer(
+        visitor, {"text": "One `two` three.\n\nFour five six seven eight.\n\nNine ten", "delay_ms": 40}
+    )
     await visitor.written(chat, message, 12)
     page = await visitor.page(chat)
     assert "One" in page.select(f"#message-{message} .content").text
@@ -111,28 +117,32 @@ async def test_a_page_that_is_loaded_in_the_middle_goes_on_from_there(visitor: V
         events = [event async for event in watched.steps(page)]
 
     assert not any('.content" hx-swap="innerHTML"' in event.data for event in events[:-2])
-    await looks_reloaded(visitor, chat, message, page)
+    await assert_like_reload(visitor, chat, message, page)
 
 
-async def test_who_reloads_while_many_steps_were_taken_sees_nothing_twice(visitor: Visitor) -> None:
+async def test_a_reload_between_steps_shows_no_text_twice(visitor: Visitor) -> None:
     text = "One.\n\nTwo.\n\nThree.\n\nFour"
-    chat, message, _ = await begun(visitor, {"tokens": [*re.findall(r"\S+\s*", text), "."], "delay_ms": 60, "hang_after": 4})
+    chat, message, _ = await start_answer(
+        visitor, {"tokens": [*re.findall(r"\S+\s*", text), "."], "delay_ms": 60, "hang_after": 4}
+    )
     await visitor.written(chat, message, len(text))
 
-    for _ in range(3):  # each time nobody else watches, so the process reads the log from its beginning
+    for _ in range(3):  # there is no other viewer, so the process reads the log from the start each time
         page = await visitor.page(chat)
         async with visitor.following(page, message) as watched:
             await anext(event async for event in watched.steps(page) if event.event == "message")
         reloaded = await visitor.page(chat)
         assert page.select(f"#message-{message} .content").text.split() == text.split()
-        assert page.select(f"#message-{message} .content").outer == reloaded.select(f"#message-{message} .content").outer
+        assert (
+            page.select(f"#message-{message} .content").outer == reloaded.select(f"#message-{message} .content").outer
+        )
 
 
 async def test_reading_one_byte_at_a_time_changes_nothing(visitor: Visitor) -> None:
-    chat, message, page = await begun(visitor, script("line ends"))
+    chat, message, page = await start_answer(visitor, script("line ends"))
 
     async with visitor.following(page, message) as watched:
         watched._bytes = (data[at : at + 1] async for data in watched.response.aiter_bytes() for at in range(len(data)))
         await watched.shown(page)
 
-    await looks_reloaded(visitor, chat, message, page)
+    await assert_like_reload(visitor, chat, message, page)

@@ -1,0 +1,302 @@
+"""Whatever happens to an answer, a viewer sees a prefix of it, or receives a reset.
+
+Two processes show the same answer from one log. Chunks, takeovers, lost chunks, and lost, late and repeated
+notifications come in any order, while viewers join, become slow, leave and return to either process.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.web.dom import parse
+from tests.web.visitor import parsed
+from web.contract import CONTENT, REASONING, RESTART, AnswerState, Chunk, Log, LogChange, Message
+from web.live import viewers
+from web.live.hub import LiveAnswers
+from web.rendering.templates import Templates
+
+SESSION, CHAT = UUID(int=1), UUID(int=2)
+GENERATION, MESSAGE = str(UUID(int=3)), str(UUID(int=4))
+TEMPLATES = Templates()
+STEP_SECONDS = 0.04  # a little longer than the shortest pause between two steps
+PAGE = f"""<article id="message-{MESSAGE}"><div id="message-{MESSAGE}-thought"></div>
+<div class="content"><div class="tail" id="message-{MESSAGE}-tail"></div></div>
+<footer id="message-{MESSAGE}-footer"></footer></article>"""
+
+
+class LogModel:
+    """The log in the database, and every text that it ever contained."""
+
+    def __init__(self) -> None:
+        self.chunks: list[Chunk] = []
+        self.fencing_token = 1
+        self.status = "streaming"
+        self.texts = [""]
+
+    @property
+    def last_seq(self) -> int:
+        return len(self.chunks)
+
+    def text(self, kind: int = CONTENT) -> str:
+        restarts = [index for index, chunk in enumerate(self.chunks) if chunk.kind == RESTART]
+        valid = self.chunks[restarts[-1] :] if restarts else self.chunks
+        return "".join(chunk.text for chunk in valid if chunk.kind == kind)
+
+    def append(self, kind: int, text: str) -> Chunk:
+        self.chunks.append(Chunk(self.last_seq + 1, self.fencing_token, kind, text))
+        self.texts.append(self.text())
+        return self.chunks[-1]
+
+    def lose(self, count: int) -> None:
+        del self.chunks[max(0, len(self.chunks) - count) :]
+        self.texts.append(self.text())
+
+    # What the hub requests from dbapi
+
+    async def read(self, cursors: list[tuple[str, int]]) -> Log:
+        await asyncio.sleep(0)
+        state = {
+            "id": GENERATION,
+            "status": self.status,
+            "fence": self.fencing_token,
+            "last_seq": self.last_seq,
+            "place": None,
+        }
+        ((_, after),) = cursors
+        return Log({GENERATION: cast(AnswerState, state)}, {GENERATION: self.chunks[after:]})
+
+    async def message(self, session: UUID, chat_id: UUID, message_id: UUID) -> Message:
+        await asyncio.sleep(0)
+        return self.record()
+
+    def record(self) -> Message:
+        return cast(
+            Message,
+            {
+                "id": MESSAGE,
+                "parent_id": None,
+                "role": "assistant",
+                "content": self.text(),
+                "reasoning": self.text(REASONING),
+                "status": self.status,
+                "error": None,
+                "model": None,
+                "usage": None,
+                "timings": None,
+                "generation_id": GENERATION,
+                "finish_reason": None,
+                "siblings": [],
+            },
+        )
+
+
+class Llama:
+    state, context = "ready", None
+
+
+class Viewer:
+    """A browser tab: its page stays when its stream ends, and it returns with the id of its last event."""
+
+    def __init__(self, log: LogModel) -> None:
+        self.page = parse(PAGE)
+        self.log, self.cursor = log, ""
+        self.is_slow = self.is_done = False
+        self.task: asyncio.Task[None] | None = None
+
+    @property
+    def shown(self) -> str:
+        return squeezed(self.page.select(".content").text)
+
+    def watch(self, hub: LiveAnswers) -> None:
+        if self.task is None and not self.is_done:
+            self.task = asyncio.create_task(self._watch(hub))
+
+    async def _watch(self, hub: LiveAnswers) -> None:
+        # The handler serves a finished message without the hub, so the record is of an unfinished answer
+        record = self.log.record() | {"status": "streaming"}
+        with hub.watch(SESSION, CHAT, record) as answer:
+            async for event in viewers.events(answer, self.cursor, self._push):
+                self._receive(event)
+
+    def _push(self, event: bytes) -> bool:
+        if self.is_slow:
+            return False
+        self._receive(event)
+        return True
+
+    def _receive(self, data: bytes) -> None:
+        for block in data.decode().split("\n\n"):
+            if (event := parsed(block)) and event.event == "message":
+                before = self.shown
+                self.page.swap(event.data)
+                self.cursor = event.id or self.cursor
+                self.check(before, '.content" hx-swap="innerHTML"' in event.data)
+            elif event and event.event == "done":
+                self.is_done = True
+
+    def check(self, before: str, is_reset: bool) -> None:
+        assert is_reset or self.shown.startswith(before), (before, self.shown)
+        assert any(squeezed(text).startswith(self.shown) for text in self.log.texts), (self.shown, self.log.texts)
+
+    async def leave(self) -> None:
+        if self.task:
+            self.task.cancel()
+            (error,) = await asyncio.gather(self.task, return_exceptions=True)
+            assert error is None or isinstance(error, asyncio.CancelledError), repr(error)
+            self.task = None
+
+
+def squeezed(text: str) -> str:
+    return "".join(text.split())
+
+
+class World:
+    def __init__(self) -> None:
+        self.log = LogModel()
+        dbapi, llama = cast(Any, self.log), cast(Any, Llama())
+        self.hubs = [LiveAnswers(dbapi, llama, TEMPLATES), LiveAnswers(dbapi, llama, TEMPLATES)]
+        self.viewers = [Viewer(self.log) for _ in range(3)]
+        self.writer: int | None = 0
+        self.words = 0
+        self.hubs[0].started(SESSION, CHAT, self.log.record())
+
+    async def do(self, name: str, number: int) -> None:
+        hub, viewer = self.hubs[number % 2], self.viewers[number % 3]
+        match name:
+            case "append" | "reason" if self.writer is not None:
+                kind = CONTENT if name == "append" else REASONING
+                await self._append(kind, self._text(number), delay=number % 4)
+            case "restart" if self.writer is not None and self.log.chunks:
+                await self._append(RESTART, "", delay=number % 4)
+            case "take over":
+                self._take_over(number % 2)
+            case "lose chunks":
+                self._lose(1 + number % 3)
+            case "notify":
+                hub.notified(LogChange(GENERATION, number, "" if number % 4 else "streaming"))
+            case "read all":
+                hub.reload_all()
+            case "join":
+                viewer.watch(hub)
+            case "leave":
+                await viewer.leave()
+            case "slow":
+                viewer.is_slow = not viewer.is_slow
+            case "wait":
+                await asyncio.sleep(STEP_SECONDS)
+        for _ in range(number % 5):
+            await asyncio.sleep(0)
+
+    def _text(self, number: int) -> str:
+        """Halves of words, whole words, and paragraphs, none twice. Plain words are added without rendering."""
+        self.words += 1
+        return f"w{self.words}" + ("", " ", "", " ", "\n\n", ". ")[number % 6]
+
+    async def _append(self, kind: int, text: str, delay: int) -> None:
+        """The response to the append is late, so a hub may read the chunk before it."""
+        assert self.writer is not None
+        chunk = self.log.append(kind, text)
+        for hub in self.hubs:
+            if delay % 2:
+                hub.notified(LogChange(GENERATION, chunk.seq))
+        for _ in range(delay):
+            await asyncio.sleep(0)
+        self.hubs[self.writer].appended(GENERATION, chunk)
+
+    def _take_over(self, process: int) -> None:
+        if self.writer is not None:
+            self.hubs[self.writer].released(GENERATION)
+        self.log.fencing_token += 1
+        self.writer = process
+
+    def _lose(self, count: int) -> None:
+        """PostgreSQL crashes. A later writer continues from what is left."""
+        if self.writer is not None:
+            self.hubs[self.writer].released(GENERATION)
+        self.log.lose(count)
+        self.log.fencing_token += 1
+        self.writer = None
+
+    async def end(self) -> None:
+        """The answer ends, and every viewer comes back."""
+        if self.writer is not None:
+            self.hubs[self.writer].released(GENERATION)
+        self.log.status = "complete"
+        for viewer in self.viewers:
+            viewer.is_slow = False
+            viewer.watch(self.hubs[0])
+        for hub in self.hubs:
+            hub.reload_all()
+        async with asyncio.timeout(10):
+            await asyncio.gather(*(viewer.task for viewer in self.viewers if viewer.task))
+        for viewer in self.viewers:
+            assert viewer.is_done
+            assert viewer.shown == squeezed(self.log.text())
+
+
+@contextmanager
+def running(hubs: list[LiveAnswers]) -> Iterator[None]:
+    tasks = [asyncio.create_task(hub.run()) for hub in hubs]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def play(operations: list[tuple[str, int]]) -> None:
+    world = World()
+    with running(world.hubs):
+        for name, number in operations:
+            await world.do(name, number)
+            for viewer in world.viewers:
+                if viewer.task and viewer.task.done():
+                    await viewer.task  # raises what the viewer found
+                    viewer.task = None
+        await world.end()
+        for viewer in world.viewers:
+            await viewer.leave()
+
+
+NAMES = ["append"] * 8 + ["join"] * 3 + ["wait"] * 3 + ["read all"] * 3 + ["take over"] * 2
+NAMES += ["reason", "restart", "lose chunks", "notify", "leave", "slow"]
+OPERATIONS = st.lists(st.tuples(st.sampled_from(NAMES), st.integers(0, 11)), max_size=40)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(OPERATIONS)
+def test_a_viewer_sees_a_prefix_of_the_answer_or_is_reset(operations: list[tuple[str, int]]) -> None:
+    asyncio.run(play(operations))
+
+
+READ = [("read all", 4), ("read all", 9), ("wait", 4)]
+TWO_CHUNKS = [("append", 0), *READ, ("append", 6), *READ, ("wait", 4)]
+
+
+@pytest.mark.parametrize(
+    "operations",
+    [
+        [("join", 1), *TWO_CHUNKS, ("take over", 1), ("append", 6), ("append", 7), *READ],
+        [("join", 0), *TWO_CHUNKS, ("take over", 1), ("append", 6), ("append", 7), *READ],
+        [("join", 1), *TWO_CHUNKS, ("lose chunks", 3), *READ, ("take over", 1), ("append", 2), *READ],
+        [
+            ("join", 0),
+            *TWO_CHUNKS,
+            ("leave", 0),
+            ("lose chunks", 0),
+            ("take over", 1),
+            ("append", 2),
+            ("join", 3),
+            *READ,
+        ],
+    ],
+    ids=["to this process", "to another process", "after a crash", "while a viewer is away"],
+)
+def test_a_takeover_shows_no_text_twice(operations: list[tuple[str, int]]) -> None:
+    asyncio.run(play(operations))
