@@ -240,6 +240,7 @@ class FakeLlama:
     async def seen(self, request: Request) -> Response:
         active = sum(stream.launched.is_set() for stream in self.live)
         counters = dict(self.count) | {"active": active, "waiting": len(self.live) - active}
+        counters["listeners"] = sum(len(stream.listeners) for stream in self.streams.values())
         conversations: dict[str, dict[str, Any]] = {key: {"posts": posts} for key, posts in self.posts.items()}
         for key, stream in self.streams.items():
             conversations[key] |= stream.about() | {"tokens": stream.tokens, "listeners": len(stream.listeners)}
