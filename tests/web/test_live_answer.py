@@ -1,6 +1,8 @@
 """A live answer: which snapshots and events its subscribers receive."""
 
 import asyncio
+import gc
+import weakref
 from typing import cast
 
 import pytest
@@ -9,7 +11,7 @@ from tests.stack import until
 from web.contract import CONTENT, Chunk, Message
 from web.live.answer import LiveAnswer
 from web.live.events import EventRenderer
-from web.live.steps import Snapshot, Subscriber
+from web.live.steps import MAX_STEP_SECONDS, Snapshot, Subscriber
 from web.rendering.templates import Templates
 
 TOKEN = 1
@@ -77,6 +79,21 @@ async def follow(answer: LiveAnswer, accepts: int = 1000) -> Following:
     following = Following(answer, accepts)
     await asyncio.sleep(0)
     return following
+
+
+async def test_an_answer_is_freed_without_the_garbage_collector() -> None:
+    answer = running()
+    freed = weakref.ref(answer)
+    gc.disable()
+    try:
+        add(answer, "one")
+        add(answer, " two")  # waits for the next step
+        await asyncio.sleep(2 * MAX_STEP_SECONDS)
+        assert answer.snapshot.seq == 2
+        del answer
+        assert freed() is None
+    finally:
+        gc.enable()
 
 
 async def test_each_step_starts_where_the_last_one_ended() -> None:

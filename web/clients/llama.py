@@ -6,6 +6,7 @@ that reconnect (`X-Conversation-Id`). Runnel also works with servers that offer 
 
 import asyncio
 import logging
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from typing import Literal
@@ -15,6 +16,7 @@ import httpx
 import orjson
 
 from web.clients.completions import CompletionStream, OnDeltas
+from web.clients.http_client import HTTPClient
 from web.clients.transport import HTTPTransport
 from web.errors import Gone, Loading, ModelError, Rejected, TooLong, Unreachable
 
@@ -67,9 +69,9 @@ class Llama:
     async def health(self) -> Health:
         """Requests /health, or /v1/models where there is none."""
         try:
-            response = await self._http.get("/health")
+            response = await self._fetch("GET", "/health")
             if response.status_code == 404:
-                response = await self._http.get("/v1/models")
+                response = await self._fetch("GET", "/v1/models")
         except httpx.HTTPError:
             return "down"
         if response.status_code == 503:
@@ -111,17 +113,20 @@ class Llama:
         if not self.keeps_streams:
             return
         try:
-            await self._http.delete(f"/v1/stream?{urlencode({'conv_id': key})}")
+            await self._fetch("DELETE", f"/v1/stream?{urlencode({'conv_id': key})}")
         except httpx.HTTPError as error:
             logger.warning("could not discard a stream: %s", type(error).__name__)
 
     async def close(self) -> None:
-        await self._http.aclose()
+        await self._http.close()
+
+    async def _fetch(self, method: str, path: str) -> httpx.Response:
+        return await self._http.fetch(method, path, read_seconds=CALL_SECONDS)
 
     async def _get_object(self, path: str) -> dict[str, object]:
         """A JSON object, or an empty one for any other response."""
         try:
-            response = await self._http.get(path)
+            response = await self._fetch("GET", path)
             body = orjson.loads(response.content) if response.is_success else {}
         except (httpx.HTTPError, ValueError):
             return {}
@@ -136,16 +141,9 @@ class Llama:
         body: bytes | None = None,
     ) -> None:
         """Without a read timeout: the caller limits the time."""
-        request = self._http.build_request(
-            method,
-            url,
-            headers=headers,
-            content=body,
-            timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
-            extensions={"sink": stream.on_bytes},
-        )
         try:
-            async with aclosing(await self._http.send(request, stream=True)) as response:
+            sending = self._http.open(method, url, body, headers=headers, sink=stream.on_bytes)
+            async with aclosing(await sending) as response:
                 if response.status_code != 200:
                     await response.aread()
                     raise _refusal(response, is_resume=method == "GET")
@@ -154,20 +152,15 @@ class Llama:
             raise Unreachable(type(error).__name__) from error
 
 
-def _client(url: str, key: str) -> httpx.AsyncClient:
+def _client(url: str, key: str) -> HTTPClient:
     """Authenticates with the key or, without one, with the user and password of the URL."""
-    base = httpx.URL(url.rstrip("/").removesuffix("/v1").rstrip("/"))
-    headers = {"Accept-Encoding": "identity"}  # the transport does not decompress
-    if key:
-        headers["Authorization"] = f"Bearer {key}"
-        base = base.copy_with(username=None, password=None)
+    base = httpx.URL(url.rstrip("/").removesuffix("/v1"))
+    credential = f"Bearer {key}"
+    if not key:
+        credential = "Basic " + b64encode(f"{base.username}:{base.password}".encode()).decode()
+    headers = {"Authorization": credential} if key or base.username else {}
     transport = HTTPTransport(max_connections=MAX_CONNECTIONS, max_idle=MAX_IDLE_CONNECTIONS)
-    return httpx.AsyncClient(
-        transport=transport,
-        base_url=base,
-        headers=headers,
-        timeout=httpx.Timeout(CALL_SECONDS, connect=CONNECT_SECONDS),
-    )
+    return HTTPClient(base, headers, transport, CONNECT_SECONDS)
 
 
 def _refusal(response: httpx.Response, is_resume: bool) -> ModelError:

@@ -40,7 +40,7 @@ class LiveAnswer:
         self._notice = self._remark = ""  # why there is no text yet; what else happened
         self._marks = [_START]
         self._epoch = 0
-        self._timer = StepTimer(self._make_step)
+        self._timer = StepTimer()
         self._changed = asyncio.Event()  # pulsed: wakes the tasks that wait at this moment
         self._subscribers: set[Subscriber] = set()
         self._rendered: dict[Snapshot | None, bytes] = {}  # steps to the newest snapshot, by the snapshot seen before
@@ -210,7 +210,7 @@ class LiveAnswer:
     def _plan_step(self) -> None:
         """The end and a reset are urgent: until the step, `snapshot` describes a text that no longer exists."""
         is_urgent = self.status in FINAL or self._epoch != self.snapshot.epoch
-        self._timer.plan(len(self.text) - self.snapshot.position.boundary, is_urgent)
+        self._timer.plan(self._make_step, len(self.text) - self.snapshot.position.boundary, is_urgent)
 
     def _make_step(self) -> None:
         since = self.snapshot.position if self.snapshot.epoch == self._epoch else blocks.START

@@ -54,32 +54,34 @@ class Snapshot(NamedTuple):
 
 
 class StepTimer:
-    """Makes a step at once after a pause, else when the pause is over."""
+    """Makes a step at once after a pause, else when the pause is over.
 
-    def __init__(self, make_step: Callable[[], None]) -> None:
-        self._make_step = make_step
+    It keeps no reference to its answer, unless a step is due. Otherwise only the garbage collector would free answers.
+    """
+
+    def __init__(self) -> None:
         self._last_at = 0.0
         self._handle: asyncio.TimerHandle | None = None
 
-    def plan(self, open_characters: int, is_urgent: bool) -> None:
+    def plan(self, make_step: Callable[[], None], open_characters: int, is_urgent: bool) -> None:
         """`open_characters` is the size of the text to render. An urgent step does not wait."""
         if self._handle and not is_urgent:
             return
         pause = min(max(MIN_STEP_SECONDS, open_characters / CHARACTERS_PER_SECOND), MAX_STEP_SECONDS)
         delay = self._last_at + pause - time.monotonic()
         if delay <= 0 or is_urgent:
-            self._step()
+            self._step(make_step)
         else:
-            self._handle = asyncio.get_running_loop().call_later(delay, self._step)
+            self._handle = asyncio.get_running_loop().call_later(delay, self._step, make_step)
 
     def stepped(self) -> None:
         self._last_at = time.monotonic()
 
-    def _step(self) -> None:
+    def _step(self, make_step: Callable[[], None]) -> None:
         if self._handle:
             self._handle.cancel()
             self._handle = None
-        self._make_step()
+        make_step()
 
 
 class Subscriber:
