@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from dbapi.endpoint import JSONLines, Query, endpoint
+from dbapi.reaper import DEFAULT_SILENCE_SECONDS
 from dbapi.schemas.generations import Notification
 from dbapi.state import Request
 
@@ -10,8 +11,8 @@ MAX_LEASE_SECONDS = 3600.0
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
-def _lease(text: str) -> float:
-    """0 for anything but a possible lease."""
+def _seconds(text: str) -> float:
+    """0 for anything but a possible time."""
     try:
         seconds = float(text)
     except ValueError:
@@ -20,19 +21,21 @@ def _lease(text: str) -> float:
 
 
 Owner = Annotated[str, Query(str, {"type": "string"})]
-Lease = Annotated[float, Query(_lease, {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_LEASE_SECONDS})]
+Seconds = Annotated[float, Query(_seconds, {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_LEASE_SECONDS})]
 
 
 @endpoint()
-async def index(request: Request, owner: Owner = "", lease: Lease = 0.0) -> JSONLines[Notification]:
+async def index(
+    request: Request, owner: Owner = "", lease: Seconds = 0.0, silence: Seconds = DEFAULT_SILENCE_SECONDS
+) -> JSONLines[Notification]:
     """Notifies a process of changes in the log, one stream per process. Begins with `lost`.
 
     A process that writes answers sends its `owner` and its `lease` in seconds. It gets no notifications of its own
-    appends, and when its connection breaks, its leases end early.
+    appends. When its connection breaks, its leases that it does not renew for `silence` seconds end early.
     """
 
     def on_lost() -> None:
         if owner and lease:
-            request.state["lease_reaper"].schedule(owner, lease)
+            request.state["lease_reaper"].schedule(owner, lease, silence or DEFAULT_SILENCE_SECONDS)
 
     return JSONLines(request.state["listener"].lines(owner, request.state["draining"], on_lost), headers=HEADERS)

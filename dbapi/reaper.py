@@ -8,7 +8,7 @@ from dbapi.sql import log
 from dbapi.sql.connection import Database
 from kit.logs import event
 
-SILENCE_SECONDS = 1.2  # longer than a living process takes to renew its leases
+DEFAULT_SILENCE_SECONDS = 1.2  # of a process that does not say how often it renews its leases
 
 logger = logging.getLogger("dbapi.events")
 
@@ -18,15 +18,15 @@ class LeaseReaper:
         self._database = database
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def schedule(self, owner: str, lease: float) -> None:
-        """Call this when a process's connection breaks. If it renews no lease for SILENCE_SECONDS, its leases end."""
-        task = asyncio.create_task(self._expire(owner, lease))
+    def schedule(self, owner: str, lease: float, silence: float) -> None:
+        """Call this when a process's connection breaks. Its leases that it does not renew for `silence` seconds end."""
+        task = asyncio.create_task(self._expire(owner, lease, silence))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _expire(self, owner: str, lease: float) -> None:
-        await asyncio.sleep(SILENCE_SECONDS)
+    async def _expire(self, owner: str, lease: float, silence: float) -> None:
+        await asyncio.sleep(silence)
         with contextlib.suppress(Exception):  # the leases end by themselves, only later
             async with self._database.connection() as connection:
-                expired = await log.expire(connection, owner, lease, SILENCE_SECONDS)
+                expired = await log.expire(connection, owner, lease, silence)
             event(logger, "a process disconnected", owner=owner, expired=expired)

@@ -65,7 +65,7 @@ async def lifespan(settings: Settings, app: Starlette) -> AsyncIterator[State]:
     log_writer = LogWriter(dbapi, settings, live.appended)
     worker = Worker(settings, dbapi, llama, log_writer, live)
     sessions, open_streams = Sessions(settings, dbapi), OpenStreams(settings.streams_per_session)
-    notifications = Notifications(dbapi, settings.lease_seconds, live, log_writer, worker, sessions, open_streams)
+    notifications = Notifications(dbapi, settings, live, log_writer, worker, sessions, open_streams)
     background = partial(llama.run, live.model_changed), log_writer.run, live.run, worker.run, notifications.run
     with drain.on_signal() as draining:
         tasks = [asyncio.create_task(restart_on_error(task)) for task in background]

@@ -47,6 +47,8 @@ class Settings:
             raise SettingsError(f"PUBLIC_URL is {self.public_url!r}, but must be a URL like https://chat.example.org")
         if set(self.secret_keys) & set(self.dbapi_keys):
             raise SettingsError("SECRET_KEYS and DBAPI_KEYS must not share a key: use a separate key for each")
+        if self.renew_seconds > self.lease_seconds / 2:
+            raise SettingsError("RENEW_SECONDS must be at most half of LEASE_SECONDS")
         if self.llama_api_key in (*self.secret_keys, *self.dbapi_keys):
             raise SettingsError("LLAMA_API_KEY is also in SECRET_KEYS or DBAPI_KEYS: use a separate key for each")
 

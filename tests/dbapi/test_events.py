@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from dbapi.reaper import DEFAULT_SILENCE_SECONDS
 from tests.dbapi.calls import LEASE_SECONDS, append, claim, finish, new_chat, queued, running
 from tests.dbapi.conftest import Api
 from tests.stack import PATIENCE_SECONDS, until
@@ -111,12 +112,15 @@ async def test_an_append_to_160_answers_is_reported_completely(api: Api) -> None
         assert await events.until(all_reported)
 
 
+@pytest.mark.parametrize("silence", [{}, {"silence": "0.1"}, {"silence": "unknown"}], ids=str)
 async def test_a_silent_disconnected_process_loses_its_leases_and_a_writing_one_keeps_them(
-    api: Api, other: Api
+    api: Api, other: Api, silence: dict[str, str]
 ) -> None:
     gone, alive = await running(api), await running(other)
 
-    async with api.stream("GET", "/events", params={"owner": "test", "lease": LEASE_SECONDS}) as response:
+    async with api.stream(
+        "GET", "/events", params={"owner": "test", "lease": str(LEASE_SECONDS), **silence}
+    ) as response:
         await anext(response.aiter_lines())
     taken: dict[str, Any] = {}
 
@@ -128,3 +132,18 @@ async def test_a_silent_disconnected_process_loses_its_leases_and_a_writing_one_
     await until(taken_over, seconds=5)
     assert list(taken) == [gone["id"]]
     assert taken[gone["id"]]["fence"] == 2
+
+
+async def test_a_disconnected_process_keeps_its_leases_for_the_silence_it_announced(api: Api) -> None:
+    await running(api)
+    silence = 2 * DEFAULT_SILENCE_SECONDS
+
+    async with api.stream(
+        "GET", "/events", params={"owner": "test", "lease": LEASE_SECONDS, "silence": silence}
+    ) as response:
+        await anext(response.aiter_lines())
+    await asyncio.sleep(1.3 * DEFAULT_SILENCE_SECONDS)
+    early = await claim(api, owner="successor")
+    await until(lambda: claim(api, owner="successor"), seconds=5)
+
+    assert not early

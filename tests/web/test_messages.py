@@ -447,3 +447,22 @@ async def test_a_starved_process_that_loses_leases_repeatedly_finishes_its_answe
     assert (await visitor.ended(chat, message))["content"] == "at last"
     assert await owner.fetchval("SELECT attempts FROM generations WHERE message_id = $1", message) > 5
     await owner.close()
+
+
+async def test_a_process_renews_the_leases_of_silent_answers_in_time(cluster: Cluster, tmp_path: Path) -> None:
+    """The answers start at different moments between two renewals."""
+    renew_seconds, lease_seconds = 2.0, 60.0
+    shortest = "SELECT extract(epoch FROM min(lease_until) - clock_timestamp())::float FROM generations"
+    async with running_stack(cluster, tmp_path) as stack:
+        web = await stack.web(RENEW_SECONDS=str(renew_seconds), LEASE_SECONDS=str(lease_seconds))
+        visitor, owner = Visitor(web), await asyncpg.connect(cluster.owner_url(stack.database))
+        for chat in [await visitor.begin() for _ in range(8)]:
+            await visitor.say(chat, {"text": "late", "first_delay_ms": 30_000})
+            await asyncio.sleep(0.1)
+        oldest = 0.0
+        for _ in range(50):
+            oldest = max(oldest, lease_seconds - await owner.fetchval(shortest))
+            await asyncio.sleep(0.1)
+        await owner.close()
+
+    assert renew_seconds / 2 < oldest < renew_seconds + 0.5

@@ -190,12 +190,13 @@ class Dbapi:
             chunks.setdefault(generation_id, []).append(Chunk(seq, fencing_token, kind, text))
         return Log({state["id"]: state for state in log["states"]}, chunks)
 
-    async def notifications(self, owner: str, lease: float) -> AsyncIterator[Notification]:
+    async def notifications(self, owner: str, lease: float, silence: float) -> AsyncIterator[Notification]:
         """Yields until the connection is lost, then raises Unavailable.
 
-        The connection also shows dbapi that this process lives.
+        The connection also shows dbapi that this process lives: after its end, dbapi ends the leases that this
+        process does not renew for `silence` seconds.
         """
-        url = f"/events?owner={_quote(owner)}&lease={lease}"
+        url = f"/events?owner={_quote(owner)}&lease={lease}&silence={silence}"
         try:
             async with aclosing(await self._http.open("GET", url, read_seconds=HEARTBEAT_SECONDS)) as response:
                 if response.status_code != 200:

@@ -159,7 +159,10 @@ class LogWriter:
             entry.stop_requested.set()
 
     async def run(self) -> None:
-        """Appends at once after a pause or in a hurry, else every flush interval."""
+        """Appends at once after a pause or in a hurry, else every flush interval.
+
+        It looks twice in RENEW_SECONDS for leases older than half of it, so that no lease gets older.
+        """
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._renew_seconds / 2):
@@ -220,7 +223,7 @@ class LogWriter:
         return [
             (entry, entry.next_chunk())
             for entry in self._entries.values()
-            if not entry.lease_lost.is_set() and (entry.has_text or now - entry.renewed_at >= self._renew_seconds)
+            if not entry.lease_lost.is_set() and (entry.has_text or now - entry.renewed_at >= self._renew_seconds / 2)
         ]
 
     def _appended(self, entry: Entry, pending: PendingChunk | None) -> None:

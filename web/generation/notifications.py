@@ -11,22 +11,25 @@ from web.generation.worker import Worker
 from web.live.hub import LiveAnswers
 from web.live.open_streams import OpenStreams
 from web.sessions import Sessions
+from web.settings import Settings
 
 RETRY_SECONDS = 0.25
+LATE_SECONDS = 0.2  # for which a process that lives may renew a lease late
 
 
 class Notifications:
     def __init__(
         self,
         dbapi: Dbapi,
-        lease_seconds: float,
+        settings: Settings,
         live_answers: LiveAnswers,
         log_writer: LogWriter,
         worker: Worker,
         sessions: Sessions,
         open_streams: OpenStreams,
     ) -> None:
-        self._dbapi, self._lease_seconds = dbapi, lease_seconds
+        self._dbapi, self._lease_seconds = dbapi, settings.lease_seconds
+        self._silence_seconds = settings.renew_seconds + LATE_SECONDS
         self._live_answers, self._log_writer, self._worker = live_answers, log_writer, worker
         self._sessions, self._open_streams = sessions, open_streams
 
@@ -34,7 +37,9 @@ class Notifications:
         """Consumes the notification stream, and reconnects whenever it is lost."""
         while True:
             with contextlib.suppress(Unavailable):
-                async for notification in self._dbapi.notifications(self._worker.owner, self._lease_seconds):
+                async for notification in self._dbapi.notifications(
+                    self._worker.owner, self._lease_seconds, self._silence_seconds
+                ):
                     await self._handle(notification)
             await asyncio.sleep(RETRY_SECONDS)
 
