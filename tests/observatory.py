@@ -93,8 +93,13 @@ def cookies(site: Site) -> int:
 
 
 def cors(site: Site) -> int:
-    allowed, asked = site.foreign.headers.get("access-control-allow-origin", ""), site.foreign.request.headers["origin"]
-    return -50 if allowed == asked and site.foreign.headers.get("access-control-allow-credentials", "") == "true" else 0
+    allowed, origin = (
+        site.foreign.headers.get("access-control-allow-origin", ""),
+        site.foreign.request.headers["origin"],
+    )
+    return (
+        -50 if allowed == origin and site.foreign.headers.get("access-control-allow-credentials", "") == "true" else 0
+    )
 
 
 def redirection(site: Site) -> int:

@@ -52,7 +52,7 @@ async def test_a_signed_out_device_shows_it_and_sends_no_more_requests(
     await phone.page.wait_for_url("**/chats/*")
     await phone.say(text="word " * 50, hang_after=10)
     await phone.begun(5)
-    asked = len(phone.requested_urls)
+    requests_before = len(phone.requested_urls)
 
     await ada.page.goto("/devices")
     await ada.page.locator(".devices li").filter(has_not_text="this device").get_by_role("button").click()
@@ -61,7 +61,7 @@ async def test_a_signed_out_device_shows_it_and_sends_no_more_requests(
         "This device was signed out.", timeout=SIGNED_OUT_MILLISECONDS
     )
     await phone.page.wait_for_timeout(LONG_ENOUGH_TO_COME_BACK)
-    assert len([url for url in phone.requested_urls[asked:] if "/stream" in url]) <= 2
+    assert len([url for url in phone.requested_urls[requests_before:] if "/stream" in url]) <= 2
     assert not await phone.is_live()
     await phone.page.reload()
     await expect(phone.page.locator("#notice")).to_contain_text("belongs to another session")

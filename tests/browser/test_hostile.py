@@ -33,10 +33,10 @@ async def test_hostile_output_creates_no_requests_and_no_elements(ada: BrowserUs
     await ada.ended()
 
     own = re.compile("/static/|/offline$|/sw.js$|/chats/[0-9a-f-]{36}/list$")  # requested by the page itself
-    asked = [
+    requested = [
         path for path in (url.removeprefix(ada.origin) for url in ada.requested_urls[before:]) if not own.match(path)
     ]
-    assert [re.sub("[0-9a-f-]{36}", "ID", url) for url in asked] == [
+    assert [re.sub("[0-9a-f-]{36}", "ID", url) for url in requested] == [
         "/chats/ID/messages",
         "/chats/ID/messages/ID/stream?after=0.0",
     ]

@@ -40,7 +40,7 @@ class ModelServer:
         async with client(self.url) as http:
             return (await http.get("/__seen")).json()
 
-    async def asked(self, script: str) -> list[Any]:
+    async def requests_of(self, script: str) -> list[Any]:
         """The bodies of all requests for this answer."""
         bodies = [request["body"] for request in (await self.seen())["requests"] if "body" in request]
         return [

@@ -43,8 +43,8 @@ async def test_a_lost_answer_restarts_and_shows_it(
 ) -> None:
     for how in (signal.SIGKILL, signal.SIGTERM)[: max(1, ROUNDS)]:
         answer = text(8)
-        asked = script(answer, ANSWER_SECONDS)
-        path = await ada.say(asked)
+        question = script(answer, ANSWER_SECONDS)
+        path = await ada.say(question)
         tab = await BrowserTab(ada.http, path).load()
 
         async with watched(tab):
@@ -55,8 +55,8 @@ async def test_a_lost_answer_restarts_and_shows_it(
 
         await faults.exact(ada, path, answer, tab)
         assert any(RESTARTED in remark for remark in tab.remarks)
-        assert [len(body["messages"][-1:]) for body in await faults.model.asked(asked)] == [1, 1]
-        assert all(body["messages"][-1]["role"] == "user" for body in await faults.model.asked(asked))
+        assert [len(body["messages"][-1:]) for body in await faults.model.requests_of(question)] == [1, 1]
+        assert all(body["messages"][-1]["role"] == "user" for body in await faults.model.requests_of(question))
         gaps.setdefault(f"{how.name}, restarted", []).append(tab.gap(done_at))
         await faults.replaced(writer, pid)
         await until(faults.model.is_idle)

@@ -26,7 +26,7 @@ async def dbapi_is_killed(faults: FaultInjector) -> None:
     await faults.replaced("dbapi-1", pid)
 
 
-async def dbapi_is_asked_to_leave(faults: FaultInjector) -> None:
+async def dbapi_is_terminated(faults: FaultInjector) -> None:
     pid = faults.pid("dbapi-1")
     faults.send("dbapi-1", signal.SIGTERM)
     await faults.replaced("dbapi-1", pid)
@@ -52,7 +52,7 @@ async def everything_but_the_model_is_killed(faults: FaultInjector) -> None:
 
 ACCIDENTS = [
     dbapi_is_killed,
-    dbapi_is_asked_to_leave,
+    dbapi_is_terminated,
     postgresql_crashes,
     nginx_workers_are_killed,
     everything_but_the_model_is_killed,
@@ -69,8 +69,8 @@ async def test_an_answer_is_finished_although(
     moment: int,
 ) -> None:
     answer = text()
-    asked = script(answer, ANSWER_SECONDS)
-    path = await ada.say(asked)
+    question = script(answer, ANSWER_SECONDS)
+    path = await ada.say(question)
     tabs = [await BrowserTab(ada.http, path, answer).load() for _ in range(2)]
 
     async with watched(*tabs):
@@ -79,7 +79,7 @@ async def test_an_answer_is_finished_although(
         await happens(faults)
 
     await faults.exact(ada, path, answer, *tabs)
-    assert len(await faults.model.asked(asked)) == 1
+    assert len(await faults.model.requests_of(question)) == 1
     gaps.setdefault(happens.__name__, []).append(max(tab.gap(began) for tab in tabs))
 
 
@@ -88,8 +88,8 @@ async def test_an_answer_continues_after_the_model_server_was_killed(
     faults: FaultInjector, ada: User, moment: int
 ) -> None:
     answer = text()
-    asked = script(answer, ANSWER_SECONDS)
-    path = await ada.say(asked)
+    question = script(answer, ANSWER_SECONDS)
+    path = await ada.say(question)
     tab = await BrowserTab(ada.http, path, answer).load()
 
     async with watched(tab):
@@ -99,7 +99,7 @@ async def test_an_answer_continues_after_the_model_server_was_killed(
         await faults.model.start()
 
     await faults.exact(ada, path, answer, tab)
-    (again,) = await faults.model.asked(asked)
+    (again,) = await faults.model.requests_of(question)
     prefix = again["messages"][-1]["content"]
     assert again["continue_final_message"]
     assert answer.startswith(prefix)
@@ -135,8 +135,8 @@ async def test_a_frozen_database_service_gives_an_error_and_stores_nothing_twice
 
 async def test_an_answer_waits_for_a_briefly_frozen_model_server(faults: FaultInjector, ada: User) -> None:
     answer = text()
-    asked = script(answer, ANSWER_SECONDS)
-    path = await ada.say(asked)
+    question = script(answer, ANSWER_SECONDS)
+    path = await ada.say(question)
     tab = await BrowserTab(ada.http, path, answer).load()
 
     async with watched(tab):
@@ -149,7 +149,7 @@ async def test_an_answer_waits_for_a_briefly_frozen_model_server(faults: FaultIn
 
     assert heard >= 1, "the tab received pings"
     await faults.exact(ada, path, answer, tab)
-    assert len(await faults.model.asked(asked)) == 1
+    assert len(await faults.model.requests_of(question)) == 1
 
 
 async def test_a_long_frozen_model_server_ends_the_answer_and_keeps_its_text(faults: FaultInjector, ada: User) -> None:

@@ -66,9 +66,9 @@ async def test_stop_twice_and_after_the_end_changes_nothing_more(faults: FaultIn
 
 
 async def test_stop_while_it_waits_for_its_turn(faults: FaultInjector, ada: User) -> None:
-    answer, asked = text(), script(text(), 1)
+    answer, question = text(), script(text(), 1)
     running = await ada.say(script(answer, 2))
-    waiting = await ada.say(asked)
+    waiting = await ada.say(question)
     tab = await BrowserTab(ada.http, waiting).load()
     assert "Waiting" in tab.remark
 
@@ -82,13 +82,13 @@ async def test_stop_while_it_waits_for_its_turn(faults: FaultInjector, ada: User
     assert (stopped["status"], stopped["content"]) == ("stopped", "")
     assert seconds < BUSY_MACHINE_SECONDS
     await faults.exact(ada, running, answer)
-    assert await faults.model.asked(asked) == []
+    assert await faults.model.requests_of(question) == []
 
 
 async def test_stop_while_the_model_is_loading(faults: FaultInjector, ada: User) -> None:
     await faults.model.control(loading_seconds=2)
-    asked = script(text(), 1)
-    path = await ada.say(asked)
+    question = script(text(), 1)
+    path = await ada.say(question)
     tab = await BrowserTab(ada.http, path).load()
 
     async with watched(tab):

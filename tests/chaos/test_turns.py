@@ -23,4 +23,4 @@ async def test_a_message_posted_ten_times_at_once_is_one_turn(faults: FaultInjec
     path = f"{ada.chat}/messages/{place.partition('#message-')[2]}"
     await faults.exact(ada, path, answer)
     assert [message["content"] for message in await ada.messages()][1:] == [form["content"], answer]
-    assert len(await faults.model.asked(form["content"])) == 1
+    assert len(await faults.model.requests_of(form["content"])) == 1

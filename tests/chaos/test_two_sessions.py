@@ -197,11 +197,11 @@ class Everybody(RuleBasedStateMachine):
         ids = [message["id"] for message in messages]
         assert ids[: len(user.order)] == user.order
         user.order = ids
-        asked = [message["content"] for message in messages if message["role"] == "user"]
-        assert len(asked) == len(set(asked))
+        questions = [message["content"] for message in messages if message["role"] == "user"]
+        assert len(questions) == len(set(questions))
         assert (
             {sent.content for sent in user.sent if sent.is_accepted}
-            <= set(asked)
+            <= set(questions)
             <= {sent.content for sent in user.sent}
         )
         for question, answer in zip(messages[1::2], messages[2::2], strict=True):

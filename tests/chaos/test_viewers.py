@@ -35,14 +35,14 @@ KIB = 1024
 
 async def test_ten_viewers_that_reconnect_all_end_exact(faults: FaultInjector, ada: User) -> None:
     answer = text(20)
-    asked = script(answer, 4)
-    path = await ada.say(asked)
+    question = script(answer, 4)
+    path = await ada.say(question)
 
     tabs = await asyncio.gather(*(come_and_go(faults, ada, path, answer) for _ in range(VIEWERS)))
 
     await faults.exact(ada, path, answer, *tabs)
     assert sum(tab.lost for tab in tabs) == 0, "no tab lost its stream"
-    assert len(await faults.model.asked(asked)) == 1
+    assert len(await faults.model.requests_of(question)) == 1
 
 
 async def come_and_go(faults: FaultInjector, user: User, path: str, answer: str) -> BrowserTab:

@@ -25,15 +25,15 @@ ANSWER_SECONDS = 2.5
 
 @pytest.mark.parametrize("moment", range(ROUNDS))
 @pytest.mark.parametrize(
-    ("how", "longest"), [(signal.SIGKILL, MAX_GAP_SECONDS), (signal.SIGTERM, 1.0)], ids=["killed", "asked to leave"]
+    ("how", "longest"), [(signal.SIGKILL, MAX_GAP_SECONDS), (signal.SIGTERM, 1.0)], ids=["killed", "terminated"]
 )
 async def test_an_answer_continues_soon_when_its_writer_is(
     faults: FaultInjector, ada: User, gaps: dict[str, list[float]], how: signal.Signals, longest: float, moment: int
 ) -> None:
     """In all open tabs, at the exact character, without a new request to the model."""
     answer = text()
-    asked = script(answer, ANSWER_SECONDS)
-    path = await ada.say(asked)
+    question = script(answer, ANSWER_SECONDS)
+    path = await ada.say(question)
     tabs = [await BrowserTab(ada.http, path, answer).load() for _ in range(2)]
 
     async with watched(*tabs):
@@ -46,7 +46,7 @@ async def test_an_answer_continues_soon_when_its_writer_is(
     gap = max(tab.gap(done_at) for tab in tabs)
     gaps.setdefault(how.name, []).append(gap)
     assert gap < longest
-    assert len(await faults.model.asked(asked)) == 1
+    assert len(await faults.model.requests_of(question)) == 1
     assert await faults.query("SELECT fence FROM generations WHERE message_id = $1", path.rpartition("/")[2]) == 2
     await faults.replaced(writer, pid)
 
@@ -57,9 +57,9 @@ async def test_a_rolling_restart_under_twenty_answers_loses_none(
     answers = [text(6) for _ in range(20)]
     scripts = [script(answer, 15) for answer in answers]  # two restarts take 3 s, on a busy machine 9 s
     paths, tabs = [], []
-    for answer, asked in zip(answers, scripts, strict=True):
+    for answer, question in zip(answers, scripts, strict=True):
         await ada.begin()
-        paths.append(await ada.say(asked))
+        paths.append(await ada.say(question))
         tabs.append(await BrowserTab(ada.http, paths[-1], answer).load())
 
     async with watched(*tabs):
@@ -71,17 +71,17 @@ async def test_a_rolling_restart_under_twenty_answers_loses_none(
         restarted = time.monotonic()
         running = sum(not tab.is_done for tab in tabs)
 
-    for path, answer, asked, tab in zip(paths, answers, scripts, tabs, strict=True):
+    for path, answer, question, tab in zip(paths, answers, scripts, tabs, strict=True):
         await faults.exact(ada, path, answer, tab)
-        assert len(await faults.model.asked(asked)) == 1
+        assert len(await faults.model.requests_of(question)) == 1
     assert running == 20, f"some had ended before both were restarted, which took {restarted - began:.1f} s"
     gaps.setdefault("rolling restart", []).extend(tab.gap(began) for tab in tabs)
 
 
 async def test_a_writer_frozen_longer_than_its_lease_cannot_write(faults: FaultInjector, ada: User) -> None:
     answer = text()
-    asked = script(answer, SILENCE_SECONDS + 3)
-    path = await ada.say(asked)
+    question = script(answer, SILENCE_SECONDS + 3)
+    path = await ada.say(question)
     sleeper = await faults.writer(path)
     async with faults.at(ada, sleeper) as same_replica, faults.at(ada, faults.other(sleeper)) as other_replica:
         tabs = [await BrowserTab(http, path, answer).load() for http in (same_replica, other_replica)]
@@ -99,7 +99,7 @@ async def test_a_writer_frozen_longer_than_its_lease_cannot_write(faults: FaultI
         "no process continued while it slept"
     )
     assert await faults.query("SELECT fence FROM generations WHERE message_id = $1", path.rpartition("/")[2]) == 2
-    assert len(await faults.model.asked(asked)) == 1
+    assert len(await faults.model.requests_of(question)) == 1
 
 
 async def test_a_writer_frozen_shorter_than_its_lease_continues(faults: FaultInjector, ada: User) -> None:

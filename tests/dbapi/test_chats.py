@@ -62,14 +62,14 @@ async def test_a_message_is_added_at_the_end_and_sets_the_chats_title(api: Api) 
     added = await api.post(
         f"/chats/{chat['id']}/message", json={"role": "user", "content": "  What is\n a runnel, " + "and why? " * 20}
     )
-    answered = await api.post(f"/chats/{chat['id']}/message", json={"role": "assistant", "content": "A small stream."})
+    answer = await api.post(f"/chats/{chat['id']}/message", json={"role": "assistant", "content": "A small stream."})
 
-    assert (added.status_code, answered.status_code) == (201, 201)
+    assert (added.status_code, answer.status_code) == (201, 201)
     shown = (await api.get(f"/chats/{chat['id']}")).json()
     assert [message["id"] for message in shown["messages"]] == [
         chat["tip_id"],
         added.json()["id"],
-        answered.json()["id"],
+        answer.json()["id"],
     ]
     assert [message["parent_id"] for message in shown["messages"]] == [None, chat["tip_id"], added.json()["id"]]
     assert shown["title"] == "What is a runnel, and why? and why? and why? and why? and…"

@@ -77,9 +77,9 @@ def test_requires_the_api_key(server: tuple[str, list[int]]) -> None:
     chat = {"messages": [{"role": "user", "content": "Say hello"}], "max_tokens": 4}
 
     refused, _ = request(f"{address}/v1/chat/completions", chat)
-    answered, answer = request(f"{address}/v1/chat/completions", chat, KEY)
+    allowed, answer = request(f"{address}/v1/chat/completions", chat, KEY)
 
-    assert (refused, answered) == (401, 200)
+    assert (refused, allowed) == (401, 200)
     assert answer["choices"][0]["message"]["content"]
     assert request(f"{address}/slots", key=KEY)[0] == 501, "/slots would show the prompts of other users"
 
