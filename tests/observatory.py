@@ -93,13 +93,9 @@ def cookies(site: Site) -> int:
 
 
 def cors(site: Site) -> int:
-    allowed, origin = (
-        site.foreign.headers.get("access-control-allow-origin", ""),
-        site.foreign.request.headers["origin"],
-    )
-    return (
-        -50 if allowed == origin and site.foreign.headers.get("access-control-allow-credentials", "") == "true" else 0
-    )
+    response = site.foreign
+    allowed, origin = response.headers.get("access-control-allow-origin", ""), response.request.headers["origin"]
+    return -50 if allowed == origin and response.headers.get("access-control-allow-credentials", "") == "true" else 0
 
 
 def redirection(site: Site) -> int:
