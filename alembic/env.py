@@ -26,7 +26,17 @@ def run(connection: Connection) -> None:
     with context.begin_transaction():
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
         connection.execute(text("SELECT set_config('lock_timeout', :value, true)"), {"value": LOCK_TIMEOUT})
-        context.run_migrations()
+        if not is_newer():
+            context.run_migrations()
+
+
+def is_newer() -> bool:
+    """Whether a newer version has migrated the tables. The previous version works with them."""
+    head = str(context.get_head_revision())
+    newer = [revision for revision in context.get_context().get_current_heads() if revision > head]
+    if newer:
+        print(f"alembic: the tables are at {newer[0]}, newer than this version ({head}); nothing to do")
+    return bool(newer)
 
 
 async def online() -> None:

@@ -23,7 +23,7 @@ async def healthz(request: Request) -> Health:
 
 @endpoint()
 async def readyz(request: Request) -> Health:
-    """503 with the reason if the login or the schema is unsuitable."""
+    """503 with the reason if the login or the schema is unsuitable, 401 for a wrong credential."""
     await check(request.state["database"])
     return Health(status="ready")
 

@@ -1,4 +1,4 @@
-"""`make check`: checks that nginx accepts its configuration, and that the migrations match the tables and
+"""`make check`: checks the Dockerfiles and nginx's configuration, and that the migrations match the tables and
 alembic/schema.sql."""
 
 import asyncio
@@ -11,16 +11,30 @@ from pathlib import Path
 
 from dev import nginx, postgres, settings
 from dev.terminal import StartError, fail
-from tools import schema
+from tools import dockerfiles, schema
+
+ROOT = Path(__file__).parents[1]
 
 
 def main() -> int:
     try:
+        check_dockerfiles()
         check_nginx()
         asyncio.run(check_migrations())
     except StartError as error:
         return fail(error, "make check")
     return 0
+
+
+def check_dockerfiles() -> None:
+    found = [
+        message
+        for file in sorted([*ROOT.glob("*/Dockerfile"), *ROOT.glob("deploy/*/Dockerfile")])
+        for message in dockerfiles.check(file)
+    ]
+    if found:
+        raise StartError("\n".join(found))
+    print("Dockerfiles: ok", flush=True)
 
 
 def check_nginx() -> None:

@@ -2,7 +2,8 @@
 # Upgrades without downtime: deploy/compose/roll.sh [SERVICE...]. Default: dbapi, then web.
 # For each old container: starts a new one, waits until it is healthy, and stops the old one, which hands over its
 # answers.
-# If a new container does not become healthy, it is removed and the old ones keep running.
+# If a new container does not become healthy, it is removed, the old ones keep running, and the tag names their image
+# again, so that the next "docker compose up" does not start the refused version.
 set -eu
 cd "$(dirname "$0")/../.."
 [ $# -gt 0 ] || set -- dbapi web
@@ -38,16 +39,23 @@ fail() {
     exit 1
 }
 
-# While $before is set, containers that are not in it are new and not yet known to be healthy
+image_of() { docker inspect --format "$1 {{.Image}} {{.Config.Image}}" $(running "$1" | head -n 1); }
+
 roll_back() {
-    [ -n "$before" ] || return 0
-    for each in $(new_containers); do
-        docker rm --force "$each" >/dev/null
+    # While $before is set, containers that are not in it are new and not yet known to be healthy
+    if [ -n "$before" ]; then
+        for each in $(new_containers); do
+            docker rm --force "$each" >/dev/null
+        done
+        log "removed the new $service; old containers that keep running: $(count $before)"
+    fi
+    echo "$images" | while read -r _ id name; do
+        [ -z "$name" ] || docker tag "$id" "$name" || log "cannot tag $id; run: docker tag $id $name"
     done
-    log "removed the new $service; old containers that keep running: $(count $before)"
+    [ -z "$images" ] || log "the images have their old tags again; before the next docker compose up, undo changes of TAG and compose.yml"
 }
 
-before=
+before='' images=
 for service; do
     case $service in
         dbapi | web) ;;
@@ -56,11 +64,13 @@ for service; do
     [ -n "$(running "$service")" ] || { log "no $service is running; run: docker compose up --detach --wait"; exit 1; }
 done
 
+# Lines "SERVICE ID NAME" of the services that still run their old image; the build makes dbapi's in any case
+images=$(for service in $(printf '%s\n' dbapi "$@" | sort -u); do image_of "$service"; done)
+trap roll_back EXIT
+trap 'exit 130' INT TERM
 docker compose build secrets "$@" # secrets builds the image of dbapi
 docker compose run --rm --no-deps migrate # old and new versions work with the same tables, see docs/upgrades.md
 
-trap roll_back EXIT
-trap 'exit 130' INT TERM
 for service; do
     docker compose rm --force "$service" # otherwise a stopped container would be started again, in its old version
     for container in $(running "$service"); do
@@ -74,4 +84,7 @@ for service; do
         docker stop "$container"
         docker rm "$container"
     done
+    images=$(echo "$images" | sed "/^$service /d")
 done
+images= # nothing was refused
+docker compose build backup-image # not before, so that a refused version changes nothing

@@ -15,7 +15,7 @@ from alembic.script import ScriptDirectory
 from dbapi.readiness import REVISION
 from tests.dbapi.calls import append, message, new_chat, new_turn, running
 from tests.dbapi.conftest import CREDENTIAL
-from tests.stack import DBAPI_KEY, ROOT, Cluster, Service, client, succeed, until
+from tests.stack import DBAPI_KEY, ROOT, Cluster, Service, client, run, succeed, until
 
 MUCH_LATER = "9999"
 REVISIONS = [
@@ -113,6 +113,21 @@ async def test_a_new_version_becomes_ready_when_its_schema_arrives(cluster: Clus
     assert early.status_code == 503
     assert f"needs {REVISION}" in early.json()["detail"]
     assert late.status_code == 200
+
+
+async def test_the_previous_version_starts_on_the_tables_of_the_next(cluster: Cluster, tmp_path: Path) -> None:
+    database = await cluster.new_database()
+    urls = {"DATABASE_URL": cluster.owner_url(database), "DBAPI_DATABASE_URL": cluster.runtime_url(database)}
+    await rows(cluster, database, "UPDATE alembic_version SET version_num = '9999' RETURNING 1")
+
+    code, output = await run("alembic", "upgrade", "head", **urls)
+    await succeed("dbapi.login", **urls)
+    dbapi = await dbapi_on(cluster, database, tmp_path).start()
+    await dbapi.terminate()
+
+    assert code == 0, output
+    assert "the tables are at 9999, newer than this version" in output
+    assert await rows(cluster, database, "SELECT version_num FROM alembic_version") == [("9999",)]
 
 
 async def alive(http: httpx.AsyncClient) -> bool:

@@ -165,3 +165,12 @@ async def test_health_needs_no_credential_and_reveals_no_data(service: Service) 
 
     assert (alive.json(), ready.json()) == ({"status": "alive"}, {"status": "ready"})
     assert (docs.status_code, nowhere.status_code) == (401, 401)
+
+
+@pytest.mark.parametrize("header", ["Bearer wrong", "Bearer", "Basic " + DBAPI_KEY, DBAPI_KEY])
+async def test_readiness_refuses_a_wrong_credential(service: Service, header: str) -> None:
+    async with client(service.url, headers={"Authorization": header}) as http:
+        alive, refused = await http.get("/healthz"), await http.get("/readyz")
+        accepted = await http.get("/readyz", headers=CREDENTIAL)
+
+    assert (alive.status_code, refused.status_code, accepted.status_code) == (200, 401, 200)

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import os
 import re
+import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -221,3 +222,37 @@ async def test_the_password_is_in_no_command_line(cluster: Cluster, written: Con
     assert code == 0
     assert arguments.count(written.database) == 2
     assert (urlsplit(cluster.owner_url(written.database)).password or "-") not in arguments
+
+
+def newest(folder: Path) -> tuple[int, str, str]:
+    script = ROOT / "deploy" / "backup" / "newest.sh"
+    result = subprocess.run([script, folder], capture_output=True, text=True, check=False)
+    return result.returncode, result.stdout.strip(), result.stderr
+
+
+async def test_the_newest_complete_backup_is_chosen(cluster: Cluster, written: Content, tmp_path: Path) -> None:
+    whole = await backup(cluster, written.database)
+    for name in ("2026-11-20T03-17-00Z", "2026-11-22T03-17-00Z"):
+        (tmp_path / f"{name}.sql.gz").write_bytes(whole)
+    (tmp_path / "2026-11-23T03-17-00Z.sql.gz").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "2026-11-24T03-17-00Z.sql.gz").write_bytes(
+        gzip.compress(cut_short(gzip.decompress(whole).decode()).encode())
+    )
+    (tmp_path / "2026-11-25T03-17-00Z.sql.gz").touch()
+    (tmp_path / "2026-11-26T03-17-00Z.sql.gz.new").write_bytes(whole)
+    (tmp_path / "lost+found").mkdir()
+
+    code, file, messages = newest(tmp_path)
+
+    assert (code, file) == (0, str(tmp_path / "2026-11-22T03-17-00Z.sql.gz"))
+    assert messages.count("is incomplete") == 3
+
+
+def test_without_a_complete_backup_there_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "lost+found").mkdir()
+    (tmp_path / "2026-11-23T03-17-00Z.sql.gz").touch()
+
+    code, file, messages = newest(tmp_path)
+
+    assert (code, file) == (1, "")
+    assert "There is no complete backup" in messages

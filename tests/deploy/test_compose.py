@@ -1,6 +1,7 @@
 """compose.yml: the images of its services, and the secrets that its first service generates."""
 
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -24,9 +25,9 @@ def dependencies(service: str) -> set[str]:
 
 def test_every_image_is_built_by_exactly_one_service() -> None:
     # Otherwise Compose tags one image per service, and the next start replaces every container
-    built = Counter(each["image"] for each in SERVICES.values() if "build" in each and "profiles" not in each)
+    built = Counter(each["image"] for each in SERVICES.values() if "build" in each)
 
-    assert len(built) == 4
+    assert len(built) == 5
     assert set(built.values()) == {1}
 
 
@@ -34,10 +35,26 @@ def test_a_service_that_uses_another_ones_image_starts_after_it_and_never_pulls(
     builders = {each["image"]: name for name, each in SERVICES.items() if "build" in each}
     users = {name: each for name, each in SERVICES.items() if "build" not in each and each["image"] in builders}
 
-    assert users.keys() == {"owner", "migrate", "dbapi"}
+    assert users.keys() == {"owner", "migrate", "dbapi", "backup", "restore"}
     for name, each in users.items():
         assert each["pull_policy"] == "never"
-        assert builders[each["image"]] in dependencies(name)
+        assert "profiles" in each or builders[each["image"]] in dependencies(name)
+
+
+def test_a_service_that_writes_a_file_to_standard_output_builds_and_starts_nothing() -> None:
+    # Compose writes the progress of a build to standard output: into the file
+    documents = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "compose.yml"]
+    commands = [
+        command for each in documents for command in re.findall(r"docker compose .* > [\w.]+", each.read_text())
+    ]
+    services = {re.sub(r".* run (--\S+ )*", "", command).split()[0] for command in commands if " run " in command}
+
+    assert services == {"backup"}
+    for name in services:
+        assert "build" not in SERVICES[name]
+        assert dependencies(name) == set()
+    # The image exists after each start
+    assert any("backup-image" in dependencies(name) for name, each in SERVICES.items() if "profiles" not in each)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="the secrets are given to the groups of other users")

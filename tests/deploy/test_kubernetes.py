@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from ipaddress import ip_network
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,11 @@ KUBECTL = Path(sys.executable).with_name("kubectl")
 OVERLAYS = ["overlays/small", "overlays/large", "cloudnativepg"]
 OURS = OVERLAYS[:2]
 FOREIGN = {"Cluster", "HTTPRoute"}  # custom resources, which have no schema in Kubernetes
+DOCUMENT = (ROOT / "docs" / "kubernetes.md").read_text()
+OLDEST = 30  # 1.30 is the first version in which preStop.sleep needs no feature gate
 LATEST = int(kubernetes_validate.latest_version().split(".")[1])
 HAND_OVER_SECONDS = 10
+DNS_SECONDS = 30  # how long the cluster's DNS may keep a response: the default of kubeadm and kind
 
 Manifest = dict[str, Any]
 
@@ -60,9 +64,11 @@ def named(manifests: list[Manifest], kind: str) -> dict[str, Manifest]:
     return {each["metadata"]["name"]: each for each in manifests if each["kind"] == kind}
 
 
-@pytest.mark.parametrize("version", [f"1.{LATEST - back}" for back in range(3)])
+@pytest.mark.parametrize("version", [f"1.{LATEST - back}" for back in range(3)] + [f"1.{OLDEST}"])
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_manifests_are_valid_for_the_last_three_versions_of_kubernetes(overlay: str, version: str) -> None:
+def test_manifests_are_valid_for_the_last_three_versions_of_kubernetes_and_the_oldest(
+    overlay: str, version: str
+) -> None:
     manifests = [each for each in rendered(overlay) if each["kind"] not in FOREIGN]
 
     for each in manifests:
@@ -97,11 +103,68 @@ def test_deployments_have_probes_and_time_to_shut_down(overlay: str) -> None:
         if kind != "Deployment":
             continue
         assert "readinessProbe" in container, name
+        assert "livenessProbe" in container, name
         if name in ("web", "dbapi"):
             assert container["startupProbe"]["httpGet"]["path"] == "/readyz", name
             pause = container["lifecycle"]["preStop"]["sleep"]["seconds"]
             assert pause >= HAND_OVER_SECONDS, name
             assert pod["terminationGracePeriodSeconds"] >= pause + HAND_OVER_SECONDS, name
+
+
+@pytest.mark.parametrize("overlay", OURS)
+def test_web_stays_until_nginx_knows_which_pods_there_are(overlay: str) -> None:
+    web = named(rendered(overlay), "Deployment")["web"]["spec"]
+
+    (container,) = web["template"]["spec"]["containers"]
+    assert web["minReadySeconds"] > DNS_SECONDS
+    assert container["lifecycle"]["preStop"]["sleep"]["seconds"] > DNS_SECONDS
+
+
+@pytest.mark.parametrize("overlay", OURS)
+def test_only_single_addresses_are_trusted_as_proxies(overlay: str) -> None:
+    data = named(rendered(overlay), "ConfigMap")
+    (config,) = [each["data"] for name, each in data.items() if name.startswith("proxy")]
+
+    networks = [ip_network(each) for each in config["TRUSTED_PROXIES"].split()]
+
+    assert [each.num_addresses for each in networks] == [1]
+
+
+def test_the_document_names_the_oldest_version_and_what_small_requests() -> None:
+    workloads = {"Deployment", "StatefulSet"}
+    cpu = memory = 0.0
+    for each in rendered("overlays/small"):
+        if each["kind"] in workloads:
+            for container in each["spec"]["template"]["spec"]["containers"]:
+                requests = container["resources"]["requests"]
+                cpu += each["spec"]["replicas"] * amount(requests["cpu"])
+                memory += each["spec"]["replicas"] * amount(requests["memory"]) / 2**30
+
+    assert f"Kubernetes 1.{OLDEST} or newer" in DOCUMENT
+    assert f"{cpu:.1f} CPUs and {memory:.1f} GiB" in DOCUMENT
+
+
+def amount(quantity: str) -> float:
+    units = {"m": 0.001, "Mi": 2**20, "Gi": 2**30}
+    number, unit = re.fullmatch(r"([\d.]+)(m|Mi|Gi|)", quantity).groups()  # type: ignore[union-attr]
+    return float(number) * units.get(unit, 1)
+
+
+def test_after_a_restore_everything_that_was_stopped_starts_in_each_overlay() -> None:
+    """An autoscaler ignores a deployment of 0 replicas, so applying `large` again would not start it."""
+    scaled = re.findall(r"scale deployment ([a-z ]+) --replicas (\d+)", DOCUMENT)
+
+    assert scaled[0] == ("web dbapi", "0")
+    assert scaled[-1][0] == scaled[0][0]
+    assert int(scaled[-1][1]) > 0
+
+
+def test_a_new_version_deletes_the_last_migration_first() -> None:
+    """A Job cannot be changed, so applying a new image would fail."""
+    section = DOCUMENT[DOCUMENT.index("## A new version") :]
+
+    assert "migrate" in named(rendered("overlays/small"), "Job")
+    assert 0 < section.index("delete job migrate --ignore-not-found") < section.index("kubectl apply")
 
 
 @pytest.mark.parametrize("overlay", OURS)

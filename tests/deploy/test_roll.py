@@ -9,13 +9,19 @@ import pytest
 from tests.stack import ROOT
 
 # A container is a file named "<service>-<id>" that contains its health. HEALTH is the health of new containers.
+# An image is a file named "<service>:latest" that contains its version; every build makes the version "new".
 DOCKER = """#!/bin/sh
 cd "$CONTAINERS"
+build() { case $1 in secrets) echo new > ../images/dbapi:latest ;; *) echo new > "../images/$1:latest" ;; esac; }
 case "$*" in
     "compose ps "*) for last; do :; done; ls | grep "^$last-" || true ;;
-    "compose up "*) for last; do :; done; echo "$HEALTH" > "$last-new$$"
+    "compose up "*) for last; do :; done; health=$HEALTH; [ "$last" = dbapi ] || health=${WEB_HEALTH:-$HEALTH}
+        echo "$health" > "$last-new$$"
         [ "$7" = "$last=$(ls | grep -c "^$last-")" ] ;;
+    "inspect --format "*.Image*) echo "${4%%-*} old ${4%%-*}:latest" ;;
     "inspect "*) cat "$4" ;;
+    "tag "*) echo "$2" > "../images/$3" ;;
+    "compose build "*) shift 2; for each; do build "$each"; done; exit "${BUILD:-0}" ;;
     "logs "*) echo "log of $4" ;;
     "stop "*) echo stopped > "$2" ;;
     "rm "*) for last; do :; done; rm "$last" ;;
@@ -34,6 +40,10 @@ class Machine:
         (self.programs / "docker").chmod(0o755)
         for name in ("dbapi-a", "web-a", "web-b"):
             (self.containers / name).write_text("healthy")
+        self.images = folder / "images"
+        self.images.mkdir()
+        for name in ("dbapi", "web"):
+            (self.images / f"{name}:latest").write_text("old")
 
     def roll(self, *services: str, health: str = "healthy", **environ: str) -> tuple[int, str]:
         """Run roll.sh and return its exit status and messages."""
@@ -54,6 +64,10 @@ class Machine:
     def existing(self) -> set[str]:
         return {path.name for path in self.containers.iterdir()}
 
+    @property
+    def tags(self) -> dict[str, str]:
+        return {path.name.partition(":")[0]: path.read_text().strip() for path in self.images.iterdir()}
+
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Machine:
@@ -66,6 +80,7 @@ def test_every_container_is_replaced_and_their_number_stays_the_same(machine: Ma
     assert code == 0
     assert sorted(name.partition("-")[0] for name in machine.existing) == ["dbapi", "web", "web"]
     assert not machine.existing & {"dbapi-a", "web-a", "web-b"}
+    assert machine.tags == {"dbapi": "new", "web": "new", "backup-image": "new"}
 
 
 @pytest.mark.parametrize("health", ["unhealthy", "starting"])
@@ -77,12 +92,16 @@ def test_an_unhealthy_new_container_is_removed_and_the_old_ones_keep_running(mac
     assert "the new web did not become healthy" in messages
     assert "log of web-new" in messages
     assert "old containers that keep running: 2" in messages
+    assert machine.tags == {"dbapi": "old", "web": "old"}
 
 
-def test_nothing_is_replaced_when_the_migration_fails(machine: Machine) -> None:
-    code, _ = machine.roll(MIGRATION="1")
+@pytest.mark.parametrize("step", ["MIGRATION", "BUILD"])
+def test_nothing_is_replaced_when_the_build_or_the_migration_fails(machine: Machine, step: str) -> None:
+    code, messages = machine.roll(**{step: "1"})
 
     assert code == 1
+    assert machine.tags == {"dbapi": "old", "web": "old"}
+    assert "the images have their old tags again" in messages
     assert machine.existing == {"dbapi-a", "web-a", "web-b"}
 
 
@@ -101,3 +120,12 @@ def test_a_service_that_is_not_running_is_reported(machine: Machine) -> None:
 
     assert code == 1
     assert "no dbapi is running" in messages
+
+
+def test_a_replaced_service_keeps_its_new_image_when_the_next_one_is_refused(machine: Machine) -> None:
+    code, _ = machine.roll(WEB_HEALTH="unhealthy")
+
+    assert code == 1
+    assert machine.tags == {"dbapi": "new", "web": "old"}
+    assert {"web-a", "web-b"} < machine.existing
+    assert "dbapi-a" not in machine.existing

@@ -4,12 +4,14 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import asyncpg
+import httpx
 import pytest
 
-from tests.stack import Stack, until
+from tests.stack import DBAPI_KEY, Service, Stack, client, until
 from tests.web.dom import parse
 from tests.web.visitor import Visitor
 
@@ -125,3 +127,24 @@ async def test_a_migration_that_cannot_get_its_lock_gives_up_and_requests_contin
 
     assert held_up.status_code == 200
     assert (await visitor.http.get(chat)).status_code == 200
+
+
+async def test_a_process_whose_credential_dbapi_rejects_is_not_ready(web: Service, tmp_path: Path) -> None:
+    environ = {name: value for name, value in web.environ.items() if name != "WEB_PORT"}
+    wrong = await Service("web", tmp_path / "log", environ | {"DBAPI_KEYS": DBAPI_KEY[::-1]}).start(wait=False)
+
+    async def alive() -> bool:
+        with contextlib.suppress(httpx.HTTPError):
+            async with client(wrong.url) as http:
+                return (await http.get("/healthz")).status_code == 200
+        return False
+
+    try:
+        await until(alive, wrong.log_tail)
+        async with client(wrong.url) as http, client(web.url) as other:
+            refused, ready = await http.get("/readyz"), await other.get("/readyz")
+    finally:
+        await wrong.terminate()
+
+    assert (refused.status_code, ready.status_code) == (503, 200)
+    assert "credential" in refused.json()["reason"]

@@ -208,7 +208,7 @@ class Dbapi:
         raise Unavailable
 
     async def ready(self) -> None:
-        """Raises Unavailable with the reason."""
+        """Raises Unavailable with the reason, also if dbapi rejects this process's credential."""
         await self._call("GET", "/readyz")
 
     async def close(self) -> None:

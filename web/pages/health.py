@@ -26,7 +26,10 @@ async def healthz(request: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """Ready if dbapi is. The model's state is information only: history is readable without a model."""
+    """Ready if dbapi is and accepts this process's credential.
+
+    The model's state is information only: history is readable without a model.
+    """
     body: dict[str, str] = {"status": "ready", "model": request.state["llama"].state}
     try:
         await request.state["dbapi"].ready()
