@@ -6,13 +6,12 @@ import secrets
 import time
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
 from kit import diagnostics
 from kit.diagnostics import Finding
-from web.clients.llama import Health, Llama
+from web.clients.llama import Health, Llama, unused_proxy
 from web.clients.thinking import ThinkTags
 from web.errors import ModelError, Unsupported
 from web.middleware import LOCAL
@@ -87,7 +86,7 @@ async def _dbapi(settings: Settings, http: httpx.AsyncClient) -> AsyncIterator[F
 
 async def _model(settings: Settings) -> AsyncIterator[Finding]:
     """Asks for the models, and for an answer of one token."""
-    if proxy := _unused_proxy(settings.llama_url):
+    if proxy := unused_proxy(settings.llama_url):
         yield Finding.warning(f"{proxy} is set, but requests to the model server do not use a proxy")
     llama = Llama(settings.llama_url, settings.llama_api_key, settings.llama_slots)
     try:
@@ -136,14 +135,6 @@ async def _one_token(settings: Settings, llama: Llama) -> Finding:
         without = f", without {', '.join(sorted(left_out))}" if left_out else ""
         return Finding.ok(f"the model server answers at {llama.endpoints.completions}{without}")
     return Finding.error(f"the model server refuses parameters: {', '.join(sorted(left_out))}")
-
-
-def _unused_proxy(url: str) -> str:
-    """The variable that sets a proxy for this URL, for a server outside of this machine."""
-    split = urlsplit(url)
-    if proxy_bypass(split.hostname or "") or split.hostname in LOCAL:
-        return ""
-    return next((name for name in (f"{split.scheme}_proxy", "all_proxy") if split.scheme in getproxies()), "").upper()
 
 
 async def _public_url(settings: Settings, http: httpx.AsyncClient) -> Finding:

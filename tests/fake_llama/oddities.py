@@ -1,7 +1,7 @@
 """A model server that is not llama.cpp and answers in unusual ways, byte for byte.
 
-The last user message names the replies. They are what vLLM, Ollama, LiteLLM, OpenRouter, LM Studio, TGI, Mistral, Gemini,
-Azure and proxies in front of them send.
+The last user message names the replies. They are what vLLM, Ollama, LiteLLM, OpenRouter, LM Studio, TGI, Mistral,
+Gemini, Azure and proxies in front of them send.
 """
 
 import asyncio

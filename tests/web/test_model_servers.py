@@ -1,14 +1,16 @@
 """Any OpenAI-compatible model server: an answer ends exact, or failed with a reason, after at most five requests."""
 
+import asyncio
 import gzip
 import json
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import pytest
 
 from tests.fake_llama.oddities import DONE, HTML, JSON, STOP, OddServer, Replies, Reply, event, piece, words
-from tests.stack import Service, Stack
+from tests.stack import Service, Stack, until
 from tests.web.visitor import SECRETS, Visitor
 
 TEXT = "one two three"
@@ -191,7 +193,7 @@ REFUSALS: dict[str, tuple[Replies, Expected]] = {
     "429 for an hour": ([refused(429, openai("slow down"), Retry_After="3600")], failed("too busy until")),
     "429 always": ([refused(429, openai("slow down"))], failed("too busy", requests=4)),
     "429 with a date": ([refused(429, {}, Retry_After="Wed, 21 Oct 2015 07:28:00 GMT"), GOOD], ok(requests=2)),
-    "max_tokens": (refuses("max_tokens", UNKNOWN, param="max_tokens"), ok(requests=2)),
+    "unknown max_tokens": (refuses("max_tokens", UNKNOWN, param="max_tokens"), ok(requests=2)),
     "max_tokens's value": (refuses("max_tokens", "max_tokens must be less than 100"), ok(requests=2)),
     "stream_options": (refuses("stream_options", "unknown field stream_options"), ok(requests=2)),
     "extra fields": (lambda body: refused(422, NO_EXTRAS) if "stream_options" in body else GOOD, ok(requests=2)),
@@ -201,13 +203,13 @@ ENDS: dict[str, tuple[Replies, Expected]] = {
     reason: ([Reply(piece(TEXT, reason) + DONE)], ok())
     for reason in ("content_filter", "SAFETY", "max_tokens", "tool_calls", "insufficient_system_resource", "eos_token")
 }
-ODDITIES = ENDS | ENDLESS | NO_STREAM | SHAPES | THOUGHTS | REFUSALS
+ODDITIES: dict[str, tuple[Replies, Expected]] = ENDS | ENDLESS | NO_STREAM | SHAPES | THOUGHTS | REFUSALS
 
 
 @pytest.fixture(scope="module")
 async def odd_server() -> AsyncIterator[OddServer]:
-    silence = {"text, then silence": [Reply(piece("one"), end="open")]}
-    async with OddServer(silence | {name: replies for name, (replies, _) in ODDITIES.items()}).running() as server:
+    silence: dict[str, Replies] = {"text, then silence": [Reply(piece("one"), end="open")]}
+    async with OddServer(silence | {name: ODDITIES[name][0] for name in ODDITIES}).running() as server:
         yield server
 
 
@@ -275,13 +277,13 @@ async def test_thoughts_are_not_sent_back(odd_visitor: Visitor, odd_server: OddS
 
 async def test_what_a_model_does_not_know_is_left_out_from_then_on(odd_visitor: Visitor, odd_server: OddServer) -> None:
     chat = await odd_visitor.begin(new="1", model="learner")
-    first = await odd_visitor.ended(chat, await odd_visitor.say(chat, "max_tokens"))
-    asked = len(odd_server.bodies["max_tokens"])
+    first = await odd_visitor.ended(chat, await odd_visitor.say(chat, "unknown max_tokens"))
+    asked = len(odd_server.bodies["unknown max_tokens"])
 
-    second = await odd_visitor.ended(chat, await odd_visitor.say(chat, "max_tokens"))
+    second = await odd_visitor.ended(chat, await odd_visitor.say(chat, "unknown max_tokens"))
 
     assert (first["content"], second["content"]) == (TEXT, TEXT)
-    (request,) = odd_server.bodies["max_tokens"][asked:]
+    (request,) = odd_server.bodies["unknown max_tokens"][asked:]
     assert request["max_completion_tokens"] > 0
     assert "max_tokens" not in request
 
@@ -306,7 +308,11 @@ async def test_a_refusal_is_in_the_log_without_keys_and_addresses(odd_visitor: V
     await odd_visitor.ended(chat, await odd_visitor.say(chat, "401"))
 
     (line,) = [line for line in odd_web.lines(before) if line["logger"] == "web.llama"]
-    assert line["words"] == "HTTP 401: Incorrect API key provided: …. (invalid_request_error)"
+    assert line["words"] == "HTTP 401: Incorrect API key provided: … (invalid_request_error)"
+
+
+def has_length(items: list[Any], length: int) -> bool:
+    return len(items) == length
 
 
 async def test_requests_are_counted_over_all_processes(stack: Stack, odd_server: OddServer) -> None:
@@ -317,7 +323,7 @@ async def test_requests_are_counted_over_all_processes(stack: Stack, odd_server:
     chat = await visitor.begin(new="1")
     message = await visitor.say(chat, "text, then silence")
     for number in range(1, 6):
-        await until(lambda number=number: len(asked) == number, web.log_tail)
+        await until(partial(has_length, asked, number), web.log_tail)
         await visitor.written(chat, message)
         await web.kill()
         await web.start()

@@ -12,7 +12,8 @@ from base64 import b64encode
 from collections.abc import Callable, Collection, Mapping
 from contextlib import aclosing
 from typing import Literal
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 import orjson
@@ -25,6 +26,7 @@ from web.clients.http_client import HTTPClient, read_part
 from web.clients.thinking import ThinkTags
 from web.clients.transport import HTTPTransport
 from web.errors import Gone, ModelError, Rejected, TooLong, Unreachable, Unsupported
+from web.middleware import LOCAL
 
 CONNECT_SECONDS = 2.0
 CALL_SECONDS = 3.0
@@ -46,6 +48,7 @@ logger = logging.getLogger("web.llama")
 class Llama:
     def __init__(self, url: str, key: str, slots: int) -> None:
         self._default_slots, self._key = slots, key
+        self._unused_proxy = unused_proxy(url)
         base, headers = _base(url, key)
         self.endpoints = Endpoints(base.path)
         transport = HTTPTransport(max_connections=MAX_CONNECTIONS, max_idle=MAX_IDLE_CONNECTIONS)
@@ -66,6 +69,8 @@ class Llama:
 
         A server that is ready and not llama.cpp is checked again only after a failed request.
         """
+        if self._unused_proxy:
+            logger.warning("%s is set, but requests to the model server do not use a proxy", self._unused_proxy)
         failures = 0
         while True:
             self._recheck.clear()
@@ -286,3 +291,11 @@ def _base(url: str, key: str) -> tuple[httpx.URL, dict[str, str]]:
     if not key:
         credential = "Basic " + b64encode(f"{base.username}:{base.password}".encode()).decode()
     return base, {"Authorization": credential} if key or base.username else {}
+
+
+def unused_proxy(url: str) -> str:
+    """The variable that sets a proxy for this URL, for a server outside of this machine."""
+    split = urlsplit(url)
+    if split.hostname in LOCAL or proxy_bypass(split.hostname or ""):
+        return ""
+    return next((name for name in (f"{split.scheme}_proxy", "all_proxy") if split.scheme in getproxies()), "").upper()
