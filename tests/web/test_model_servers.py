@@ -5,12 +5,13 @@ import gzip
 import json
 from collections.abc import AsyncIterator
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from tests.fake_llama.oddities import DONE, HTML, JSON, STOP, OddServer, Replies, Reply, event, piece, words
-from tests.stack import Service, Stack, until
+from tests.stack import Cluster, Service, Stack, run, running_stack, until
 from tests.web.visitor import SECRETS, Visitor
 
 TEXT = "one two three"
@@ -208,8 +209,7 @@ ODDITIES: dict[str, tuple[Replies, Expected]] = ENDS | ENDLESS | NO_STREAM | SHA
 
 @pytest.fixture(scope="module")
 async def odd_server() -> AsyncIterator[OddServer]:
-    silence: dict[str, Replies] = {"text, then silence": [Reply(piece("one"), end="open")]}
-    async with OddServer(silence | {name: ODDITIES[name][0] for name in ODDITIES}).running() as server:
+    async with OddServer({name: replies for name, (replies, _) in ODDITIES.items()}).running() as server:
         yield server
 
 
@@ -315,25 +315,28 @@ def has_length(items: list[Any], length: int) -> bool:
     return len(items) == length
 
 
-async def test_requests_are_counted_over_all_processes(stack: Stack, odd_server: OddServer) -> None:
+async def test_requests_are_counted_over_all_processes(cluster: Cluster, tmp_path: Path) -> None:
     """A process that dies with each request cannot make its successors ask for ever."""
-    environ = {"LLAMA_URL": odd_server.url, "LLAMA_SLOTS": "100", "LEASE_SECONDS": "1", "RENEW_SECONDS": "0.3"}
-    web, asked = await stack.web(**environ), odd_server.bodies["text, then silence"]
-    visitor = Visitor(web)
-    chat = await visitor.begin(new="1")
-    message = await visitor.say(chat, "text, then silence")
-    for number in range(1, 6):
-        await until(partial(has_length, asked, number), web.log_tail)
-        await visitor.written(chat, message)
-        await web.kill()
-        await web.start()
+    environ = {"LLAMA_SLOTS": "100", "LEASE_SECONDS": "1", "RENEW_SECONDS": "0.3"}
+    async with (
+        OddServer({"Why?": [Reply(piece("one"), end="open")]}).running() as server,
+        running_stack(cluster, tmp_path) as stack,
+    ):
+        web, asked = await stack.web(LLAMA_URL=server.url, **environ), server.bodies["Why?"]
+        visitor = Visitor(web)
+        chat = await visitor.begin(new="1")
+        message = await visitor.say(chat, "Why?")
+        for number in range(1, 6):
+            await until(partial(has_length, asked, number), web.log_tail)
+            await visitor.written(chat, message)
+            await web.kill()
+            await web.start()
 
-    ended = await visitor.ended(chat, message)
+        ended = await visitor.ended(chat, message)
 
-    assert (ended["status"], ended["content"], len(asked)) == ("failed", "one", 5)
-    assert "several times" in ended["error"]
-    await visitor.leave()
-    await stack.leave(web)
+        assert (ended["status"], ended["content"], len(asked)) == ("failed", "one", 5)
+        assert "several times" in ended["error"]
+        await visitor.leave()
 
 
 @pytest.mark.parametrize(
@@ -392,6 +395,31 @@ async def test_a_model_is_named_if_the_server_lists_any(stack: Stack, listed: li
         assert "embedding" not in (await visitor.page("/")).outer
         await visitor.leave()
         await stack.leave(web)
+
+
+@pytest.mark.parametrize(
+    ("replies", "line"),
+    [
+        ([GOOD], "web: ok: the model server answers at /v1/chat/completions\n"),
+        (refuses("max_tokens", "max_tokens: unknown"), "answers at /v1/chat/completions, without max_tokens"),
+        ([refused(402, openai("Insufficient credits"))], "web: ERROR: the model server gave no answer of one token"),
+        ([refused(400, openai("no such thing"))], "no such thing"),
+    ],
+)
+async def test_the_doctor_requests_an_answer_of_one_token(stack: Stack, replies: Replies, line: str) -> None:
+    async with OddServer({"Hi": replies}).running() as server:
+        _, output = await run("web", "check", **(stack.web_environ | {"LLAMA_URL": server.url}))
+
+    assert line in output
+    assert server.bodies["Hi"][0]["max_tokens"] == 1
+
+
+async def test_the_doctor_reports_a_proxy_that_is_not_used(stack: Stack) -> None:
+    environ = {"LLAMA_URL": "https://model.invalid/v1", "HTTPS_PROXY": "http://127.0.0.1:9"}
+
+    _, output = await run("web", "check", **(stack.web_environ | environ))
+
+    assert "warning: HTTPS_PROXY is set, but requests to the model server do not use a proxy" in output
 
 
 def test_the_table_has_many_oddities() -> None:

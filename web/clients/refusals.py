@@ -41,7 +41,7 @@ _PRIVATE = re.compile(
     | \b(?:[\w-]+\.)*[\w-]+:\d{2,5}\b        # host:port
     | \b\d{1,3}(?:\.\d{1,3}){3}\b | \[?(?:[0-9a-f]{1,4}:){3,7}[0-9a-f]{0,4}\]?
     | \b(?:[\w-]+\.)+(?:local|internal|lan|svc|cluster|corp)\b
-    | \b(?:sk|pk|key|org|proj|req|Bearer|Basic)[-_ ](?=[\w*.-]*[\d*])[\w*.+/=-]{6,}
+    | \b(?:(?:sk|pk|key|org|proj|req)[-_]|Bearer |Basic )(?=[\w*.-]*[\d*])[\w*.+/=-]{6,}
     | \b(?=[\w-]*\d)[\w-]{28,}""",
     re.VERBOSE | re.IGNORECASE,
 )
