@@ -54,7 +54,7 @@ class Llama:
         transport = HTTPTransport(max_connections=MAX_CONNECTIONS, max_idle=MAX_IDLE_CONNECTIONS)
         self._http = HTTPClient(base.copy_with(path="/"), headers, transport, CONNECT_SECONDS)
         self.slots = slots
-        self.keeps_streams = self.continues_text = False
+        self.keeps_streams = self.continues_text = self._is_llama_cpp = False
         self.has_think_tags = False  # its models mark thoughts with tags
         self.capabilities_known = False
         self.context: int | None = None  # tokens that one answer and its prompt may have together
@@ -92,7 +92,7 @@ class Llama:
 
     async def check(self) -> Health:
         """The state of the server. Finds out its capabilities unless they are known."""
-        if self.keeps_streams and self.capabilities_known:
+        if self._is_llama_cpp and self.capabilities_known:
             state = await self.health()
             self.capabilities_known = state == "ready"
             return state
@@ -171,7 +171,8 @@ class Llama:
             return "down"
         owners = {str(model.get("owned_by")) for model in found.models}
         properties: dict[str, object] = {}
-        if "llamacpp" in owners:
+        self._is_llama_cpp = "llamacpp" in owners
+        if self._is_llama_cpp:
             if (state := await self.health()) != "ready":
                 return state
             properties = await self._get_object(self.endpoints.root + "/props")
@@ -195,9 +196,11 @@ class Llama:
         self.capabilities_known = True
 
     def _check_pause(self, failures: int) -> float | None:
-        if self.keeps_streams or failures:
-            pause = NOT_READY_CHECK_SECONDS if failures else READY_CHECK_SECONDS
-            return pause if self.keeps_streams else min(pause * 1.2 ** max(0, failures - 60), MAX_CHECK_SECONDS)
+        """Seconds until the next check. None waits for a failed request."""
+        if self._is_llama_cpp:
+            return NOT_READY_CHECK_SECONDS if failures else READY_CHECK_SECONDS
+        if failures:
+            return min(NOT_READY_CHECK_SECONDS * 1.2 ** min(40, max(0, failures - 60)), MAX_CHECK_SECONDS)
         return None
 
     async def _get_object(self, path: str) -> dict[str, object]:
