@@ -193,7 +193,11 @@ class Stack:
 
     async def web(self, **environ: str) -> Service:
         """Starts another web process; `environ` overrides the default variables."""
-        usual = {
+        return await self._service("web", "web", **(self.web_environ | environ)).start()
+
+    @property
+    def web_environ(self) -> dict[str, str]:
+        return {
             "PUBLIC_URL": PUBLIC_URL,
             "SECRET_KEYS": SECRET_KEY,
             "LLAMA_URL": self.llama,
@@ -201,7 +205,6 @@ class Stack:
             "DBAPI_KEYS": DBAPI_KEY,
             **self._limits,
         }
-        return await self._service("web", "web", **(usual | environ)).start()
 
     def _service(self, name: str, module: str, **environ: str) -> Service:
         self.services.append(Service(name, self._folder / f"{name}-{len(self.services)}.log", environ, module))

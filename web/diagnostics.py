@@ -1,5 +1,6 @@
 """`python -m web check`: checks web's settings, dbapi, the model server, and the path of requests from outside."""
 
+import asyncio
 import hashlib
 import secrets
 import time
@@ -10,11 +11,14 @@ import httpx
 
 from kit import diagnostics
 from kit.diagnostics import Finding
-from web.clients.llama import Llama
+from web.clients.llama import Health, Llama, unused_proxy
+from web.clients.thinking import ThinkTags
+from web.errors import ModelError, Unsupported
 from web.middleware import LOCAL
 from web.settings import Settings
 
 PATIENCE_SECONDS = 5.0
+MODEL_SECONDS, MAX_MODEL_REQUESTS = 60.0, 5
 MIN_DRIP_SECONDS = 0.1  # between the arrivals of two parts that /healthz sends half a second apart
 
 
@@ -29,7 +33,8 @@ async def findings(settings: Settings) -> AsyncIterator[Finding]:
     async with httpx.AsyncClient(timeout=PATIENCE_SECONDS) as http:
         async for finding in _dbapi(settings, http):
             yield finding
-        yield await _model(settings)
+        async for finding in _model(settings):
+            yield finding
         yield await _public_url(settings, http)
 
 
@@ -79,14 +84,21 @@ async def _dbapi(settings: Settings, http: httpx.AsyncClient) -> AsyncIterator[F
     yield diagnostics.clock_skew("dbapi", diagnostics.http_date(ready.headers["date"]), requested_at)
 
 
-async def _model(settings: Settings) -> Finding:
+async def _model(settings: Settings) -> AsyncIterator[Finding]:
+    """Asks for the models, and for an answer of one token."""
+    if proxy := unused_proxy(settings.llama_url):
+        yield Finding.warning(f"{proxy} is set, but requests to the model server do not use a proxy")
     llama = Llama(settings.llama_url, settings.llama_api_key, settings.llama_slots)
     try:
-        state = await llama.health()
+        state = await llama.check()
+        yield _model_state(settings, llama, state)
         if state == "ready":
-            await llama.discover_capabilities()
+            yield await _one_token(settings, llama)
     finally:
         await llama.close()
+
+
+def _model_state(settings: Settings, llama: Llama, state: Health) -> Finding:
     if state == "down":
         return Finding.error(
             f"the model server does not respond at {settings.llama_url}, or rejects LLAMA_API_KEY; "
@@ -100,6 +112,29 @@ async def _model(settings: Settings) -> Finding:
     if not llama.models:
         return Finding.warning("the model server lists no models; check LLAMA_API_KEY")
     return Finding.ok(f"the model server is ready: {', '.join(llama.models)}, {llama.slots} concurrent answers")
+
+
+async def _one_token(settings: Settings, llama: Llama) -> Finding:
+    """Requests an answer of one token, like the first request of a chat."""
+    request: dict[str, object] = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
+    if settings.model:
+        request["model"] = settings.model
+    left_out: set[str] = set()
+    for _ in range(MAX_MODEL_REQUESTS):
+        try:
+            async with asyncio.timeout(MODEL_SECONDS):
+                await llama.complete(request, "doctor", lambda _: False, ThinkTags(), left_out)
+        except TimeoutError:
+            return Finding.error(f"the model server did not answer within {MODEL_SECONDS:.0f} s; check its log")
+        except Unsupported as error:
+            left_out |= error.names
+            continue
+        except ModelError as error:
+            reason = f"{getattr(error, 'message', type(error).__name__)} {error.details}".strip()
+            return Finding.error(f"the model server gave no answer of one token: {reason}")
+        without = f", without {', '.join(sorted(left_out))}" if left_out else ""
+        return Finding.ok(f"the model server answers at {llama.endpoints.completions}{without}")
+    return Finding.error(f"the model server refuses parameters: {', '.join(sorted(left_out))}")
 
 
 async def _public_url(settings: Settings, http: httpx.AsyncClient) -> Finding:

@@ -7,8 +7,8 @@ UserError             a status and a message for the person who sees the page
 └── Unavailable       503  the database service cannot be reached
 AnswerFailed          ends an answer after its stream began; shown in place of the rest of the answer
 ModelError            between this service and the model server; the writer retries, or raises AnswerFailed
-├── Unreachable, Loading, Gone    it may come back, or has dropped the stream
-└── Rejected, TooLong             it refuses the request
+├── Unreachable, Loading, Busy, Gone    it may come back, or has dropped the stream
+└── Rejected, Unsupported, TooLong      it refuses the request
 """
 
 
@@ -58,19 +58,43 @@ class Unavailable(UserError):
 
 
 class AnswerFailed(Exception):
-    """Ends the answer with this message. The text written so far is kept."""
+    """Ends the answer with this message. The text written so far is kept. `details` are the model server's words."""
+
+    def __init__(self, message: str, details: str = "") -> None:
+        super().__init__(message)
+        self.message, self.details = message, details
 
 
 class ModelError(Exception):
-    pass
+    """`details` are the server's own words, cleaned."""
+
+    def __init__(self, details: str = "") -> None:
+        super().__init__(details)
+        self.details = details
 
 
 class Unreachable(ModelError):
-    """There is no connection, or it broke. The server may come back."""
+    """There is no connection, or it broke. The server may come back. `is_sent` means that it may have the request."""
+
+    def __init__(self, details: str = "", is_sent: bool = True) -> None:
+        super().__init__(details)
+        self.is_sent = is_sent
 
 
 class Loading(ModelError):
-    """The server is loading its model."""
+    """The server is loading its model. `is_sent` as in `Unreachable`."""
+
+    def __init__(self, details: str = "", is_sent: bool = True) -> None:
+        super().__init__(details)
+        self.is_sent = is_sent
+
+
+class Busy(ModelError):
+    """The server accepts the request later, after `seconds` if it says so."""
+
+    def __init__(self, seconds: float | None = None, details: str = "") -> None:
+        super().__init__(details)
+        self.seconds = seconds
 
 
 class Gone(ModelError):
@@ -80,14 +104,22 @@ class Gone(ModelError):
 class Rejected(ModelError):
     """The server refuses the request, and a retry would not help. `message` is for the user."""
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, details: str = "") -> None:
+        super().__init__(details)
         self.message = message
+
+
+class Unsupported(ModelError):
+    """The server refuses these parameters of the request. Without them it may accept it."""
+
+    def __init__(self, names: frozenset[str], details: str = "") -> None:
+        super().__init__(details)
+        self.names = names
 
 
 class TooLong(ModelError):
     """The prompt has `tokens` tokens, and the model reads at most `context`."""
 
-    def __init__(self, tokens: int, context: int) -> None:
-        super().__init__()
+    def __init__(self, tokens: int, context: int, details: str = "") -> None:
+        super().__init__(details)
         self.tokens, self.context = tokens, context

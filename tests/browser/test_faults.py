@@ -150,14 +150,15 @@ async def test_a_broken_answer_keeps_its_text_and_shows_the_reason(ada: BrowserU
 
 
 @pytest.mark.parametrize("body", ["json", "html"])
-async def test_error_messages_of_the_model_server_are_not_shown(ada: BrowserUser, body: str) -> None:
+async def test_error_messages_of_the_model_server_are_folded_and_cleaned(ada: BrowserUser, body: str) -> None:
     await ada.say(status=500, body=body)
     await ada.ended()
 
-    article = await ada.page.locator(ANSWER).inner_text()
-    assert "failed" in article
-    assert "secret-host" not in article
-    assert "500" not in article
+    outcome = ada.page.locator(f"{ANSWER} .outcome")
+    assert "failed" in await outcome.locator("summary").inner_text()
+    assert "500" not in await outcome.locator("summary").inner_text()
+    assert await outcome.get_attribute("open") is None
+    assert "secret-host" not in await ada.page.locator(ANSWER).inner_html()
 
 
 async def test_another_replica_continues_in_the_open_tab(runnel: Runnel, ada: BrowserUser) -> None:

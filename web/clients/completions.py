@@ -1,6 +1,7 @@
 """The model server's stream of one answer: server-sent events with JSON, parsed into deltas of text."""
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -8,12 +9,35 @@ import httpx
 import orjson
 
 from kit.text import clean
+from web.clients.refusals import BROKE_OFF, WEB_PAGE, cleaned, error_of, is_error, refusal, server_words
+from web.clients.thinking import ThinkTags
 from web.contract import Numbers
 from web.errors import Rejected, Unreachable
 
 MAX_NUMBERS = 50
 MAX_EVENT_BYTES = 1_000_000  # a server that sends more without the end of an event is broken
 INVALID = "The model server sent something that is not an answer."
+# What servers call the usual reasons to end an answer; all other names are stored as they are
+FINISH_REASONS = {
+    "stop": "stop",
+    "eos": "stop",
+    "eos_token": "stop",
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "complete": "stop",
+    "length": "length",
+    "max_tokens": "length",
+    "model_length": "length",
+    "safety": "content_filter",
+    "recitation": "content_filter",
+    "prohibited_content": "content_filter",
+    "blocklist": "content_filter",
+    "content_filter": "content_filter",
+    "function_call": "tool_calls",
+}
+BOM = b"\xef\xbb\xbf"
+_BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
+_EVENT_ERROR = re.compile(rb"^event: ?error\b", re.MULTILINE)
 
 
 class Delta(NamedTuple):
@@ -33,20 +57,31 @@ OnDeltas = Callable[[list[Delta]], bool]
 
 
 class CompletionStream:
-    """Passes the deltas of one answer to `on_deltas`, until [DONE]. `offset` is where the byte stream starts."""
+    """Passes the deltas of one answer to `on_deltas`, until [DONE]. `offset` is where the byte stream starts.
 
-    def __init__(self, offset: int, on_deltas: OnDeltas) -> None:
-        self._offset, self._on_deltas = offset, on_deltas
+    Bytes without a delta are passed on as an empty list: they are a sign of life. A server may also send the whole
+    answer as one JSON object.
+    """
+
+    def __init__(self, offset: int, on_deltas: OnDeltas, thinking: ThinkTags) -> None:
+        self._offset, self._on_deltas, self._thinking = offset, on_deltas, thinking
+        self._safe_offset = offset  # nothing before it is held back
         self._buffer, self._surrogates = b"", _SurrogateHalves()
         self._is_complete = False
+        self._is_started = offset > 0
 
     async def read(self, response: httpx.Response) -> None:
         """Reads the whole response, whose request has `on_bytes` as its sink.
 
-        Raises Unreachable if the stream ends early, and Rejected if it is invalid.
+        Raises Unreachable if the stream ends early, and Rejected if it is invalid or no answer.
         """
+        encoding = response.headers.get("content-encoding", "identity")
+        if encoding.lower() not in ("", "identity"):
+            raise Rejected(INVALID, f"Content-Encoding: {cleaned(encoding)}")
         async for _ in response.aiter_raw():
             pass
+        if not self._is_complete:
+            self._read_rest(response.headers.get("content-type", ""))
         if not self._is_complete:
             raise Unreachable("the stream ended early")
 
@@ -56,29 +91,78 @@ class CompletionStream:
         try:
             self._parse(data, deltas)
         finally:  # deltas before an error are valid
-            self._is_complete = bool(deltas) and (self._on_deltas(deltas) or deltas[-1].is_done)
+            self._is_complete = self._on_deltas(deltas) or (bool(deltas) and deltas[-1].is_done)
         return self._is_complete
 
     def _parse(self, data: bytes, deltas: list[Delta]) -> None:
         buffer, start = self._buffer + data if self._buffer else data, 0
+        if not self._is_started and _is_no_stream(buffer) is not False:
+            self._buffer = buffer
+            return self._check_size()
+        self._is_started = True
         while start < len(buffer) and (end := _event_end(buffer, start)) > 0:
             delta = _delta(buffer[start:end], self._offset + end, self._surrogates)
             start = end
             if delta:
-                deltas.append(delta)
+                deltas.append(delta if self._thinking.is_done else self._sorted(delta))
                 if delta.is_done:
                     break
         self._buffer, self._offset = buffer[start:], self._offset + start
+        return self._check_size()
+
+    def _check_size(self) -> None:
         if len(self._buffer) > MAX_EVENT_BYTES:
             raise Rejected(INVALID)
+
+    def _sorted(self, delta: Delta) -> Delta:
+        """Moves thoughts between tags from the content to the reasoning."""
+        thoughts, content = self._thinking.split(delta.content) if delta.content else ("", "")
+        if delta.is_done or delta.finish_reason:
+            more_thoughts, more_content = self._thinking.rest()
+            thoughts, content = thoughts + more_thoughts, content + more_content
+        if not self._thinking.is_holding:
+            self._safe_offset = delta.offset
+        return delta._replace(offset=self._safe_offset, content=content, reasoning=delta.reasoning + thoughts)
+
+    def _read_rest(self, content_type: str) -> None:
+        """What came without the end of an event: the last event, a whole answer as JSON, or a web page."""
+        body, self._buffer = self._buffer.strip(), b""
+        if not body:
+            return
+        if self._is_started:
+            self._is_complete = self._read_last_event(body)
+        elif body.startswith(b"<") or "html" in content_type:
+            raise Rejected(WEB_PAGE, server_words(body))
+        else:
+            delta = _whole_answer(body)
+            self._on_deltas([delta if self._thinking.is_done else self._sorted(delta)])
+            self._is_complete = True
+
+    def _read_last_event(self, event: bytes) -> bool:
+        deltas: list[Delta] = []
+        try:
+            self._parse(event + b"\n\n", deltas)
+        except Rejected as error:
+            if error.message == INVALID:  # cut off in its middle
+                return False
+            raise
+        return self._on_deltas(deltas) or (bool(deltas) and deltas[-1].is_done)
+
+
+def _is_no_stream(buffer: bytes) -> bool | None:
+    """Whether the body is JSON or a web page instead of events. None if nothing has arrived to tell."""
+    start = buffer[:64].removeprefix(BOM).lstrip()[:1]
+    return start in (b"{", b"[", b"<") if start else None
 
 
 def _event_end(buffer: bytes, start: int) -> int:
     """The end of the event at `start`, including its blank line; 0 if the event is incomplete. llama.cpp ends lines
-    with LF, others may use CRLF."""
-    lf = buffer.find(b"\n\n", start)
-    crlf = buffer.find(b"\r\n\r\n", start, lf if lf >= 0 else len(buffer))
-    return crlf + 4 if crlf >= 0 else lf + 2 if lf >= 0 else 0
+    with LF, others may use CRLF or CR."""
+    if b"\r" in buffer:
+        found = _BLANK_LINE.search(buffer, start)
+        return found.end() if found else 0
+    end = buffer.find(b"\n\n", start)
+    return end + 2 if end >= 0 else 0
 
 
 def _delta(event: bytes, offset: int, surrogates: "_SurrogateHalves") -> Delta | None:
@@ -88,29 +172,77 @@ def _delta(event: bytes, offset: int, surrogates: "_SurrogateHalves") -> Delta |
         return None
     if data == b"[DONE]":
         return Delta(offset, content=surrogates.rest(), is_done=True)
+    if not event.startswith(b"data:") and _EVENT_ERROR.search(event):
+        raise Rejected(BROKE_OFF, server_words(data))
     try:
-        body: Any = _loads(data)  # any JSON: a wrong type raises one of the errors below
-        if "error" in body:
-            raise Rejected("The model server broke off this answer.")
-        choice = (body.get("choices") or [{}])[0]
-        delta = choice.get("delta") or {}
-        content, reasoning, reason = delta.get("content"), delta.get("reasoning_content"), choice.get("finish_reason")
-        return Delta(
-            offset,
-            surrogates.join(content) if content else "",
-            clean(reasoning) if reasoning else "",
-            str(reason)[:100] if reason else None,
-            _numbers(body.get("usage")),
-            _numbers(body.get("timings")),
-        )
+        return _delta_of(_loads(data), "delta", offset, surrogates, data)
     except (ValueError, TypeError, AttributeError, KeyError, IndexError, RecursionError) as error:
-        raise Rejected(INVALID) from error
+        raise Rejected(INVALID, server_words(data)) from error
+
+
+def _delta_of(body: Any, name: str, offset: int, surrogates: "_SurrogateHalves", data: bytes) -> Delta:
+    """Any JSON: a wrong type raises an error of Python."""
+    choice = (body.get("choices") or [{}])[0]
+    if ("error" in body or "error" in choice or "choices" not in body) and _is_complaint(body, choice):
+        raise Rejected(BROKE_OFF, server_words(data))
+    delta = choice.get(name) or choice.get("message") or {}
+    content = delta.get("content") or delta.get("refusal") or choice.get("text")
+    reasoning = delta.get("reasoning_content") or delta.get("reasoning") or delta.get("reasoning_details")
+    if isinstance(reasoning, list):
+        reasoning = _parts(reasoning)[0] + _parts(reasoning)[1]
+    if isinstance(content, list):
+        thoughts, content = _parts(content)
+        reasoning = (reasoning or "") + thoughts
+    reason = choice.get("finish_reason")
+    return Delta(
+        offset,
+        surrogates.join(content) if content else "",
+        clean(reasoning) if reasoning else "",
+        FINISH_REASONS.get(str(reason).lower(), str(reason)[:100]) if reason else None,
+        _numbers(body.get("usage")),
+        _numbers(body.get("timings")),
+    )
+
+
+def _is_complaint(body: Any, choice: Any) -> bool:
+    has_words = "choices" not in body and any(body.get(name) for name in ("detail", "message", "errors"))
+    return has_words or is_error(body) or is_error(choice)
+
+
+def _parts(parts: list[Any]) -> tuple[str, str]:
+    """Thoughts and text of a content in parts, as some servers send them. Unknown parts are left out."""
+    thoughts = text = ""
+    for part in parts:
+        kind = str(part["type"])
+        inner = part.get("thinking") or part.get("text") or part.get("summary") or ""
+        inner = "".join(_parts(inner)) if isinstance(inner, list) else inner
+        if "think" in kind or "reasoning" in kind:
+            thoughts += inner
+        elif kind in ("text", "output_text"):
+            text += inner
+    return thoughts, text
+
+
+def _whole_answer(body: bytes) -> Delta:
+    """The answer of a server that does not stream. Raises Rejected if it is none."""
+    try:
+        value: Any = _loads(body)
+        if isinstance(value, list) and len(value) == 1:
+            value = value[0]
+        if not is_error(value) and value.get("choices"):
+            delta = _delta_of(value, "message", len(body), _SurrogateHalves(), body)
+            return delta._replace(finish_reason=delta.finish_reason or "stop", is_done=True)
+    except (ValueError, TypeError, AttributeError, KeyError, IndexError, RecursionError) as error:
+        raise Rejected(INVALID, server_words(body)) from error
+    code = error_of(body).get("code")
+    status = code if isinstance(code, int) and 400 <= code < 600 else 400
+    raise refusal(status, {}, body, server_words(body))
 
 
 def _data(event: bytes) -> bytes | None:
     if event.startswith(b"data: {") and event.find(b"\n") == len(event) - 2:  # one line, as nearly all are
         return event[6:-2]
-    lines = [line[5:].strip() for line in event.splitlines() if line.startswith(b"data:")]
+    lines = [line[5:].strip() for line in event.removeprefix(BOM).splitlines() if line.startswith(b"data:")]
     return b"\n".join(lines) if lines else None
 
 

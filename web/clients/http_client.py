@@ -4,6 +4,8 @@ httpx.AsyncClient prepares cookies, redirects and authentication for each reques
 everything else about a request, and a turn makes about ten.
 """
 
+import asyncio
+import contextlib
 from collections.abc import Mapping
 from contextlib import aclosing
 
@@ -56,5 +58,33 @@ class HTTPClient:
             await response.aread()
         return response
 
+    async def fetch_part(self, method: str, path: str, max_bytes: int, seconds: float) -> httpx.Response:
+        """Like `fetch`, from a server that may send anything: see `read_part`. Raises httpx.TransportError."""
+        try:
+            async with asyncio.timeout(seconds):
+                response = await self.open(method, path)
+        except TimeoutError as error:
+            raise httpx.ReadTimeout("the server did not respond in time") from error
+        async with aclosing(response):
+            body = await read_part(response, max_bytes, seconds)
+        return httpx.Response(response.status_code, headers=_without_encoding(response.headers), content=body)
+
     async def close(self) -> None:
         await self._transport.aclose()
+
+
+async def read_part(response: httpx.Response, max_bytes: int, seconds: float) -> bytes:
+    """The first `max_bytes` of the body, as far as they arrive within `seconds`. Raises httpx.TransportError."""
+    body = b""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            async for data in response.aiter_raw():
+                body += data
+                if len(body) >= max_bytes:
+                    break
+    return body[:max_bytes]
+
+
+def _without_encoding(headers: httpx.Headers) -> list[tuple[bytes, bytes]]:
+    """The body stays as it is: decompressed, it could have any size."""
+    return [header for header in headers.raw if header[0].lower() not in (b"content-encoding", b"transfer-encoding")]

@@ -4,7 +4,7 @@ It supports what this service needs between machines of one deployment: no proxi
 bytes. httpx's own transport costs 71 to 94 µs for each token of a stream, this one 15 to 18 µs (docs/performance.md).
 
 Request extensions: `timeout` (`connect` and `read` are used) and `target` are httpx's. `sink` is ours, a `Sink` for the
-body of a response with status 200.
+body of a successful response.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ import httpx
 
 from kit.http_server import IDLE_SECONDS
 
+MAX_HEAD_BYTES = 256 * 1024  # of a response
 MAX_UNREAD = 256 * 1024  # bytes of a body that may wait for their reader before the sender has to wait
 DEFAULT_CONNECT_SECONDS = 10.0
 
@@ -60,7 +61,7 @@ class HTTPTransport(httpx.AsyncBaseTransport):
                 connection.close()
             self._free.release()
             raise
-        sink = request.extensions.get("sink") if connection.status == 200 else None
+        sink = request.extensions.get("sink") if 200 <= connection.status < 300 else None
         body = Body(self, origin, connection, timeout.get("read"), sink)
         return httpx.Response(connection.status, headers=connection.headers, stream=body)
 
@@ -146,7 +147,7 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._parser: httptools.HttpResponseParser
         self._data: list[bytes] = []
-        self._unread = 0
+        self._unread = self._head_bytes = 0
         self._has_head = self._is_complete = self._keeps_alive = True
         self._error: httpx.TransportError | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -159,7 +160,7 @@ class _Connection(asyncio.Protocol):
     async def send(self, request: httpx.Request, read_seconds: float | None) -> None:
         """Sends the request and waits for the head of its response."""
         self._parser = httptools.HttpResponseParser(self)
-        self.headers, self._has_head, self._is_complete = [], False, False
+        self.headers, self._has_head, self._is_complete, self._head_bytes = [], False, False, 0
         target = request.extensions.get("target") or request.url.raw_path
         head = [b"%b %b HTTP/1.1" % (request.method.encode(), target)]
         head += [b"%b: %b" % header for header in request.headers.raw]
@@ -240,6 +241,11 @@ class _Connection(asyncio.Protocol):
         except httptools.HttpParserError as error:
             self._error = httpx.RemoteProtocolError(str(error))
             self.close()
+        if not self._has_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._error = httpx.RemoteProtocolError("the head of the response is too long")
+                self.close()
         if self._unread > MAX_UNREAD:
             self._transport.pause_reading()
         return self._wake()

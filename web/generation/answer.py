@@ -2,8 +2,11 @@
 
 import time
 
+from web.clients.thinking import ThinkTags
 from web.contract import CONTENT, ClaimedAnswer, Finish, Numbers, Prompt, Status
 from web.generation.log_writer import Entry
+
+MAX_ERROR = 1000  # characters that dbapi stores
 
 
 class Answer:
@@ -11,17 +14,25 @@ class Answer:
         """`own_claims` counts the claims in a row that this process made and survived, including this one."""
         self.claimed, self.prompt, self.entry, self.own_claims = claimed, prompt, entry, own_claims
         self.key, self.offset = claimed["upstream_key"], claimed["upstream_offset"]
-        self.request_sent = self.has_output = self.is_cut_off = False
+        self.thinking = ThinkTags()
+        self.left_out: set[str] = set()  # parameters that the model server refused
+        self.is_key_used = bool(claimed["previous_key"])  # the model server may have a request with it
+        self.requests = _requests(claimed["previous_key"])  # of this answer, by all processes
+        self.losses = self.idle_losses = 0  # broken streams, in all and in a row without new text
+        self.busy_seconds = 0.0  # how long the model server asked to wait, in all
+        self.away_seconds = 0.0  # how long the model server could not be reached, all losses together
+        self.request_sent = self.has_output = self.has_reasoning = self.is_cut_off = self._has_grown = False
+        self.must_restart = False  # as soon as new text arrives
         self.status: Status = "complete"
         self.error: str | None = None
         self.finish_reason: str | None = None
         self.usage: Numbers | None = None
         self.timings: Numbers | None = None
         self.estimated_tokens = 1.0  # of the prompt
-        self.started_at = self.last_token_at = time.monotonic()
+        self.started_at = self.written_at = time.monotonic()  # written: when text last arrived
         self._first_token_at: float | None = None
         self._parts: list[str] = []
-        self._bytes = self._renamed = 0
+        self._bytes = 0
 
     @property
     def text(self) -> str:
@@ -45,25 +56,45 @@ class Answer:
             size = _size(text)
         if text:
             self._bytes += size
-            self.has_output = True
+            self.has_output = self._has_grown = True
             self._first_token_at = self._first_token_at or time.monotonic()
         if kind == CONTENT:
             self._parts.append(text)
+        else:
+            self.has_reasoning = True
         return text
 
     def restart(self) -> None:
         """Discards the text: the model server cannot continue it."""
+        self.must_restart = False
         self._parts.clear()
         self._bytes = 0
 
     def rename(self) -> None:
-        """Gives the next request a new key: the model server may still keep the stream of the old one."""
-        self._renamed += 1
-        suffix = f".{self._renamed}" if self.request_sent else ""
-        self.key, self.offset = f"g-{self.entry.id}-{self.entry.fencing_token}{suffix}", 0
+        """Gives the next request a new key: the model server may still keep the stream of the old one.
 
-    def fail(self, message: str) -> None:
-        self.status, self.error = "failed", message
+        The key ends with the number of the request, so that the database knows how many there were.
+        """
+        self.key, self.offset = f"g-{self.entry.id}-{self.entry.fencing_token}.{self.requests + 1}", 0
+
+    def sent(self) -> None:
+        self.requests += 1
+        self.request_sent = self.is_key_used = True
+
+    def count_loss(self) -> None:
+        """A stream was broken, or not begun."""
+        self.losses += 1
+        self.idle_losses = 1 if self._has_grown else self.idle_losses + 1
+        self._has_grown = False
+
+    def not_sent(self) -> None:
+        """The model server cannot have received the last request."""
+        self.requests -= 1
+        self.is_key_used = False
+
+    def fail(self, message: str, details: str = "") -> None:
+        """`details` follow the message on a line of their own."""
+        self.status, self.error = "failed", f"{message}\n{details}"[:MAX_ERROR] if details else message
 
     def end(self) -> Finish:
         timings = dict(self.timings or {})
@@ -84,3 +115,11 @@ class Answer:
 def _size(text: str) -> int:
     """Bytes in UTF-8."""
     return len(text) if text.isascii() else len(text.encode())
+
+
+def _requests(key: str | None) -> int:
+    """How many requests were sent, as the last key tells."""
+    if not key:
+        return 0
+    number = key.rpartition(".")[2]
+    return max(1, int(number)) if number.isdecimal() else 1

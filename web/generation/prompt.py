@@ -8,6 +8,7 @@ every process makes the same one.
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypedDict
 
+from web.clients.thinking import without_thoughts
 from web.contract import GenerationRequest, Message, Prompt, PromptMessage
 
 BYTES_PER_TOKEN = 3.0  # fewer than in most texts, so that the estimate is rather too high
@@ -75,7 +76,7 @@ def completion_request(
     request["max_tokens"] = max_tokens
     if name := parameters.get("model") or model.default_model:
         request["model"] = name
-    messages = [PromptMessage(role=message["role"], content=message["content"]) for message in prompt["messages"]]
+    messages = [_prompt_message(message) for message in prompt["messages"]]
     messages = messages[first_in_context(messages, prompt["system_prompt"], model.context, max_tokens, scale) :]
     if prompt["system_prompt"]:
         messages.insert(0, PromptMessage(role="system", content=prompt["system_prompt"]))
@@ -84,3 +85,11 @@ def completion_request(
         request |= {"continue_final_message": True, "add_generation_prompt": False}
     tokens = sum(estimate_tokens(message["content"]) for message in messages)
     return {**request, "messages": messages}, tokens
+
+
+def _prompt_message(message: PromptMessage) -> PromptMessage:
+    """An answer may have been stored with its thoughts. Models do not expect them in a prompt."""
+    content = message["content"]
+    if message["role"] == "assistant" and content.lstrip()[:1] in ("<", "["):
+        content = without_thoughts(content)
+    return PromptMessage(role=message["role"], content=content)

@@ -116,6 +116,12 @@ class LiveAnswers:
         elif not answer.extend(chunk) or answer.status == "queued":
             self._read_soon(generation_id)
 
+    def show_notice(self, generation_id: str, notice: str) -> None:
+        """Tells why this process waits with an answer. An empty notice tells the state of the model server."""
+        watched = self._watched.get(generation_id)
+        if watched and not watched.answer.has_text:
+            watched.answer.set_notice(notice or self._model_notice)
+
     def finished(self, end: Finish) -> None:
         """This process has finished an answer."""
         watched = self._watched.get(end["id"])

@@ -116,7 +116,7 @@
   });
   document.addEventListener("done", ({ target }) => {
     announceNewText(target, true);
-    const reason = target.querySelector(".outcome")?.textContent;
+    const reason = target.querySelector(".outcome summary, span.outcome")?.textContent;
     if (mode() !== "off") announce(reason ?? "The answer is finished.");
   });
 })();
