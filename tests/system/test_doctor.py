@@ -178,6 +178,19 @@ async def test_errors_of_the_database_are_found(stack: Stack, healthy: dict[str,
     assert any("the schema is at 0001" in line for line in found["ERROR"])
 
 
+async def test_a_postgresql_that_logs_what_users_wrote_is_found(stack: Stack, healthy: dict[str, str]) -> None:
+    name = await stack.cluster.new_database()
+    url = stack.cluster.runtime_url(name).replace(PASSWORD, LONG_PASSWORD)
+    superuser = await asyncpg.connect(stack.cluster.superuser_url)
+    await superuser.execute(f"ALTER DATABASE {name} SET log_error_verbosity = 'default'")
+    await superuser.close()
+
+    code, found = await check("dbapi", {**healthy, "DBAPI_DATABASE_URL_FILE": "", "DBAPI_DATABASE_URL": url})
+
+    assert code == 0
+    assert any("PostgreSQL may log what users wrote" in line for line in found["warning"]), found
+
+
 async def test_a_secret_file_that_every_user_can_read_is_found(healthy: dict[str, str]) -> None:
     os.chmod(healthy["SECRET_KEYS_FILE"], 0o644)
 
