@@ -106,6 +106,8 @@ async def test_a_healthy_deployment_has_no_errors(healthy: dict[str, str]) -> No
         ({"DBAPI_URL": "http://127.0.0.1:9"}, "ERROR", "dbapi does not respond"),
         ({"PUBLIC_URL": "http://chat.test"}, "ERROR", "plain http"),
         ({"PUBLIC_URL": "chat.test"}, "ERROR", "must be a URL like"),
+        ({"PUBLIC_URL": "https://chat.test/sub"}, "ERROR", "must not have a path"),
+        ({"ENVIRONMENT": "developement"}, "ERROR", "ENVIRONMENT must be production or development"),
         ({"ENVIRONMENT": "development"}, "ERROR", "ENVIRONMENT is development"),
         ({"LLAMA_URL": "http://127.0.0.1:9"}, "ERROR", "the model server does not respond"),
         ({"MODEL": "nothing-of-that-name"}, "ERROR", "has no model 'nothing-of-that-name'"),
