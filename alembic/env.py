@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import asyncpg
 from alembic import context
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from dbapi.tables import Base
@@ -41,7 +42,9 @@ def is_newer() -> bool:
 
 async def online() -> None:
     url = read_or_exit(Settings, "alembic").database_url
-    engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url, timeout=10))
+    engine = create_async_engine(
+        "postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url, timeout=10), hide_parameters=True
+    )
     async with engine.connect() as connection:
         await connection.run_sync(run)
         await connection.commit()
@@ -52,6 +55,9 @@ if context.is_offline_mode():
     sys.exit("alembic: offline mode is not supported: the first migration queries the server's roles")
 try:
     asyncio.run(online())
-except (OSError, asyncpg.PostgresError) as error:
-    hint = getattr(error, "hint", None)
-    sys.exit(f"alembic: {error}" + (f"\n{hint}" if hint else ""))
+except (OSError, asyncpg.PostgresError, DBAPIError) as error:
+    cause = getattr(error, "driver_exception", error)
+    hint = getattr(cause, "hint", None)
+    # The detail of a PostgreSQL error quotes rows, so it is left out
+    message = cause.args[0] if isinstance(cause, asyncpg.PostgresError) else cause
+    sys.exit(f"alembic: {message}" + (f"\n{hint}" if hint else ""))

@@ -89,6 +89,11 @@ async def _inside(settings: Settings) -> AsyncIterator[Finding]:
                 f"PostgreSQL has {free} free connections, but this process may open {settings.dbapi_pool_size + 1}; "
                 "raise max_connections"
             )
+        if await connection.fetchval(_LOGS_VALUES):
+            yield Finding.warning(
+                "PostgreSQL may log what users wrote; set log_parameter_max_length = 0, "
+                "log_parameter_max_length_on_error = 0 and log_error_verbosity = terse"
+            )
         requested_at = time.time()
         yield diagnostics.clock_skew(
             "PostgreSQL",
@@ -108,5 +113,12 @@ _UNPROTECTED = """
 SELECT relname FROM pg_class
  WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relname <> 'alembic_version'
    AND NOT (relrowsecurity AND relforcerowsecurity)
+"""
+# With log_min_messages = log or higher, PostgreSQL logs no error of a statement
+_LOGS_VALUES = """
+SELECT current_setting('log_parameter_max_length') <> '0'
+    OR current_setting('log_parameter_max_length_on_error') <> '0'
+    OR (current_setting('log_error_verbosity') <> 'terse'
+        AND current_setting('log_min_messages') NOT IN ('log', 'fatal', 'panic'))
 """
 _FREE = "SELECT current_setting('max_connections')::int - count(*)::int FROM pg_stat_activity"

@@ -10,11 +10,11 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.routing import Route
 
 from dbapi.auth import OPEN
 from dbapi.endpoint import Operation, operation_of
 from dbapi.schemas.fields import Error
+from kit.routing import Route
 
 Mode = Literal["validation", "serialization"]
 References = Mapping[tuple[type[BaseModel], Mode], dict[str, Any]]

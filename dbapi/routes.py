@@ -1,9 +1,8 @@
 """Every URL."""
 
-from starlette.routing import Route
-
 from dbapi import chats, devices, events, generations, messages, readiness, sessions, turns
 from kit import ids
+from kit.routing import Route
 
 ids.register()
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from kit.settings import secret
+from kit.settings import ENVIRONMENTS, choice, positive, secret
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -11,9 +11,9 @@ class Settings:
     dbapi_keys: tuple[str, ...] = secret()  # service credentials; callers use the first, all are accepted
     dbapi_host: str = "127.0.0.1"
     dbapi_port: int = 8001
-    dbapi_pool_size: int = 10  # connections to PostgreSQL, without the listening one
+    dbapi_pool_size: int = positive(10)  # connections to PostgreSQL, without the listening one
     # Limits; 0 means no limit
     message_code_points: int = 32_000
     writes_per_session: int = 60  # a minute
     answers_per_session: int = 16  # running or queued
-    environment: str = "production"  # or development: shows /docs and /openapi.json
+    environment: str = choice(*ENVIRONMENTS)  # or development: shows /docs and /openapi.json

@@ -5,20 +5,23 @@ import os
 import sys
 from pathlib import Path
 
-from dev import ports, settings
+from dev import ports, settings, unknown
 from dev.rundir import RunDir
 from dev.services import Services
 from dev.supervisor import Supervisor
-from dev.terminal import StartError, fail
+from dev.terminal import StartError, fail, line
 from kit.settings import SettingsError
 from llama.model import ModelFileError
 
 
 def main() -> int:
+    root = Path(__file__).parent.parent
+    for warning in unknown.warnings(root, os.environ):
+        line(f"warning: {warning}")
     try:
         given = settings.read()
         os.environ["DATA_DIR"] = str(given.data_dir)  # absolute, because the services run in another folder
-        os.chdir(Path(__file__).parent.parent)
+        os.chdir(root)
         run = RunDir(given.data_dir / "run")
         with run.locked():
             run.end_leftovers()

@@ -8,11 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from dev import postgres
+from dev import postgres, unknown
 from dev import settings as dev_settings
 from dev.services import LOGIN
 from dev.settings import Settings
 from dev.terminal import fail
+from kit.diagnostics import Severity
 from kit.settings import SettingsError
 
 ROOT = Path(__file__).parent.parent
@@ -23,6 +24,8 @@ def main() -> int:
         environ = _environ(dev_settings.read())
     except SettingsError as error:
         return fail(error, "make doctor")
+    for warning in unknown.warnings(ROOT, os.environ):
+        print(f"settings: {Severity.WARNING}: {warning}", flush=True)
     return max(_check(service, environ) for service in ("dbapi", "web"))
 
 

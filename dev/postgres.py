@@ -36,6 +36,13 @@ SETTINGS = {
     "log_min_duration_statement": "1s",
     "log_line_prefix": "%m [%p] %u ",
 }
+# Keeps what users wrote out of the log: no parameters, no DETAIL (it quotes rows), no statement that failed
+PRIVACY = {
+    "log_parameter_max_length": "0",
+    "log_parameter_max_length_on_error": "0",
+    "log_error_verbosity": "terse",
+    "log_min_error_statement": "panic",
+}
 THROWAWAY = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
 
 
@@ -48,7 +55,7 @@ class Cluster:
         self.link = data_dir / "postgres"
         self.credentials = credentials
         self.port = port
-        self.settings = SETTINGS | (settings or {})
+        self.settings = SETTINGS | PRIVACY | (settings or {})
         self.log = data_dir / "log" / "postgres.log"
         self.account = unprivileged.owner(self.link) if self.link.exists() else unprivileged.unprivileged()
         self.programs = programs(self.account)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit import settings
+from kit import public_url, settings
 from kit.settings import SettingsError
 
 
@@ -55,13 +55,15 @@ def read(environ: Mapping[str, str] = os.environ) -> Settings:
             raise SettingsError(f"{name.upper()} must be from {allowed.start} to {allowed.stop - 1}, not {value}")
     if bool(given.tls_certificate) != bool(given.tls_key):
         raise SettingsError("set both TLS_CERTIFICATE and TLS_KEY, or neither")
+    if given.public_url:
+        public_url.check(given.public_url)
     tls_url, plain_url = f"https://127.0.0.1:{given.tls_port}", f"http://127.0.0.1:{given.port}"
-    public_url = given.public_url.rstrip("/") or (tls_url if given.tls_certificate else plain_url)
-    if given.tls_certificate and not public_url.startswith("https://"):
-        raise SettingsError(f"with TLS_CERTIFICATE, PUBLIC_URL must start with https:// (it is {public_url})")
+    url = given.public_url.rstrip("/") or (tls_url if given.tls_certificate else plain_url)
+    if given.tls_certificate and not url.startswith("https://"):
+        raise SettingsError(f"with TLS_CERTIFICATE, PUBLIC_URL must start with https:// (it is {url})")
     return dataclasses.replace(
         given,
-        public_url=public_url,
+        public_url=url,
         tls_certificate=_absolute(given.tls_certificate),
         tls_key=_absolute(given.tls_key),
         data_dir=given.data_dir.expanduser().absolute(),

@@ -7,6 +7,7 @@ import time
 
 import httpx
 
+from dev import reach
 from dev.service import Service
 from dev.services import Services
 from dev.terminal import line, progress
@@ -14,6 +15,7 @@ from dev.terminal import line, progress
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STILL_WAITING_SECONDS = 10.0
 POLL_SECONDS = 0.05
+MODEL_SECONDS = 1.0  # for web to find the model server that LLAMA_URL names
 
 
 class Supervisor:
@@ -43,13 +45,18 @@ class Supervisor:
             await self._stop()
 
     async def _start(self) -> None:
-        await asyncio.gather(
-            self._launch("nginx", [self.system.nginx()]),
-            self._launch("llama", self.system.llama()),
-            self._start_services(),
-        )
+        llama = asyncio.create_task(self._launch("llama", self.system.llama()))
+        try:
+            await asyncio.gather(self._launch("nginx", [self.system.nginx()]), self._start_services())
+            if not llama.done():
+                progress(f"{self.system.settings.public_url} is available; the model is still loading")
+            await llama
+        finally:
+            llama.cancel()
         await self._wait_until_usable()
         line(f"ready: {self.system.settings.public_url}")
+        if hint := reach.hint(self.system.settings):
+            line(f"       {hint}")
 
     async def _start_services(self) -> None:
         system = self.system
@@ -74,12 +81,19 @@ class Supervisor:
             await service.ready.wait()
 
     async def _wait_until_usable(self) -> None:
-        """Wait until web responds through nginx and the model is loaded."""
-        reported = time.monotonic()
+        """Wait until web responds through nginx and the local model is loaded.
+
+        Pages work without a model. So a model server that does not respond is reported, but not waited for.
+        """
+        started = reported = time.monotonic()
         while True:
             response = await self.system.readyz()
             model = _model(response)
-            if response is not None and response.status_code == 200 and model == "ready":
+            is_ready = response is not None and response.status_code == 200
+            if is_ready and model == "ready":
+                return
+            if is_ready and self.system.settings.llama_url and time.monotonic() - started > MODEL_SECONDS:
+                line(f"warning: {_missing(self.system.llama_url, model)}")
                 return
             if time.monotonic() - reported > STILL_WAITING_SECONDS:
                 reported = time.monotonic()
@@ -108,6 +122,12 @@ async def _wait_for_stop(signalled: asyncio.Event) -> None:
             await asyncio.wait_for(signalled.wait(), 0.5)
         except TimeoutError:
             continue
+
+
+def _missing(url: str, model: str) -> str:
+    server = httpx.URL(url).copy_with(userinfo=b"")
+    state = "is still loading its model" if model == "loading" else "does not respond, or rejects LLAMA_API_KEY"
+    return f"the model server at {server} {state}; pages work, and answers start when it is ready (see LLAMA_URL)"
 
 
 def _model(response: httpx.Response | None) -> str:

@@ -4,6 +4,7 @@ The field `dbapi_url` is read from DBAPI_URL, or from the file that DBAPI_URL_FI
 """
 
 import dataclasses
+import math
 import os
 import sys
 from collections.abc import Mapping
@@ -24,6 +25,8 @@ PLACEHOLDERS = (
     "your_",
 )
 TYPE_NAMES = {int: "a whole number", float: "a number", bool: "yes or no"}
+LAST_PORT = 65535
+ENVIRONMENTS = ("production", "development")
 
 Settings = TypeVar("Settings")
 
@@ -35,6 +38,16 @@ class SettingsError(Exception):
 def secret() -> Any:
     """Declare a required field of comma-separated keys. The first key is current, older keys are still accepted."""
     return dataclasses.field(metadata={"secret": True}, repr=False)
+
+
+def positive(default: float) -> Any:
+    """Declare a number that must be greater than 0. Other numbers must not be negative."""
+    return dataclasses.field(default=default, metadata={"positive": True})
+
+
+def choice(*values: str) -> Any:
+    """Declare a field that has one of these values, by default the first."""
+    return dataclasses.field(default=values[0], metadata={"values": values})
 
 
 def read(cls: type[Settings], environ: Mapping[str, str] = os.environ) -> Settings:
@@ -49,6 +62,7 @@ def read(cls: type[Settings], environ: Mapping[str, str] = os.environ) -> Settin
                 raise SettingsError(f"{name} is not set (nor is {name}_FILE)")
             continue
         values[field.name] = _convert(name, text, hints[field.name])
+        _check_range(name, values[field.name], field.metadata)
         if field.metadata.get("secret"):
             _check_keys(name, values[field.name])
     return cls(**values)
@@ -80,6 +94,22 @@ def _convert(name: str, text: str, kind: Any) -> Any:
         return kind(text)
     except (ValueError, KeyError) as error:
         raise SettingsError(f"{name} must be {TYPE_NAMES.get(kind, kind.__name__)}, not {text!r}") from error
+
+
+def _check_range(name: str, value: Any, metadata: Mapping[str, Any]) -> None:
+    values = metadata.get("values")
+    if values and value not in values:
+        raise SettingsError(f"{name} must be {' or '.join(values)}, not {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return
+    if not math.isfinite(value):
+        raise SettingsError(f"{name} must be a finite number, not {value}")
+    if name.endswith("PORT") and not 1 <= value <= LAST_PORT:
+        raise SettingsError(f"{name} must be from 1 to {LAST_PORT}, not {value}")
+    if metadata.get("positive") and value <= 0:
+        raise SettingsError(f"{name} must be greater than 0, not {value}")
+    if value < 0:
+        raise SettingsError(f"{name} must not be negative, but is {value}")
 
 
 def _check_keys(name: str, keys: tuple[str, ...]) -> None:

@@ -1,4 +1,5 @@
-"""`make model`: lists the catalogue and downloads a model into `DATA_DIR/models`, where the next start finds it.
+"""`make model`: lists the catalogue. `make model NAME=...` downloads a model into `DATA_DIR/models`, where the next
+start finds it.
 
 An interrupted download resumes where it stopped, at the next attempt or the next start.
 """
@@ -6,6 +7,7 @@ An interrupted download resumes where it stopped, at the next attempt or the nex
 import errno
 import hashlib
 import os
+import re
 import shutil
 import sys
 import time
@@ -19,6 +21,7 @@ from llama import model
 from llama.catalogue import CATALOGUE, Entry
 
 SOURCE = "https://huggingface.co"  # or HF_ENDPOINT, as for Hugging Face's own tools
+PACKAGED = "SmolLM2-135M"
 MAX_ATTEMPTS = 5  # consecutive attempts without a new byte
 TIMEOUT_SECONDS = 30.0
 REPORT_SECONDS = 0.2
@@ -31,14 +34,19 @@ class DownloadError(Exception):
 def main(arguments: Sequence[str] = sys.argv[1:], environ: Mapping[str, str] = os.environ) -> int:
     for entry in CATALOGUE:
         print(f"  {entry.name:<16} {entry.size / 1e6:>7,.0f} MB  {entry.licence}  {entry.remark}")
-    name = arguments[0] if arguments else CATALOGUE[0].name
+    if not arguments:
+        print(f"Download one: make model NAME={CATALOGUE[0].name}")
+        return 0
+    if _key(arguments[0]) == _key(PACKAGED):
+        print(f"{PACKAGED} is installed with Runnel, and used if no model was downloaded and MODEL is not set")
+        return 0
     try:
-        path = download(_entry(name), model.folder(environ), environ.get("HF_ENDPOINT") or SOURCE)
+        path = download(_entry(arguments[0]), model.folder(environ), environ.get("HF_ENDPOINT") or SOURCE)
     except DownloadError as error:
         print(f"make model: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nstopped; run `make model` again to resume", file=sys.stderr)
+        print(f"\nstopped; run `make model NAME={arguments[0]}` again to resume", file=sys.stderr)
         return 130
     users = "`make dev`" if environ.get("DATA_DIR") else "`make dev` or `make up`"
     print(f"downloaded {path}; the next {users} uses it")
@@ -68,10 +76,16 @@ def download(entry: Entry, folder: Path, source: str = SOURCE) -> Path:
 
 
 def _entry(name: str) -> Entry:
+    """Return the entry with this name, or with this name of a repository or file, in capital or small letters."""
     for entry in CATALOGUE:
-        if entry.name == name:
+        names = entry.name, entry.file, entry.repository, entry.repository.rpartition("/")[2]
+        if _key(name) in map(_key, names):
             return entry
     raise DownloadError(f"no model {name!r} in the catalogue above")
+
+
+def _key(name: str) -> str:
+    return re.sub(r"[-.]gguf$|-instruct", "", name.lower())
 
 
 def _refuse_full_disk(entry: Entry, part: Path) -> None:
@@ -111,7 +125,7 @@ def _fetch_all(entry: Entry, part: Path, url: str) -> None:
             if failures == MAX_ATTEMPTS:
                 raise DownloadError(
                     f"cannot reach {httpx.URL(url).host} ({reason}); "
-                    "check the network and run `make model` again to resume"
+                    f"check the network and run `make model NAME={entry.name}` again to resume"
                 )
             time.sleep(0.5 * failures)
 

@@ -19,7 +19,7 @@ def find(environ: Mapping[str, str] = os.environ) -> Path:
         return checked(Path(named).expanduser())
     path = downloaded(folder(environ)) or packaged()
     if path is None:
-        raise ModelFileError("no model found; run `make model`, or set MODEL to the path of a GGUF file")
+        raise ModelFileError("no model found; run `make model` to choose one, or set MODEL to the path of a GGUF file")
     return checked(path)
 
 

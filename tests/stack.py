@@ -130,11 +130,12 @@ class Service:
         self.name, self.log, self._module = name, log, module or name
         self.port = ports.free(None, taken_ports)
         self.url = f"http://127.0.0.1:{self.port}"
+        self.source = ROOT  # the source tree it runs from
         self.environ = BASE_ENVIRON | {f"{name.upper()}_PORT": str(self.port)} | environ
         self.process: asyncio.subprocess.Process
 
     async def start(self, *, wait: bool = True) -> "Service":
-        self.process = await process.start([sys.executable, "-m", self._module], self.log, self.environ, ROOT)
+        self.process = await process.start([sys.executable, "-m", self._module], self.log, self.environ, self.source)
         if wait:
             await until(self.is_ready, self.log_tail, START_SECONDS)
         return self

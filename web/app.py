@@ -5,17 +5,14 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
-from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.responses import Response
-from starlette.routing import Mount
-from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Scope
+from starlette.types import ASGIApp
 
 from kit import drain
+from kit.routing import Mount
 from web.clients.dbapi import Dbapi
 from web.clients.llama import Llama
 from web.errors import UserError
@@ -26,21 +23,21 @@ from web.live.hub import LiveAnswers
 from web.live.open_streams import OpenStreams
 from web.middleware import AllowedHosts, SameOrigin, SecurityHeaders
 from web.pages import error_pages
-from web.rendering.templates import Templates
+from web.pages.static_files import StaticFiles
+from web.rendering.templates import STATIC, Templates
 from web.routes import routes
 from web.sessions import Sessions
 from web.settings import Settings
 from web.state import State
 
 RESTART_SECONDS = 1.0
-STATIC = Path(__file__).parent / "static"
 
 logger = logging.getLogger("web")
 
 
 def create_app(settings: Settings) -> ASGIApp:
     app = Starlette(
-        routes=[*routes, Mount("/static", Static(directory=STATIC))],
+        routes=[*routes, Mount("/static", StaticFiles(directory=STATIC))],
         lifespan=partial(lifespan, settings),
         middleware=[
             Middleware(AllowedHosts, hostname=settings.hostname),
@@ -104,13 +101,3 @@ async def hand_over(draining: asyncio.Event, live: LiveAnswers, worker: Worker) 
     await draining.wait()
     live.shut_down()
     await worker.hand_over()
-
-
-class Static(StaticFiles):
-    """URLs carry the version of the content, so browsers never need to revalidate."""
-
-    async def get_response(self, path: str, scope: Scope) -> Response:
-        response = await super().get_response(path, scope)
-        if response.status_code < 400 and b"v=" in scope["query_string"]:
-            response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
-        return response

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import itertools
 import secrets
 import time
 from collections.abc import AsyncIterator
@@ -15,11 +16,12 @@ from web.clients.llama import Health, Llama, unused_proxy
 from web.clients.thinking import ThinkTags
 from web.errors import ModelError, Unsupported
 from web.middleware import LOCAL
+from web.pages.health import PARTS
 from web.settings import Settings
 
 PATIENCE_SECONDS = 5.0
 MODEL_SECONDS, MAX_MODEL_REQUESTS = 60.0, 5
-MIN_DRIP_SECONDS = 0.1  # between the arrivals of two parts that /healthz sends half a second apart
+MIN_PAUSE_SECONDS = 0.1  # between the arrivals of two parts that /healthz sends half a second apart
 
 
 async def main() -> int:
@@ -142,11 +144,13 @@ async def _public_url(settings: Settings, http: httpx.AsyncClient) -> Finding:
 
     The address may be unreachable from this host.
     """
-    arrivals = []
+    arrivals = []  # (number of bytes so far, time)
+    received = 0
     try:
         async with http.stream("GET", f"{settings.origin}/healthz", headers={"Accept": "text/event-stream"}) as answer:
-            async for _ in answer.aiter_raw():
-                arrivals.append(time.monotonic())
+            async for data in answer.aiter_raw():
+                received += len(data)
+                arrivals.append((received, time.monotonic()))
     except httpx.HTTPError as error:
         return Finding.warning(
             f"{settings.origin} is not reachable from this host ({type(error).__name__}); open it in a browser instead"
@@ -156,6 +160,20 @@ async def _public_url(settings: Settings, http: httpx.AsyncClient) -> Finding:
         return Finding.error(f"{response}: this is not Runnel; set PUBLIC_URL, or check the proxy")
     if answer.headers.get("x-powered-by"):
         return Finding.warning(f"a proxy sends X-Powered-By: {answer.headers['x-powered-by']}; remove that header")
-    if len(arrivals) < 2 or arrivals[-1] - arrivals[0] < MIN_DRIP_SECONDS:
+    if answer.headers.get("content-encoding"):
+        return Finding.error(
+            f"a proxy compresses streams ({answer.headers['content-encoding']}), which may delay them; "
+            "disable compression for responses with Cache-Control: no-transform, or for text/event-stream"
+        )
+    if not _arrived_in_parts(arrivals):
         return Finding.error("a proxy buffers streams; disable its buffering for responses with X-Accel-Buffering: no")
     return Finding.ok(f"streams pass {urlsplit(settings.origin).netloc} without buffering")
+
+
+def _arrived_in_parts(arrivals: list[tuple[int, float]]) -> bool:
+    """Whether every part of the probe was here before the next one was sent."""
+    ends = list(itertools.accumulate(len(part) for part in PARTS))
+    if not arrivals or arrivals[-1][0] != ends[-1]:
+        return False
+    times = [next(when for received, when in arrivals if received >= end) for end in ends]
+    return all(later - earlier >= MIN_PAUSE_SECONDS for earlier, later in itertools.pairwise(times))

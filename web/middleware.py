@@ -10,6 +10,8 @@ LOCAL = {"localhost", "127.0.0.1"}
 SAFE_METHODS = {"GET", "HEAD"}
 HEALTH = {"/healthz", "/readyz", "/metrics"}  # health checks use an IP address as host
 
+OTHER_HOST = "This server does not serve this host name. If you run it: set PUBLIC_URL to the address that you open.\n"
+
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; "
     "manifest-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; object-src 'none'; "
@@ -72,7 +74,7 @@ class AllowedHosts:
         if name is None:
             return await PlainTextResponse("Bad request.\n", 400)(scope, receive, send)
         if name not in self.names:
-            return await PlainTextResponse("This server does not serve this host name.\n", 421)(scope, receive, send)
+            return await PlainTextResponse(OTHER_HOST, 421)(scope, receive, send)
         return await self.app(scope, receive, send)
 
 

@@ -1,8 +1,7 @@
 """Every URL of the web service."""
 
-from starlette.routing import Route
-
 from kit import ids
+from kit.routing import Route
 from web.pages import chat_settings, chats, devices, exports, health, messages, metrics, pwa, streams
 
 ids.register()

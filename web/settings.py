@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from kit.settings import SettingsError, secret
+from kit import public_url
+from kit.settings import ENVIRONMENTS, SettingsError, choice, positive, secret
 
 SYSTEM_PROMPT = "You are a helpful assistant. Answer clearly and to the point. Use Markdown where it helps."
 OPENING_MESSAGE = "Hello! What can I do for you?"
@@ -17,34 +18,35 @@ class Settings:
     dbapi_keys: tuple[str, ...] = secret()  # web uses the first
     llama_url: str = "http://127.0.0.1:8081"  # any OpenAI-compatible server, with or without /v1
     llama_api_key: str = ""
-    llama_slots: int = 4  # answers generated at once, if the model server does not report its slots
+    llama_slots: int = positive(4)  # answers generated at once, if the model server does not report its slots
     web_host: str = "127.0.0.1"
     web_port: int = 8000
-    environment: str = "production"
+    environment: str = choice(*ENVIRONMENTS)
     # New chats
     system_prompt: str = SYSTEM_PROMPT
     opening_message: str = OPENING_MESSAGE
     # Requests to the model server
     model: str = ""  # the default model, if the server has several
-    max_tokens: int = 512
+    max_tokens: int = positive(512)
     # Limits
     message_code_points: int = 32_000
     body_bytes: int = 400_000
     answer_bytes: int = 256_000
     streams_per_session: int = 40  # open at once in each web process; nginx limits them per device over all processes
-    first_token_seconds: float = 120.0
-    token_seconds: float = 30.0  # between two tokens
+    first_token_seconds: float = positive(120.0)
+    token_seconds: float = positive(30.0)  # between two tokens
     unreachable_seconds: float = 30.0  # long enough for a restart of the model server
     # Storing answers
-    lease_seconds: float = 3.0
-    renew_seconds: float = 1.0
+    lease_seconds: float = positive(3.0)
+    renew_seconds: float = positive(1.0)
     flush_seconds: float = 0.038
-    ping_seconds: int = 15
-    session_days: int = 400
+    ping_seconds: int = positive(15)
+    session_days: int = positive(400)
 
     def __post_init__(self) -> None:
-        if urlsplit(self.public_url).scheme not in ("http", "https") or not self.hostname:
-            raise SettingsError(f"PUBLIC_URL is {self.public_url!r}, but must be a URL like https://chat.example.org")
+        public_url.check(self.public_url)
+        if self.renew_seconds >= self.lease_seconds:
+            raise SettingsError("RENEW_SECONDS must be smaller than LEASE_SECONDS")
         if set(self.secret_keys) & set(self.dbapi_keys):
             raise SettingsError("SECRET_KEYS and DBAPI_KEYS must not share a key: use a separate key for each")
         if self.renew_seconds > self.lease_seconds / 2:

@@ -12,7 +12,7 @@ BEGIN
                WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND relname <> 'alembic_version' LOOP
     EXECUTE format('SELECT EXISTS (SELECT FROM %s)', name) INTO has_rows;
     IF has_rows AND current_setting('runnel.replace', true) IS DISTINCT FROM 'yes' THEN
-      RAISE EXCEPTION 'the table % is not empty', name USING HINT = 'Set REPLACE=yes to replace existing data.';
+      RAISE EXCEPTION 'the table % is not empty; set REPLACE=yes to replace existing data', name;
     END IF;
   END LOOP;
 END

@@ -6,5 +6,6 @@ set -euo pipefail
 . "$(dirname "$0")/address.sh"
 export PGOPTIONS="${PGOPTIONS:-} -c runnel.replace=${REPLACE:-no} -c client_min_messages=warning"
 
-output=$(gunzip | psql --no-psqlrc --quiet --output=/dev/null --set=ON_ERROR_STOP=1 ${DATABASE_URL:+"$DATABASE_URL"})
+# VERBOSITY=terse: the detail and the context of an error quote rows
+output=$(gunzip | psql --no-psqlrc --quiet --output=/dev/null --set=ON_ERROR_STOP=1 --set=VERBOSITY=terse ${DATABASE_URL:+"$DATABASE_URL"})
 [ "$output" = restored ] || { echo "The backup is incomplete; the database was not changed." >&2; exit 1; }

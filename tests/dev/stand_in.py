@@ -1,6 +1,7 @@
 """Stands in for web, dbapi and alembic in the supervisor's tests, which copy it into their own source tree.
 
-It responds to every GET with {"model": "ready"}. The service that BROKEN names exits at once.
+It responds to every GET with {"model": "ready"}, or the state that MODEL_STATE names. The service that BROKEN names
+exits at once.
 """
 
 import http.server
@@ -11,7 +12,7 @@ import sys
 
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        body = json.dumps({"model": "ready", "pid": os.getpid()}).encode()
+        body = json.dumps({"model": os.environ.get("MODEL_STATE", "ready"), "pid": os.getpid()}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

@@ -336,6 +336,17 @@ async def test_only_the_public_host_name_is_served(host: str, codes: set[int], p
     assert health.status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/a%20b", "/%20", "/healthz%20x", "/metrics%0a", "/a%0ab", "/%20chat.example"])
+async def test_the_host_is_checked_whatever_the_path_contains(path: str) -> None:
+    upstream = Upstream()
+    async with public_nginx(upstream, PUBLIC_URL="https://chat.example") as client:
+        own = await client.get(path, headers={"Host": "chat.example"})
+        other = await client.get(path, headers={"Host": "evil.example"})
+
+    assert (own.status_code, other.status_code) == (200, 421)
+    assert upstream.requests == [f"GET {path} HTTP/1.1"]
+
+
 async def raw(client: httpx.AsyncClient, request: bytes) -> bytes:
     """Send these bytes and return everything nginx sends until it closes the connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", client.base_url.port)

@@ -7,9 +7,9 @@ import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
 
 from kit import ids
+from kit.routing import Route
 
 ID = "6ba7b810-9dad-41d1-80b4-00c04fd430c8"
 
@@ -21,7 +21,7 @@ async def show(request: Request) -> Response:
 @pytest.fixture
 def app() -> Starlette:
     ids.register()
-    return Starlette(routes=[Route("/{id:id}", show, name="it")])
+    return Starlette(routes=[Route("/{id:id}", show)])
 
 
 async def get(app: Starlette, path: str) -> httpx.Response:
@@ -31,7 +31,7 @@ async def get(app: Starlette, path: str) -> httpx.Response:
 
 async def test_a_canonical_uuid_matches(app: Starlette) -> None:
     assert (await get(app, f"/{ID}")).text == repr(UUID(ID))
-    assert app.url_path_for("it", id=UUID(ID)) == f"/{ID}"
+    assert app.url_path_for("show", id=UUID(ID)) == f"/{ID}"
 
 
 @pytest.mark.parametrize(

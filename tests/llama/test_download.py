@@ -176,3 +176,32 @@ def test_the_catalogue_is_listed_and_an_unknown_name_refused(
     assert "no model 'gpt-9' in the catalogue" in output.err
     assert all(entry.name in output.out for entry in CATALOGUE)
     assert "recommended" in output.out
+
+
+def test_without_a_name_the_models_are_listed_and_nothing_is_downloaded(
+    tmp_path: Path, source: Source, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = download.main([], {"DATA_DIR": str(tmp_path), "HF_ENDPOINT": source.url})
+
+    output = capsys.readouterr().out
+    assert code == 0
+    assert all(entry.name in output for entry in CATALOGUE)
+    assert "make model NAME=" in output
+    assert (source.ranges, list(tmp_path.iterdir())) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["qwen2.5-0.5b", "Qwen2.5-0.5B", "Qwen2.5-0.5B-Instruct", "Qwen/Qwen2.5-0.5B-Instruct-GGUF", CATALOGUE[0].file],
+)
+def test_a_model_is_found_by_every_name_it_has(name: str) -> None:
+    assert download._entry(name) == CATALOGUE[0]
+
+
+def test_the_packaged_model_is_not_downloaded(
+    tmp_path: Path, source: Source, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = download.main(["smollm2-135m-instruct"], {"DATA_DIR": str(tmp_path), "HF_ENDPOINT": source.url})
+
+    assert (code, source.ranges) == (0, [])
+    assert "is installed with Runnel" in capsys.readouterr().out

@@ -1,7 +1,9 @@
 """`make doctor` and the checks of web and dbapi: a healthy deployment passes, and every fault is found."""
 
+import asyncio
 import os
 import re
+import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,7 +12,7 @@ import asyncpg
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from dev import ports
@@ -28,6 +30,7 @@ from tests.stack import (
     taken_ports,
 )
 from tests.system.running import Runnel
+from web.pages.health import PARTS, PAUSE_SECONDS
 
 LONG_PASSWORD = "0123456789-of-the-doctor"
 OTHER_KEY = "0ther-key-of-the-tests-9876543210fedcba"
@@ -106,6 +109,8 @@ async def test_a_healthy_deployment_has_no_errors(healthy: dict[str, str]) -> No
         ({"DBAPI_URL": "http://127.0.0.1:9"}, "ERROR", "dbapi does not respond"),
         ({"PUBLIC_URL": "http://chat.test"}, "ERROR", "plain http"),
         ({"PUBLIC_URL": "chat.test"}, "ERROR", "must be a URL like"),
+        ({"PUBLIC_URL": "https://chat.test/sub"}, "ERROR", "must not have a path"),
+        ({"ENVIRONMENT": "developement"}, "ERROR", "ENVIRONMENT must be production or development"),
         ({"ENVIRONMENT": "development"}, "ERROR", "ENVIRONMENT is development"),
         ({"LLAMA_URL": "http://127.0.0.1:9"}, "ERROR", "the model server does not respond"),
         ({"MODEL": "nothing-of-that-name"}, "ERROR", "has no model 'nothing-of-that-name'"),
@@ -178,6 +183,19 @@ async def test_errors_of_the_database_are_found(stack: Stack, healthy: dict[str,
     assert any("the schema is at 0001" in line for line in found["ERROR"])
 
 
+async def test_a_postgresql_that_logs_what_users_wrote_is_found(stack: Stack, healthy: dict[str, str]) -> None:
+    name = await stack.cluster.new_database()
+    url = stack.cluster.runtime_url(name).replace(PASSWORD, LONG_PASSWORD)
+    superuser = await asyncpg.connect(stack.cluster.superuser_url)
+    await superuser.execute(f"ALTER DATABASE {name} SET log_error_verbosity = 'default'")
+    await superuser.close()
+
+    code, found = await check("dbapi", {**healthy, "DBAPI_DATABASE_URL_FILE": "", "DBAPI_DATABASE_URL": url})
+
+    assert code == 0
+    assert any("PostgreSQL may log what users wrote" in line for line in found["warning"]), found
+
+
 async def test_a_secret_file_that_every_user_can_read_is_found(healthy: dict[str, str]) -> None:
     os.chmod(healthy["SECRET_KEYS_FILE"], 0o644)
 
@@ -188,22 +206,48 @@ async def test_a_secret_file_that_every_user_can_read_is_found(healthy: dict[str
 
 
 @asynccontextmanager
-async def buffering_proxy() -> AsyncIterator[str]:
-    """Run a proxy that sends a response only when it is complete."""
+async def buffering_proxy(held: str) -> AsyncIterator[str]:
+    """Run a proxy that holds back the whole response, or its beginning, or the text."""
 
-    async def whole(request: Request) -> Response:
-        return PlainTextResponse("data: alive\n\ndata: still\n\n", media_type="text/event-stream")
+    alive, text, still = PARTS
+    arrivals = {"whole": [alive + text + still], "beginning": [alive + text, still], "text": [alive, text + still]}
 
-    with serving(Starlette(routes=[Route("/healthz", whole)])) as url:
+    async def parts() -> AsyncIterator[str]:
+        for number, part in enumerate(arrivals[held]):
+            await asyncio.sleep(PAUSE_SECONDS if number else 0)
+            yield part
+
+    async def show(request: Request) -> Response:
+        return StreamingResponse(parts(), media_type="text/event-stream")
+
+    with serving(Starlette(routes=[Route("/healthz", show)])) as url:
         yield url
 
 
-async def test_a_proxy_that_buffers_streams_is_found(healthy: dict[str, str]) -> None:
-    async with buffering_proxy() as url:
+@pytest.mark.parametrize("held", ["whole", "beginning", "text"])
+async def test_a_proxy_that_buffers_streams_is_found(healthy: dict[str, str], held: str) -> None:
+    async with buffering_proxy(held) as url:
         code, found = await check("web", healthy | {"PUBLIC_URL": url})
 
     assert code == 1
     assert any("buffers streams" in line for line in found["ERROR"]), found
+
+
+async def test_a_proxy_that_compresses_streams_is_found(healthy: dict[str, str]) -> None:
+    async def parts() -> AsyncIterator[bytes]:
+        compressor = zlib.compressobj(wbits=31)
+        for part in PARTS:
+            yield compressor.compress(part.encode()) + compressor.flush(zlib.Z_SYNC_FLUSH)
+        yield compressor.flush()
+
+    async def show(request: Request) -> Response:
+        return StreamingResponse(parts(), media_type="text/event-stream", headers={"Content-Encoding": "gzip"})
+
+    with serving(Starlette(routes=[Route("/healthz", show)])) as url:
+        code, found = await check("web", healthy | {"PUBLIC_URL": url})
+
+    assert code == 1
+    assert any("compresses streams (gzip)" in line for line in found["ERROR"]), found
 
 
 async def test_another_server_at_the_public_url_is_found(healthy: dict[str, str]) -> None:
@@ -226,6 +270,7 @@ async def test_the_doctor_finds_no_errors_in_make_dev(runnel: Runnel) -> None:
     assert output.count(": ok: ") >= 8
     assert "streams pass" in output
     assert "ERROR" not in output
+    assert "warning" not in output
 
 
 async def test_the_doctor_reports_a_service_that_is_down(runnel: Runnel) -> None:

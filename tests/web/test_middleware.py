@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
@@ -12,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from dbapi.routes import routes as dbapi_routes
 from tests.stack import PUBLIC_URL, Service, Stack, client, row_counts, serving
 from tests.web.actions import finished_answer
 from tests.web.all_routes import ANSWER_ACTIONS, CHAT_ACTIONS, UNKNOWN
@@ -424,14 +426,22 @@ async def test_an_internal_error_shows_a_message_with_the_same_headers(broken: S
     assert notice.text.startswith('<p id="notice"')
 
 
-@pytest.mark.parametrize("name", ["app.css", "page.js", "htmx.min.js", "hx-sse.min.js", "noscript.css", "icon.svg"])
-async def test_versioned_static_files_are_cached_forever(visitor: Visitor, name: str) -> None:
-    versioned, bare = await visitor.http.get(f"/static/{name}?v=1"), await visitor.http.get(f"/static/{name}")
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/", "/offline", "/join", "/static/app.css"])
+@pytest.mark.parametrize("suffix", ["%0a", "%0d", "%20", "%00"])
+async def test_a_path_matches_a_route_only_as_a_whole(visitor: Visitor, path: str, suffix: str) -> None:
+    for method in ("GET", "HEAD"):
+        response = await visitor.http.request(method, path + suffix)
+        assert response.status_code == 404
 
-    assert (versioned.status_code, bare.status_code) == (200, 200)
-    assert versioned.headers["cache-control"] == "public, max-age=31536000, immutable"
-    assert "immutable" not in bare.headers.get("cache-control", "")
-    assert "set-cookie" not in versioned.headers
+
+def test_no_route_matches_a_path_that_ends_with_a_line_feed() -> None:
+    """Every route of both services, whatever its parameters."""
+    known = {"id": "00000000-0000-4000-8000-000000000000", "path": ""}
+    for route in routes + dbapi_routes:
+        path = re.sub(r"{\w+:(\w+)}", lambda match: known[match[1]], route.path)
+        assert route.path_regex.match(path)
+        if not path.endswith("/username/"):
+            assert not route.path_regex.match(f"{path}\n"), route.path
 
 
 async def test_the_page_refers_to_static_files_that_are_there(visitor: Visitor) -> None:

@@ -9,18 +9,21 @@ from web.errors import UserError
 from web.pages.streams import STREAM_HEADERS
 from web.state import Request
 
-SECOND_PART_SECONDS = 0.5
+# Like an answer: a short beginning, the text, a short end. A proxy may treat each of them differently.
+PARTS = ("data: alive\n\n", "data: and well, as every line of this long text says\n\n" * 400, "data: still\n\n")
+PAUSE_SECONDS = 0.5
 
 
 async def healthz(request: Request) -> Response:
-    """As an event stream, it sends two parts with a pause: a client can then detect a proxy that buffers responses."""
+    """As an event stream, it sends PARTS with pauses: a client can then detect a proxy that buffers responses."""
     if "text/event-stream" not in request.headers.get("accept", ""):
         return JSONResponse({"status": "alive"})
 
     async def parts() -> AsyncIterator[str]:
-        yield "data: alive\n\n"
-        await asyncio.sleep(SECOND_PART_SECONDS)
-        yield "data: still\n\n"
+        yield PARTS[0]
+        for part in PARTS[1:]:
+            await asyncio.sleep(PAUSE_SECONDS)
+            yield part
 
     return StreamingResponse(parts(), media_type="text/event-stream", headers=STREAM_HEADERS)
 

@@ -1,10 +1,9 @@
 """The installable app: its manifest, its service worker, and the page it shows offline."""
 
-import hashlib
-
 import orjson
 from starlette.responses import Response
 
+from web.rendering.versions import version
 from web.state import Request
 
 ICONS = (
@@ -12,7 +11,6 @@ ICONS = (
     ("icon-192.png", "192x192", "image/png"),
     ("icon-512.png", "512x512", "image/png"),
 )
-VERSION_CHARACTERS = 10
 
 
 async def manifest(request: Request) -> Response:
@@ -37,8 +35,7 @@ async def service_worker(request: Request) -> Response:
     Browsers update it when its text changes, so the text contains the versions of the files it caches.
     """
     templates = request.state["templates"]
-    version = hashlib.sha256(templates.html("errors/offline.html").encode()).hexdigest()[:VERSION_CHARACTERS]
-    script = templates.html("sw.js", version=version)
+    script = templates.html("sw.js", version=version(templates.html("errors/offline.html").encode()))
     return Response(script, media_type="text/javascript", headers={"Cache-Control": "no-cache"})
 
 

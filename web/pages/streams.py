@@ -23,7 +23,8 @@ from web.live.events import EventRenderer
 from web.middleware import FRAMED
 from web.state import Request
 
-STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Vary": "Accept, Cookie"}
+# no-transform: a proxy that compresses may hold back the beginning of a stream
+STREAM_HEADERS = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no", "Vary": "Accept, Cookie"}
 
 Part = TypeVar("Part", str, bytes)
 

@@ -1,6 +1,5 @@
 """The Jinja templates and the functions that pages share to fill them."""
 
-import hashlib
 import uuid
 from functools import lru_cache
 from pathlib import Path
@@ -13,9 +12,10 @@ from starlette.responses import HTMLResponse
 from web.contract import Message
 from web.rendering.event_templates import EventTemplates
 from web.rendering.markdown import render
+from web.rendering.versions import version
 
 WEB = Path(__file__).parent.parent
-VERSION_CHARACTERS = 10
+STATIC = WEB / "static"
 MAX_CACHED_ANSWERS, MAX_CACHED_CHARACTERS = 256, 16_000  # kept as HTML, so that a chat opens without rendering it all
 
 
@@ -36,7 +36,7 @@ class Templates:
     def static(self, name: str) -> str:
         """The URL of a static file. It contains a hash of the content, so browsers may cache it for ever."""
         if name not in self._versions:
-            self._versions[name] = hashlib.sha256((WEB / "static" / name).read_bytes()).hexdigest()[:VERSION_CHARACTERS]
+            self._versions[name] = version((STATIC / name).read_bytes())
         return f"/static/{name}?v={self._versions[name]}"
 
     def html(self, template: str, **values: Any) -> str:

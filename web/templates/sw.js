@@ -3,7 +3,8 @@ const CACHE = "{{ version }}", OFFLINE = "/offline";
 
 addEventListener("install", (event) => {
   skipWaiting();
-  event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll([OFFLINE, "{{ static('app.css') }}", "{{ static('icon.svg') }}"])));
+  const files = ["{{ static('app.css') }}", "{{ static('icon.svg') }}"].map((file) => fromCache(new Request(file)));
+  event.waitUntil(Promise.all([caches.open(CACHE).then((cache) => cache.add(OFFLINE)), ...files]));
 });
 
 addEventListener("activate", (event) => {
@@ -21,6 +22,7 @@ async function fromCache(request) {
   const cache = await caches.open(CACHE), cached = await cache.match(request);
   if (cached) return cached;
   const response = await fetch(request);
-  if (response.ok) await cache.put(request, response.clone());
+  // An old process sends its own file for a new version, but not as immutable
+  if (response.ok && response.headers.get("Cache-Control")?.includes("immutable")) await cache.put(request, response.clone());
   return response;
 }

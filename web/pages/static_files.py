@@ -1,0 +1,42 @@
+"""The static files. A URL with the version of exactly this content can be cached for ever.
+
+During a rolling update, a page of a new process can request a file from an old process, or the reverse. Its URL then
+has the version of another content, and nobody may keep the response.
+"""
+
+import os
+from functools import lru_cache
+
+from starlette import staticfiles
+from starlette.datastructures import Headers, QueryParams
+from starlette.responses import FileResponse, Response
+from starlette.staticfiles import NotModifiedResponse
+from starlette.types import Scope
+
+from web.rendering.versions import version
+
+FOR_EVER = "public, max-age=31536000, immutable"
+NEVER = "no-store"
+REVALIDATED = "no-cache"
+
+
+class StaticFiles(staticfiles.StaticFiles):
+    def file_response(
+        self, full_path: "os.PathLike[str] | str", stat_result: os.stat_result, scope: Scope, status_code: int = 200
+    ) -> Response:
+        actual = _version(str(full_path), stat_result.st_mtime_ns, stat_result.st_size)
+        requested = QueryParams(scope["query_string"]).getlist("v")
+        cache_control = FOR_EVER if requested == [actual] else NEVER if requested else REVALIDATED
+        # Starlette's own ETag is made of size and time, which two versions can share
+        headers = {"Cache-Control": cache_control, "ETag": f'"{actual}"'}
+        response = FileResponse(full_path, status_code, headers, stat_result=stat_result)
+        if self.is_not_modified(response.headers, Headers(scope=scope)):
+            return NotModifiedResponse(response.headers)
+        return response
+
+
+@lru_cache(64)
+def _version(path: str, modified: int, size: int) -> str:
+    """The version of the file as it is now. The other parameters make a changed file a different key."""
+    with open(path, "rb") as file:
+        return version(file.read())
