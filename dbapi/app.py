@@ -33,6 +33,7 @@ def create_app(settings: Settings) -> Starlette:
                 "message_code_points": settings.message_code_points,
                 "answers_per_session": settings.answers_per_session,
             }
+                "answers_per_address": settings.answers_per_address,
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

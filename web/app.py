@@ -16,6 +16,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Scope
 
 from kit import drain
+from web.addresses import Addresses
 from web.clients.dbapi import Dbapi
 from web.clients.llama import Llama
 from web.errors import UserError
@@ -75,6 +76,7 @@ async def lifespan(settings: Settings, app: Starlette) -> AsyncIterator[State]:
             "templates": templates,
             "sessions": sessions,
             "dbapi": dbapi,
+            "addresses": Addresses(settings.secret_keys[0]),
             "llama": llama,
             "worker": worker,
             "live_answers": live,

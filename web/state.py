@@ -4,6 +4,7 @@ from typing import TypedDict
 
 import starlette.requests
 
+from web.addresses import Addresses
 from web.clients.dbapi import Dbapi
 from web.clients.llama import Llama
 from web.generation.worker import Worker
@@ -19,6 +20,7 @@ class State(TypedDict):
     templates: Templates
     sessions: Sessions
     dbapi: Dbapi
+    addresses: Addresses
     llama: Llama
     worker: Worker
     live_answers: LiveAnswers

@@ -103,6 +103,7 @@ _STOP = """
 UPDATE generations
    SET stop_requested = true,
        status = CASE status WHEN 'queued' THEN 'stopped' ELSE status END,
+       address = CASE status WHEN 'queued' THEN NULL ELSE address END,
        finished_at = CASE status WHEN 'queued' THEN clock_timestamp() END
  WHERE session_id = :session_id AND chat_id = :chat_id AND message_id = :message_id
    AND status IN ('queued', 'streaming')

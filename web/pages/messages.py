@@ -39,15 +39,15 @@ async def create(request: Request) -> Response:
 async def regenerate(request: Request) -> Response:
     """Starts another answer to the same message; the earlier one remains as a version."""
     session, chat_id, message_id = await _session_and_message(request)
-    claim = request.state["worker"].claim()
-    return _begin(request, await request.state["dbapi"].regenerate(session, chat_id, message_id, claim))
+    claim, address = request.state["worker"].claim(), request.state["addresses"].hashed(request)
+    return _begin(request, await request.state["dbapi"].regenerate(session, chat_id, message_id, claim, address))
 
 
 async def continue_answer(request: Request) -> Response:
     """Continues an answer that was stopped, failed or reached its maximum length."""
     session, chat_id, message_id = await _session_and_message(request)
-    claim = request.state["worker"].claim()
-    return _begin(request, await request.state["dbapi"].continue_answer(session, chat_id, message_id, claim))
+    claim, address = request.state["worker"].claim(), request.state["addresses"].hashed(request)
+    return _begin(request, await request.state["dbapi"].continue_answer(session, chat_id, message_id, claim, address))
 
 
 async def show_version(request: Request) -> Response:
@@ -109,6 +109,7 @@ async def _create_turn(request: Request, form: dict[str, str], content: str) -> 
         "parent_id": None if at_root else _id(form.get("parent_id")),
         "at_root": at_root,
         "claim": request.state["worker"].claim(),
+        "address": request.state["addresses"].hashed(request),
         "token_hash": None if session else device,
     }
     turn = await request.state["dbapi"].create_turn(session, request.path_params["chat_id"], new)
