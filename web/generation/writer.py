@@ -168,7 +168,8 @@ class Writer:
         if not self._llama.capabilities_known:
             raise Unreachable
         settings, llama = self._settings, self._llama
-        model = Model(settings.model, settings.max_tokens, llama.context, llama.continues_text)
+        max_tokens = settings.answer_tokens(answer.claimed["request"].get("max_tokens"))
+        model = Model(settings.model, max_tokens, llama.context, llama.continues_text)
         if answer.text and not llama.continues_text:
             answer.restart()
             self._log.write(answer.entry, RESTART, RESTARTED, 0)
