@@ -32,6 +32,7 @@ from web.routes import routes
 from web.sessions import Sessions
 from web.settings import Settings
 from web.state import State
+from web.turns import PageTurns
 
 RESTART_SECONDS = 1.0
 STATIC = Path(__file__).parent / "static"
@@ -75,12 +76,13 @@ async def lifespan(settings: Settings, app: Starlette) -> AsyncIterator[State]:
             "settings": settings,
             "templates": templates,
             "sessions": sessions,
-            "dbapi": dbapi,
             "addresses": Addresses(settings.secret_keys[0]),
+            "dbapi": dbapi,
             "llama": llama,
             "worker": worker,
             "live_answers": live,
             "open_streams": open_streams,
+            "page_turns": PageTurns(),
         }
         draining.set()
         await handing_over

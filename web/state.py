@@ -13,18 +13,20 @@ from web.live.open_streams import OpenStreams
 from web.rendering.templates import Templates
 from web.sessions import Sessions
 from web.settings import Settings
+from web.turns import PageTurns
 
 
 class State(TypedDict):
     settings: Settings
     templates: Templates
     sessions: Sessions
-    dbapi: Dbapi
     addresses: Addresses
+    dbapi: Dbapi
     llama: Llama
     worker: Worker
     live_answers: LiveAnswers
     open_streams: OpenStreams
+    page_turns: PageTurns
 
 
 Request = starlette.requests.Request[State]
