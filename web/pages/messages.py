@@ -1,9 +1,11 @@
 """Messages: sending one, which starts its answer, and actions on messages and answers."""
 
+import re
 from uuid import UUID
 
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from kit.ids import IdConvertor
 from kit.text import is_blank
 from web.contract import FINAL, NewTurn, StartedAnswer, Turn
 from web.errors import NotFound, Refused, UserError
@@ -144,12 +146,13 @@ def _not_sent(request: Request, form: dict[str, str], error: UserError) -> Respo
     templates = request.state["templates"]
     if is_htmx(request):
         return HTMLResponse(templates.html("errors/_notice.html", notice=error.message), error.status, error.headers)
+    parent_id = form.get("parent_id", "")
     response = templates.response(
         "errors/resend.html",
         error.status,
         notice=error.message,
         content=form.get("content", ""),
-        parent_id=form.get("parent_id", ""),
+        parent_id=parent_id if parent_id == "root" or re.fullmatch(IdConvertor.regex, parent_id) else "",
         chat_id=request.path_params["chat_id"],
         editing=query.id_parameter(request, "edit"),
     )
