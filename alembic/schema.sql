@@ -127,7 +127,7 @@ DECLARE
   finished generations;
 BEGIN
   UPDATE generations g
-     SET status = final_status, finish_reason = reason, finished_at = clock_timestamp(), lease_until = NULL, owner = NULL
+     SET status = final_status, finish_reason = reason, finished_at = clock_timestamp(), lease_until = NULL, owner = NULL, address = NULL
    WHERE g.id = finished_id AND g.fence = held_fence AND g.status = 'streaming' AND g.last_seq = at_seq
   RETURNING * INTO finished;
   IF finished.id IS NULL THEN
@@ -184,12 +184,16 @@ CREATE FUNCTION public.log_queue() RETURNS TABLE(generation_id uuid, place bigin
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
   WITH live AS (
-    SELECT g.id, g.chat_id, g.status, g.queued_at,
+    SELECT g.id, g.address, g.status, g.queued_at,
            row_number() OVER (PARTITION BY g.session_id ORDER BY (g.status = 'streaming') DESC, g.queued_at, g.id) AS turn,
-           row_number() OVER (PARTITION BY g.chat_id ORDER BY (g.status = 'streaming') DESC, g.queued_at, g.id) AS turn_in_chat
+           row_number() OVER (PARTITION BY g.chat_id ORDER BY (g.status = 'streaming') DESC, g.queued_at, g.id) > 1 AS follows
       FROM generations g WHERE g.status IN ('queued', 'streaming')
+  ), turns AS (
+    SELECT l.*, row_number() OVER (PARTITION BY l.address
+                                   ORDER BY (l.status = 'streaming') DESC, l.follows, l.turn, l.queued_at, l.id) AS turn_of_address
+      FROM live l
   )
-  SELECT id, row_number() OVER (ORDER BY turn_in_chat > 1, turn, queued_at, id) FROM live WHERE status = 'queued'
+  SELECT id, row_number() OVER (ORDER BY follows, turn_of_address, turn, queued_at, id) FROM turns WHERE status = 'queued'
 $$;
 
 ALTER FUNCTION public.log_queue() OWNER TO runnel_log;
@@ -280,6 +284,64 @@ $$;
 
 ALTER FUNCTION public.log_state(ids uuid[]) OWNER TO runnel_log;
 
+CREATE FUNCTION public.log_unfinished(asker bytea) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+BEGIN
+  PERFORM pg_advisory_xact_lock(x'61646472'::integer, hashtext(encode(asker, 'hex')));
+  RETURN (SELECT count(*) FROM generations g WHERE g.address = asker AND g.status IN ('queued', 'streaming'));
+END
+$$;
+
+ALTER FUNCTION public.log_unfinished(asker bytea) OWNER TO runnel_log;
+
+CREATE FUNCTION public.purge_chats(age interval, most integer) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+DECLARE
+  purged integer;
+BEGIN
+  DELETE FROM chats c USING (
+    SELECT d.id FROM chats d WHERE d.deleted_at < clock_timestamp() - greatest(age, interval '1 hour') LIMIT most FOR UPDATE SKIP LOCKED) old
+   WHERE c.id = old.id;
+  GET DIAGNOSTICS purged = ROW_COUNT;
+  RETURN purged;
+END
+$$;
+
+ALTER FUNCTION public.purge_chats(age interval, most integer) OWNER TO runnel_owner;
+
+CREATE FUNCTION public.purge_sessions(age interval, lifetime interval, most integer) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+DECLARE
+  purged integer;
+BEGIN
+  age := greatest(age, interval '1 hour');
+  lifetime := greatest(lifetime, interval '1 day');
+  DELETE FROM links l WHERE l.expires_at < clock_timestamp();
+  DELETE FROM sessions s USING (
+    SELECT o.id FROM sessions o
+     WHERE o.created_at < clock_timestamp() - age
+       AND NOT EXISTS (SELECT FROM devices d WHERE d.session_id = o.id
+                          AND CASE WHEN d.revoked_at IS NULL THEN d.last_seen_at > clock_timestamp() - lifetime
+                                   ELSE d.revoked_at > clock_timestamp() - age END)
+       AND NOT EXISTS (SELECT FROM links l WHERE l.session_id = o.id)
+       AND (EXISTS (SELECT FROM devices d WHERE d.session_id = o.id)
+            OR (o.last_seen_at < clock_timestamp() - lifetime
+                AND NOT EXISTS (SELECT FROM chats c WHERE c.session_id = o.id AND c.updated_at > clock_timestamp() - lifetime)))
+     LIMIT most FOR UPDATE SKIP LOCKED) old
+   WHERE s.id = old.id;
+  GET DIAGNOSTICS purged = ROW_COUNT;
+  RETURN purged;
+END
+$$;
+
+ALTER FUNCTION public.purge_sessions(age interval, lifetime interval, most integer) OWNER TO runnel_owner;
+
 CREATE FUNCTION public.unfinished_answers(asker uuid) RETURNS bigint
     LANGUAGE plpgsql
     AS $$
@@ -362,6 +424,7 @@ CREATE TABLE public.generations (
     queued_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     started_at timestamp with time zone,
     finished_at timestamp with time zone,
+    address bytea,
     CONSTRAINT generations_status_check CHECK ((status = ANY (ARRAY['queued'::text, 'streaming'::text, 'complete'::text, 'stopped'::text, 'failed'::text])))
 )
 WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='2000');
@@ -594,6 +657,15 @@ GRANT ALL ON FUNCTION public.log_reopen(reopened_id uuid, content text, reasonin
 REVOKE ALL ON FUNCTION public.log_state(ids uuid[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.log_state(ids uuid[]) TO runnel_runtime;
 
+REVOKE ALL ON FUNCTION public.log_unfinished(asker bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.log_unfinished(asker bytea) TO runnel_runtime;
+
+REVOKE ALL ON FUNCTION public.purge_chats(age interval, most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.purge_chats(age interval, most integer) TO runnel_runtime;
+
+REVOKE ALL ON FUNCTION public.purge_sessions(age interval, lifetime interval, most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.purge_sessions(age interval, lifetime interval, most integer) TO runnel_runtime;
+
 REVOKE ALL ON FUNCTION public.unfinished_answers(asker uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.unfinished_answers(asker uuid) TO runnel_runtime;
 
@@ -616,6 +688,8 @@ GRANT UPDATE(request) ON TABLE public.generations TO runnel_runtime;
 GRANT UPDATE(queued_at) ON TABLE public.generations TO runnel_runtime;
 
 GRANT UPDATE(finished_at) ON TABLE public.generations TO runnel_runtime;
+
+GRANT UPDATE(address) ON TABLE public.generations TO runnel_runtime;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.links TO runnel_runtime;
 

@@ -24,7 +24,8 @@ def create_app(settings: Settings) -> Starlette:
         database = Database(settings.dbapi_database_url, settings.dbapi_pool_size, settings.writes_per_session)
         listener = Listener(settings.dbapi_database_url)
         with drain.on_signal() as draining:
-            tasks = [asyncio.create_task(listener.run()), asyncio.create_task(pruner.run(database))]
+            background = listener.run(), pruner.run(database, settings.session_days)
+            tasks = [asyncio.create_task(each) for each in background]
             yield {
                 "database": database,
                 "listener": listener,
@@ -32,6 +33,7 @@ def create_app(settings: Settings) -> Starlette:
                 "draining": draining,
                 "message_code_points": settings.message_code_points,
                 "answers_per_session": settings.answers_per_session,
+                "answers_per_address": settings.answers_per_address,
             }
             for task in tasks:
                 task.cancel()

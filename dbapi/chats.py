@@ -39,7 +39,6 @@ async def create(request: Request, session: SessionId, new: NewChat) -> ChatWith
 async def index(request: Request, session: SessionId) -> ChatList:
     """Lists the session's chats, latest first."""
     async with request.state["database"].session(session) as db:
-        await chats.purge_deleted(db, session)
         found = await chats.all_of(db, session, MAX_CHATS)
     records = [(ChatRecord.model_validate(chat).model_dump(), running) for chat, running in found]
     return ChatList(chats=[ChatInList(**record, running=running) for record, running in records])

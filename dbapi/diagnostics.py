@@ -56,7 +56,7 @@ def _settings(settings: Settings) -> list[Finding]:
         )
     off = [
         limit
-        for limit in ("message_code_points", "writes_per_session", "answers_per_session")
+        for limit in ("message_code_points", "writes_per_session", "answers_per_session", "answers_per_address")
         if not getattr(settings, limit)
     ]
     if off:

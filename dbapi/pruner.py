@@ -1,24 +1,34 @@
-"""Removes the log of answers that finished a while ago: their text is in the messages."""
+"""Removes what is no longer needed: logs of finished answers, deleted chats, and sessions that nobody can open."""
 
 import asyncio
 import logging
 from datetime import timedelta
 
-from dbapi.sql import log
+from dbapi.sql import purge
 from dbapi.sql.connection import Database
 
 EVERY_SECONDS = 60.0
-MIN_AGE = timedelta(minutes=10)  # a viewer who returns later gets the finished message instead
-MAX_ANSWERS = 500  # at a time, to keep transactions short
+SESSIONS_EVERY = 10  # rounds: it reads the devices of every session
 
 logger = logging.getLogger("dbapi")
 
 
-async def run(database: Database) -> None:
+async def run(database: Database, session_days: int) -> None:
+    """Starts with everything that became due while no process ran."""
+    number = 0
     while True:
-        await asyncio.sleep(EVERY_SECONDS)
         try:
-            async with database.connection() as connection:
-                await log.prune(connection, MIN_AGE, MAX_ANSWERS)
+            await prune(database, timedelta(days=session_days) if number % SESSIONS_EVERY == 0 else None)
         except Exception as error:  # the next round tries again
             logger.warning("pruning failed: %s", type(error).__name__)
+        number += 1
+        await asyncio.sleep(EVERY_SECONDS)
+
+
+async def prune(database: Database, cookie_lifetime: timedelta | None) -> None:
+    """With the lifetime of a session's cookie, also removes sessions that nobody can open."""
+    async with database.connection() as connection:
+        await purge.logs(connection)
+        await purge.deleted_chats(connection)
+        if cookie_lifetime:
+            await purge.closed_sessions(connection, cookie_lifetime)

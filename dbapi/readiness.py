@@ -8,7 +8,7 @@ from dbapi.schemas.fields import Output
 from dbapi.sql.connection import Database
 from dbapi.state import Request
 
-REVISION = "0003"  # the oldest schema this code can work with
+REVISION = "0006"  # the oldest schema this code can work with
 
 
 class Health(Output):

@@ -16,4 +16,6 @@ class Settings:
     message_code_points: int = 32_000
     writes_per_session: int = 60  # a minute
     answers_per_session: int = 16  # running or queued
+    answers_per_address: int = 64  # running or queued, of all sessions of a client address
+    session_days: int = positive(400)  # as in web: a session that was not used for longer is removed
     environment: str = choice(*ENVIRONMENTS)  # or development: shows /docs and /openapi.json

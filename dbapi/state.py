@@ -17,6 +17,7 @@ class State(TypedDict):
     draining: asyncio.Event
     message_code_points: int
     answers_per_session: int
+    answers_per_address: int
 
 
 Request = starlette.requests.Request[State]

@@ -156,6 +156,7 @@ class Generation(Base):
     attempts: Mapped[int] = mapped_column(server_default="0")
     claim_seq: Mapped[int] = mapped_column(server_default="0")
     request: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
+    address: Mapped[bytes | None]
     finish_reason: Mapped[str | None]
     queued_at: Mapped[datetime] = mapped_column(server_default=NOW)
     started_at: Mapped[datetime | None]

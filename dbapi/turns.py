@@ -29,11 +29,12 @@ async def create(request: Request, session: SessionId | None, chat_id: UUID, new
         key = turns.turn_key(new.message_id, new.content) if new.message_id else None
         if key and (existing := await turns.find_turn(connection, chat, key)):
             return _turn(session_id, existing, created=False)
-        await _check_answer_limit(request, connection, session_id)
+        address = _bytes(new.address)
+        await _check_answer_limits(request, connection, session_id, address)
         if new.parent_id:
             await turns.check_parent(connection, chat, new.parent_id)
         parent_id = None if new.at_root else new.parent_id or chat["tip_id"]
-        added = await turns.add_turn(connection, chat, new.content, parent_id, key, new.request)
+        added = await turns.add_turn(connection, chat, new.content, parent_id, key, new.request, address)
         claimed = await _claim(connection, new.claim, added[1]["generation_id"])
         prompt = await _prompt(connection, chat, added[0]["id"]) if claimed else None
     return _turn(session_id, added, created=True, claimed=claimed, prompt=prompt)
@@ -69,8 +70,9 @@ async def regenerate(
         earlier = await turns.message(connection, session, chat_id, message_id)
         if earlier["role"] != "assistant" or earlier["parent_id"] is None:
             raise Conflict("Only an answer can be regenerated.")
-        await _check_answer_limit(request, connection, session)
-        added = await turns.add_answer(connection, chat, earlier["parent_id"], wanted.request)
+        address = _bytes(wanted.address)
+        await _check_answer_limits(request, connection, session, address)
+        added = await turns.add_answer(connection, chat, earlier["parent_id"], wanted.request, address)
         claimed = await _claim(connection, wanted.claim, added["generation_id"])
         message = await turns.message(connection, session, chat_id, added["id"])
     return StartedAnswer(message=MessageRecord.model_validate(dict(message)), claimed=claimed)
@@ -84,8 +86,9 @@ async def continue_answer(
     async with request.state["database"].write_turn(session) as (connection, _):
         chat = await turns.lock_chat(connection, session, chat_id)
         earlier = await turns.message(connection, session, chat_id, message_id)
-        await _check_answer_limit(request, connection, session)
-        generation_id = await turns.reopen_answer(connection, chat, earlier)
+        address = _bytes(wanted.address)
+        await _check_answer_limits(request, connection, session, address)
+        generation_id = await turns.reopen_answer(connection, chat, earlier, address)
         if generation_id is None:
             raise Conflict("This answer is not finished, or the model did not write it.")
         claimed = await _claim(connection, wanted.claim, generation_id)
@@ -93,11 +96,23 @@ async def continue_answer(
     return StartedAnswer(message=MessageRecord.model_validate(dict(message)), claimed=claimed)
 
 
-async def _check_answer_limit(request: Request, connection: asyncpg.Connection, session_id: UUID) -> None:
-    """Raises TooMany if the session has as many unfinished answers as it may."""
-    limit = request.state["answers_per_session"]
-    if limit and await turns.unfinished_answers(connection, session_id) >= limit:
-        raise TooMany(f"{limit} of your answers are running or waiting already.", RETRY_SECONDS)
+def _bytes(address: str | None) -> bytes | None:
+    return bytes.fromhex(address) if address else None
+
+
+async def _check_answer_limits(
+    request: Request, connection: asyncpg.Connection, session_id: UUID, address: bytes | None
+) -> None:
+    """Raises TooMany if the session or the client's address has as many unfinished answers as it may."""
+    most, most_of_address = request.state["answers_per_session"], request.state["answers_per_address"]
+    if not most and not most_of_address:
+        return
+    limited = address if most_of_address else None
+    own, of_address = await turns.unfinished_answers(connection, session_id, limited)
+    if most and own >= most:
+        raise TooMany(f"{most} of your answers are running or waiting already.", RETRY_SECONDS)
+    if most_of_address and of_address >= most_of_address:
+        raise TooMany(f"{most_of_address} answers of your network are running or waiting already.", RETRY_SECONDS)
 
 
 async def _claim(connection: asyncpg.Connection, claim: Claim | None, generation_id: UUID) -> Claimed | None:

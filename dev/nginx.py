@@ -5,6 +5,7 @@ import importlib.util
 import os
 import platform
 import re
+import resource
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from dev.settings import Settings
 from dev.terminal import StartError
 
 PUBLIC = Path(__file__).parent.parent / "proxy" / "nginx.conf.template"
+MAX_OPEN_FILES, MAX_CONNECTIONS = 65_536, 32_768  # of a worker
 REQUESTS_PER_STREAM = 2  # concurrent requests per address, for each stream it may open
 INNER = Path(__file__).with_name("inner-nginx.conf.template")
 
@@ -34,6 +36,8 @@ def write_public(folder: Path, settings: Settings, web: Sequence[str]) -> None:
     values = {
         "NGINX_LISTEN": f"{host}:{settings.port}",
         "NGINX_LOCAL_RESOLVERS": "127.0.0.1",  # required, but unused: all servers are IP addresses
+        "OPEN_FILES": str(_open_files()),
+        "CONNECTIONS": str(min(_open_files(), MAX_CONNECTIONS)),
         "WEB_SERVERS": _servers(web),
         "PUBLIC_URL": settings.public_url,
         "BODY_LIMIT": str(settings.body_bytes * 5 // 4),  # above web's own limit, whose error page is better
@@ -62,6 +66,12 @@ def _write(folder: Path, template: Path, values: Mapping[str, str]) -> None:
 
 def _servers(addresses: Sequence[str]) -> str:
     return " ".join(f"server {address} max_fails=0;" for address in addresses)
+
+
+def _open_files() -> int:
+    """The hard limit, which a worker cannot exceed without privileges."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)
 
 
 def _limits(**zones: int) -> str:

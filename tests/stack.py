@@ -30,7 +30,9 @@ LOGIN, PASSWORD = "runnel_app", "password-of-the-tests"
 PUBLIC_URL = "http://chat.test:8080"
 BASE_ENVIRON = {"PATH": os.environ.get("PATH", os.defpath), "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 # The limits have their own tests.
-NO_LIMITS = {"WRITES_PER_SESSION": "0", "ANSWERS_PER_SESSION": "0", "STREAMS_PER_SESSION": "0"}
+NO_LIMITS = dict.fromkeys(
+    ("WRITES_PER_SESSION", "ANSWERS_PER_SESSION", "ANSWERS_PER_ADDRESS", "STREAMS_PER_SESSION"), "0"
+)
 
 taken_ports: set[int] = set()
 

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from kit import drain
 from kit.routing import Mount
+from web.addresses import Addresses
 from web.clients.dbapi import Dbapi
 from web.clients.llama import Llama
 from web.errors import UserError
@@ -29,6 +30,7 @@ from web.routes import routes
 from web.sessions import Sessions
 from web.settings import Settings
 from web.state import State
+from web.turns import PageTurns
 
 RESTART_SECONDS = 1.0
 
@@ -71,11 +73,13 @@ async def lifespan(settings: Settings, app: Starlette) -> AsyncIterator[State]:
             "settings": settings,
             "templates": templates,
             "sessions": sessions,
+            "addresses": Addresses(settings.secret_keys[0]),
             "dbapi": dbapi,
             "llama": llama,
             "worker": worker,
             "live_answers": live,
             "open_streams": open_streams,
+            "page_turns": PageTurns(),
         }
         draining.set()
         await handing_over

@@ -150,6 +150,7 @@ class NewTurn(TypedDict):
     at_root: bool  # it follows nothing
     claim: Claim | None
     token_hash: str | None  # of the device, instead of the X-Session-ID header
+    address: str  # keyed hash of the client's address
 
 
 class Turn(TypedDict):

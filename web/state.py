@@ -4,6 +4,7 @@ from typing import TypedDict
 
 import starlette.requests
 
+from web.addresses import Addresses
 from web.clients.dbapi import Dbapi
 from web.clients.llama import Llama
 from web.generation.worker import Worker
@@ -12,17 +13,20 @@ from web.live.open_streams import OpenStreams
 from web.rendering.templates import Templates
 from web.sessions import Sessions
 from web.settings import Settings
+from web.turns import PageTurns
 
 
 class State(TypedDict):
     settings: Settings
     templates: Templates
     sessions: Sessions
+    addresses: Addresses
     dbapi: Dbapi
     llama: Llama
     worker: Worker
     live_answers: LiveAnswers
     open_streams: OpenStreams
+    page_turns: PageTurns
 
 
 Request = starlette.requests.Request[State]

@@ -38,6 +38,10 @@ Username = Annotated[
 Content = Annotated[str, AfterValidator(clean), AfterValidator(_not_blank), AfterValidator(not_too_long)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of a token, in hexadecimal")]
 
+AddressHash = Annotated[
+    str, Field(pattern=r"^[0-9a-f]{64}$", description="keyed hash of the client's address, in hexadecimal")
+]
+
 
 class Output(BaseModel):
     """Part of a response. Responses contain every field, also those that have a default here."""

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from dbapi.schemas.fields import Content, Output, Sha256, Status
+from dbapi.schemas.fields import AddressHash, Content, Output, Sha256, Status
 from dbapi.schemas.generations import Claim, Claimed
 
 
@@ -46,6 +46,7 @@ class NewTurn(BaseModel):
     request: dict[str, Any] = {}
     claim: Claim | None = None
     token_hash: Annotated[Sha256 | None, Field(description="of a device, instead of X-Session-ID")] = None
+    address: AddressHash | None = None
 
 
 class PromptMessage(Output):
@@ -76,6 +77,7 @@ class AnswerRequest(BaseModel):
 
     claim: Claim | None = None
     request: dict[str, Any] = {}
+    address: AddressHash | None = None
 
 
 class StartedAnswer(Output):

@@ -4,16 +4,18 @@ Every statement names the session, although the row-level security policies rest
 """
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete as delete_rows
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, or_, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from dbapi.errors import NotFound
 from dbapi.tables import Chat, Generation
+
+KEEP_DELETED = timedelta(hours=1)  # a deleted chat can be restored for as long
 
 
 async def create(db: AsyncSession, session_id: UUID, username: str, model: str | None, system_prompt: str) -> Chat:
@@ -60,20 +62,32 @@ async def delete(db: AsyncSession, session_id: UUID, chat_id: UUID) -> None:
     """Marks a chat as deleted and stops its answers. `restore` reverts the former. Raises NotFound."""
     chat = await get(db, session_id, chat_id, lock=True)
     await change(db, chat, {"deleted_at": func.clock_timestamp()})
-    live = update(Generation).where(Generation.session_id == session_id, Generation.chat_id == chat_id)
-    await db.execute(live.where(Generation.status.in_(("queued", "streaming"))).values(stop_requested=True))
+    own = {"session_id": session_id, "chat_id": chat_id}
+    for answer in (await db.execute(text(_STOP_ALL), own)).all():
+        if answer.status == "stopped":
+            await db.execute(text(_STOP_MESSAGE), {"session_id": session_id, "message_id": answer.message_id})
+        payload = f"{answer.id}:{answer.last_seq}:stop"
+        await db.execute(text("SELECT pg_notify('runnel_log', :payload)"), {"payload": payload})
+
+
+_STOP_ALL = """
+UPDATE generations
+   SET stop_requested = true,
+       status = CASE status WHEN 'queued' THEN 'stopped' ELSE status END,
+       address = CASE status WHEN 'queued' THEN NULL ELSE address END,
+       finished_at = CASE status WHEN 'queued' THEN clock_timestamp() END
+ WHERE session_id = :session_id AND chat_id = :chat_id AND status IN ('queued', 'streaming')
+RETURNING id, message_id, status, last_seq
+"""
+_STOP_MESSAGE = "UPDATE messages SET status = 'stopped' WHERE session_id = :session_id AND id = :message_id"
 
 
 async def restore(db: AsyncSession, session_id: UUID, chat_id: UUID) -> Chat:
-    """Raises NotFound if the row no longer exists."""
-    chat = await db.scalar(select(Chat).where(Chat.session_id == session_id, Chat.id == chat_id).with_for_update())
+    """Raises NotFound unless the chat exists and was deleted less than KEEP_DELETED ago."""
+    own = select(Chat).where(Chat.session_id == session_id, Chat.id == chat_id)
+    recent = or_(Chat.deleted_at.is_(None), Chat.deleted_at > func.clock_timestamp() - KEEP_DELETED)
+    chat = await db.scalar(own.where(recent).with_for_update())
     if chat is None:
         raise NotFound
     await change(db, chat, {"deleted_at": None})
     return chat
-
-
-async def purge_deleted(db: AsyncSession, session_id: UUID) -> None:
-    """Removes the chats that were deleted more than an hour ago."""
-    old = func.clock_timestamp() - text("interval '1 hour'")
-    await db.execute(delete_rows(Chat).where(Chat.session_id == session_id, Chat.deleted_at < old))

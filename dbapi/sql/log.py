@@ -19,7 +19,6 @@ _EXPIRE = "SELECT log_expire($1, $2, $3)"
 _READ = "SELECT * FROM log_read($1, $2)"
 _STATE = "SELECT * FROM log_state($1)"
 _NEXT = "SELECT * FROM log_next()"
-_PRUNE = "SELECT log_prune($1, $2)"
 
 
 async def claim(
@@ -74,7 +73,3 @@ async def read(
 
 async def next_work(connection: asyncpg.Connection) -> asyncpg.Record:
     return await connection.fetchrow(_NEXT)
-
-
-async def prune(connection: asyncpg.Connection, age: timedelta, limit: int) -> int:
-    return int(await connection.fetchval(_PRUNE, age, limit))

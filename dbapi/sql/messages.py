@@ -103,9 +103,11 @@ _STOP = """
 UPDATE generations
    SET stop_requested = true,
        status = CASE status WHEN 'queued' THEN 'stopped' ELSE status END,
+       address = CASE status WHEN 'queued' THEN NULL ELSE address END,
        finished_at = CASE status WHEN 'queued' THEN clock_timestamp() END
  WHERE session_id = :session_id AND chat_id = :chat_id AND message_id = :message_id
    AND status IN ('queued', 'streaming')
+   AND EXISTS (SELECT FROM chats c WHERE c.session_id = :session_id AND c.id = :chat_id AND c.deleted_at IS NULL)
 RETURNING id, status, last_seq
 """
 _STOP_MESSAGE = "UPDATE messages SET status = 'stopped' WHERE session_id = :session_id AND id = :message_id"
@@ -113,7 +115,8 @@ _STOP_MESSAGE = "UPDATE messages SET status = 'stopped' WHERE session_id = :sess
 
 async def _status(db: AsyncSession, session_id: UUID, chat_id: UUID, message_id: UUID) -> str:
     own = select(Message.status).where(Message.session_id == session_id, Message.chat_id == chat_id)
-    status = await db.scalar(own.where(Message.id == message_id))
+    shown = select(Chat.id).where(Chat.session_id == session_id, Chat.id == chat_id, Chat.deleted_at.is_(None))
+    status = await db.scalar(own.where(Message.id == message_id, shown.exists()))
     if status is None:
         raise NotFound
     return status

@@ -42,9 +42,18 @@ async def system_prompt(connection: asyncpg.Connection, session_id: UUID, chat_i
 _SYSTEM_PROMPT = "SELECT system_prompt FROM chats WHERE session_id = $1 AND id = $2 AND deleted_at IS NULL"
 
 
-async def unfinished_answers(connection: asyncpg.Connection, session_id: UUID) -> int:
-    """Locks the session's row: of two simultaneous callers, one waits for the other's transaction."""
-    return int(await connection.fetchval("SELECT unfinished_answers($1)", session_id))
+async def unfinished_answers(
+    connection: asyncpg.Connection, session_id: UUID, address: bytes | None
+) -> tuple[int, int]:
+    """The unfinished answers of the session and of the address.
+
+    Locks both: of two simultaneous callers, one waits for the other's transaction.
+    """
+    row = await connection.fetchrow(_UNFINISHED, session_id, address)
+    return row[0], row[1]
+
+
+_UNFINISHED = "SELECT unfinished_answers($1), CASE WHEN $2::bytea IS NULL THEN 0 ELSE log_unfinished($2) END"
 
 
 # Reading
@@ -108,10 +117,11 @@ async def add_turn(
     parent_id: UUID | None,
     key: bytes | None,
     request: dict[str, Any],
+    address: bytes | None = None,
 ) -> tuple[asyncpg.Record, asyncpg.Record]:
     """Adds the user's message and the queued answer, and shows their branch. The answer's row has its generation_id."""
     own = chat["session_id"], chat["id"], parent_id, content, key, chat["model"], title_of(content)
-    user_message, assistant_message = await connection.fetch(_ADD_TURN, *own, _parameters(chat, request))
+    user_message, assistant_message = await connection.fetch(_ADD_TURN, *own, _parameters(chat, request), address)
     return user_message, assistant_message
 
 
@@ -124,8 +134,8 @@ WITH user_message AS (
   INSERT INTO messages (session_id, chat_id, parent_id, role, status, model)
   SELECT session_id, chat_id, id, 'assistant', 'queued', $6 FROM user_message RETURNING *
 ), queued AS (
-  INSERT INTO generations (session_id, chat_id, message_id, request)
-  SELECT session_id, chat_id, id, $8 FROM assistant_message RETURNING id
+  INSERT INTO generations (session_id, chat_id, message_id, request, address)
+  SELECT session_id, chat_id, id, $8, $9 FROM assistant_message RETURNING id
 ), shown AS (
   UPDATE chats SET tip_id = assistant_message.id, updated_at = clock_timestamp(), title = coalesce(title, $7)
     FROM assistant_message WHERE chats.session_id = $1 AND chats.id = $2
@@ -141,11 +151,15 @@ SELECT id, parent_id, role, content, reasoning, status, error, model, usage, tim
 
 
 async def add_answer(
-    connection: asyncpg.Connection, chat: Mapping[str, Any], parent_id: UUID, request: dict[str, Any]
+    connection: asyncpg.Connection,
+    chat: Mapping[str, Any],
+    parent_id: UUID,
+    request: dict[str, Any],
+    address: bytes | None = None,
 ) -> asyncpg.Record:
     """Adds another queued answer to a user's message, and shows its branch. Returns its id and generation_id."""
     own = chat["session_id"], chat["id"], parent_id, chat["model"]
-    return await connection.fetchrow(_ADD_ANSWER, *own, _parameters(chat, request))
+    return await connection.fetchrow(_ADD_ANSWER, *own, _parameters(chat, request), address)
 
 
 _ADD_ANSWER = """
@@ -153,8 +167,8 @@ WITH assistant_message AS (
   INSERT INTO messages (session_id, chat_id, parent_id, role, status, model)
   VALUES ($1, $2, $3, 'assistant', 'queued', $4) RETURNING *
 ), queued AS (
-  INSERT INTO generations (session_id, chat_id, message_id, request)
-  SELECT session_id, chat_id, id, $5 FROM assistant_message RETURNING id
+  INSERT INTO generations (session_id, chat_id, message_id, request, address)
+  SELECT session_id, chat_id, id, $5, $6 FROM assistant_message RETURNING id
 ), shown AS (
   UPDATE chats SET tip_id = assistant_message.id, updated_at = clock_timestamp()
     FROM assistant_message WHERE chats.session_id = $1 AND chats.id = $2
@@ -164,19 +178,22 @@ SELECT id, (SELECT id FROM queued) AS generation_id FROM assistant_message
 
 
 async def reopen_answer(
-    connection: asyncpg.Connection, chat: Mapping[str, Any], answer: Mapping[str, Any]
+    connection: asyncpg.Connection, chat: Mapping[str, Any], answer: Mapping[str, Any], address: bytes | None = None
 ) -> UUID | None:
     """Queues a finished answer for continuation. Returns its generation's id, or None if it is not finished."""
     values = answer["id"], answer["content"], answer["reasoning"]
     generation_id: UUID | None = await connection.fetchval("SELECT log_reopen($1, $2, $3)", *values)
     if generation_id is not None:
         await connection.execute(_REOPEN_MESSAGE, chat["session_id"], chat["id"], answer["id"])
+        await connection.execute(_SET_ADDRESS, chat["session_id"], generation_id, address)
     return generation_id
 
 
 _REOPEN_MESSAGE = """
 UPDATE messages SET status = 'queued', error = NULL WHERE session_id = $1 AND chat_id = $2 AND id = $3
 """
+
+_SET_ADDRESS = "UPDATE generations SET address = $3 WHERE session_id = $1 AND id = $2"
 
 
 def _parameters(chat: Mapping[str, Any], request: dict[str, Any]) -> dict[str, Any]:

@@ -33,9 +33,9 @@ async def new_device(api: Api) -> str:
     return str(device["id"])
 
 
-async def queued(api: Api, chat: Any = None) -> Any:
+async def queued(api: Api, chat: Any = None, **more: Any) -> Any:
     """Creates a turn, in a new chat unless one is given. Returns its answer."""
-    return (await new_turn(api, chat or await new_chat(api)))["assistant"]
+    return (await new_turn(api, chat or await new_chat(api), **more))["assistant"]
 
 
 async def claim(api: Api, slots: int = 1000, lease: float = LEASE_SECONDS, owner: str = "test") -> Any:

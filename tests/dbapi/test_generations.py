@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
@@ -12,6 +13,7 @@ from tests.dbapi.conftest import Api
 from tests.stack import until
 
 pytestmark = pytest.mark.usefixtures("idle_log")
+ADDRESS, CROWD = "1" * 64, "2" * 64  # hashes of addresses
 MOMENT = 0.05  # seconds: a lease that ends during the test
 
 
@@ -278,6 +280,53 @@ async def test_sessions_take_turns(api: Api, other: Api) -> None:
         first_session[3],
     ]
     assert order == [answer["generation_id"] for answer in expected]
+
+
+async def place(api: Api, answer: Any) -> int:
+    return int((await read(api, answer["generation_id"]))[0]["place"])
+
+
+async def test_many_sessions_of_one_address_do_not_delay_another_address(api: Api, clients: Callable[[], Api]) -> None:
+    for number in range(200):
+        crowd = {"X-Session-ID": str(uuid4())}
+        chat = (await api.post("/chats", json={"username": f"Eve {number}"}, headers=crowd)).json()
+        turn = {"content": "Why?", "address": CROWD}
+        assert (await api.post(f"/chats/{chat['id']}/turns", json=turn, headers=crowd)).status_code == 201
+    await claim(api, slots=4)
+
+    neighbours = [await queued(clients(), address=ADDRESS), await queued(clients())]
+
+    assert [await place(api, answer) for answer in neighbours] == [1, 2], "the second has no address"
+
+
+async def test_sessions_of_one_address_take_turns(api: Api, other: Api, clients: Callable[[], Api]) -> None:
+    greedy = [await queued(api, address=ADDRESS) for _ in range(3)]
+    modest, neighbour = await queued(other, address=ADDRESS), await queued(clients(), address=CROWD)
+
+    places = [await place(api, answer) for answer in (greedy[0], neighbour, modest, greedy[1], greedy[2])]
+
+    assert places == [1, 2, 3, 4, 5]
+
+
+async def test_an_address_is_kept_only_while_its_answer_is_unfinished(api: Api, owner: Any) -> None:
+    async def addresses() -> int:
+        own = "SELECT count(*) FROM generations WHERE address = $1 AND session_id = $2"
+        return int(await owner.fetchval(own, bytes.fromhex(ADDRESS), api.headers["X-Session-ID"]))
+
+    chat = await new_chat(api)
+    stopped, answer = await queued(api, chat, address=ADDRESS), await queued(api, chat, address=ADDRESS)
+    assert await addresses() == 2
+
+    await api.post(f"/chats/{chat['id']}/messages/{stopped['id']}/stop")
+    claimed = await claim(api)
+    for each in claimed.values():
+        await finish(api, each, 0)
+
+    assert await addresses() == 0
+    continued = await api.post(f"/chats/{chat['id']}/messages/{answer['id']}/continue", json={"address": ADDRESS})
+    assert (continued.status_code, await addresses()) == (200, 1)
+    again = await api.post(f"/chats/{chat['id']}/messages/{answer['id']}/answers", json={"address": ADDRESS})
+    assert (again.status_code, await addresses()) == (201, 2)
 
 
 async def test_only_a_queued_answer_has_a_queue_position(api: Api, other: Api) -> None:

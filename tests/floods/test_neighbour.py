@@ -118,3 +118,29 @@ async def test_fifty_attackers_do_not_slow_down_another_user(runnel: Runnel) -> 
             lambda: sum(map(sockets_of, web)) <= before + KEPT_CONNECTIONS,
             lambda: f"{before} before, {sum(map(sockets_of, web))} now",
         )
+
+
+async def test_ten_thousand_half_sent_requests_lock_nobody_out(runnel: Runnel) -> None:
+    port, count = runnel.origin.rpartition(":")[2], 10_000
+    flood = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.floods.half_open", port, str(count)),
+        cwd=ROOT,
+        env=BASE_ENVIRON,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert flood.stdin is not None
+        assert flood.stdout is not None
+        async with user(runnel.origin) as ada:
+            await ada.begin()
+            assert (await flood.stdout.readline()).strip() == b"open"
+            took = await pages(ada, QUIET_SECONDS)
+            counts("pages next to half-sent requests", took)
+        flood.stdin.close()
+    finally:
+        if flood.returncode is None:
+            flood.kill()
+            await flood.wait()
+
+    assert statistics.quantiles(took, n=20)[-1] < 1.0

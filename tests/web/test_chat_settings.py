@@ -2,10 +2,11 @@
 
 from collections.abc import AsyncIterator
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
-from tests.stack import Cluster, Stack, running_stack
+from tests.stack import Cluster, Service, Stack, running_stack
 from tests.web.actions import finished_answer
 from tests.web.dom import parse
 from tests.web.visitor import Model, Visitor, unique
@@ -70,6 +71,30 @@ async def test_with_one_model_there_is_no_choice(visitor: Visitor) -> None:
     chat = await visitor.begin()
 
     assert "<select" not in (await visitor.http.get("/")).text + (await visitor.http.get(f"{chat}/settings")).text
+
+
+async def test_no_chat_exceeds_the_operators_limit_of_tokens(
+    stack: Stack, web: Service, model: Model, owner: Any
+) -> None:
+    limited = await stack.web(MAX_TOKENS="64", MAX_TOKENS_LIMIT="100")
+    visitor, content = Visitor(limited), unique()
+    chat = await visitor.begin()
+    page = parse((await visitor.http.get(f"{chat}/settings")).text)
+
+    refused = await visitor.http.post(f"{chat}/settings", data={"max_tokens": "101"})
+    accepted = await visitor.http.post(f"{chat}/settings", data={"max_tokens": "100"})
+    await owner.execute(  # stored before the limit was lowered
+        """UPDATE chats SET parameters = '{"max_tokens": 32768}' WHERE id = $1""", chat.removeprefix("/chats/")
+    )
+    await visitor.ended(chat, await visitor.say(chat, content))
+
+    assert (refused.status_code, accepted.status_code) == (422, 303)
+    assert "from 1 to 100" in refused.text
+    assert page.select("#max_tokens").attributes["placeholder"] == "64"
+    assert "Range: 1 to 100." in page.select("#about-max_tokens").text
+    assert [request["max_tokens"] for request in await model.requests(content)] == [100]
+    await visitor.leave()
+    await stack.leave(limited)
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,8 @@ async def test_a_message_that_is_refused_stays_in_the_form(
     assert (refused.status_code, notice.status_code) == (status, status)
     assert sentence in page.select("#notice").text
     assert draft(page) == content
-    assert page.select("#messages").matching("article")
+    assert not page.matching("article"), "the chat is not shown again"
+    assert chat in [link.attributes["href"] for link in page.matching("a")]
     fragment = parse(notice.text).select("#notice")
     assert fragment.text == page.select("#notice").text
     assert fragment.attributes["role"] == "alert"
@@ -237,6 +238,7 @@ async def test_a_damaged_form_shows_an_error_and_keeps_the_text(visitor: Visitor
 
     assert refused.status_code == 422
     assert draft(parse(refused.text)) == "Keep this"
+    assert "not an id" not in refused.text, "the form can be sent again"
     assert "reload" in parse(refused.text).select("#notice").text
 
 

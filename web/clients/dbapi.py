@@ -138,15 +138,17 @@ class Dbapi:
             Prompt, await self._call("GET", f"/chats/{chat_id}/messages/{message_id}/prompt", session, retry=True)
         )
 
-    async def regenerate(self, session: UUID, chat_id: UUID, message_id: UUID, claim: Claim | None) -> StartedAnswer:
+    async def regenerate(
+        self, session: UUID, chat_id: UUID, message_id: UUID, claim: Claim | None, address: str
+    ) -> StartedAnswer:
         path = f"/chats/{chat_id}/messages/{message_id}/answers"
-        return cast(StartedAnswer, await self._call("POST", path, session, json={"claim": claim}))
+        return cast(StartedAnswer, await self._call("POST", path, session, json={"claim": claim, "address": address}))
 
     async def continue_answer(
-        self, session: UUID, chat_id: UUID, message_id: UUID, claim: Claim | None
+        self, session: UUID, chat_id: UUID, message_id: UUID, claim: Claim | None, address: str
     ) -> StartedAnswer:
         path = f"/chats/{chat_id}/messages/{message_id}/continue"
-        return cast(StartedAnswer, await self._call("POST", path, session, json={"claim": claim}))
+        return cast(StartedAnswer, await self._call("POST", path, session, json={"claim": claim, "address": address}))
 
     async def delete_message(self, session: UUID, chat_id: UUID, message_id: UUID) -> None:
         await self._call("DELETE", f"/chats/{chat_id}/messages/{message_id}", session)

@@ -31,7 +31,7 @@ class Model(NamedTuple):
     """What the prompt needs to know of the model server."""
 
     default_model: str
-    default_max_tokens: int
+    max_tokens: int  # of this answer
     context: int | None  # tokens
     continues_text: bool
 
@@ -72,12 +72,11 @@ def completion_request(
     `written` is the text of the answer so far, which the model continues if it can. `scale` corrects the estimate.
     """
     request: dict[str, object] = {name: value for name, value in parameters.items() if name in PARAMETERS}
-    max_tokens = parameters.get("max_tokens", model.default_max_tokens) or model.default_max_tokens
-    request["max_tokens"] = max_tokens
+    request["max_tokens"] = model.max_tokens
     if name := parameters.get("model") or model.default_model:
         request["model"] = name
     messages = [_prompt_message(message) for message in prompt["messages"]]
-    messages = messages[first_in_context(messages, prompt["system_prompt"], model.context, max_tokens, scale) :]
+    messages = messages[first_in_context(messages, prompt["system_prompt"], model.context, model.max_tokens, scale) :]
     if prompt["system_prompt"]:
         messages.insert(0, PromptMessage(role="system", content=prompt["system_prompt"]))
     if written and model.continues_text:

@@ -247,7 +247,8 @@ class Writer:
         if answer.requests >= MAX_REQUESTS:
             raise AnswerFailed(BROKEN)
         settings, llama = self._settings, self._llama
-        model = Model(settings.model, settings.max_tokens, llama.context, llama.continues_text)
+        max_tokens = settings.answer_tokens(answer.claimed["request"].get("max_tokens"))
+        model = Model(settings.model, max_tokens, llama.context, llama.continues_text)
         answer.must_restart = bool(answer.text) and not llama.continues_text
         if answer.is_key_used:
             answer.rename()

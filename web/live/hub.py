@@ -8,18 +8,21 @@ everything again, in case a notification was lost.
 import asyncio
 import contextlib
 import logging
+import math
+import time
 from collections.abc import Iterator, Sequence
 from uuid import UUID
 
 from web.clients.dbapi import Dbapi
 from web.clients.llama import Llama
 from web.contract import FINAL, AnswerState, Chunk, Finish, LogChange, Message
-from web.errors import UserError
+from web.errors import NotFound, UserError
 from web.live.answer import LiveAnswer
 from web.live.events import EventRenderer
 from web.rendering.templates import Templates
 
 POLL_SECONDS = 1.0
+TRUST_SECONDS = 1.0  # how long a message is shown without asking the database whether its chat still exists
 RETRY_SECONDS = 0.25
 MODEL_NOTICES = {
     "ready": "",
@@ -36,6 +39,7 @@ class _Watched:
     def __init__(self, session: UUID, chat_id: UUID, answer: LiveAnswer) -> None:
         self.session, self.chat_id, self.answer = session, chat_id, answer
         self.viewers = 0
+        self.confirmed_at = time.monotonic()  # the database had this message then
         self.is_written_here = False  # this process writes it from the first token, so it need not be read
 
 
@@ -71,15 +75,26 @@ class LiveAnswers:
             self._remove_unused(watched)
 
     def message(self, session: UUID, chat_id: UUID, message_id: UUID) -> Message | None:
-        """The message, if its answer is unfinished and known here."""
+        """The message, if its answer is unfinished and known here, and its chat existed a moment ago."""
         watched = self._by_message.get(str(message_id))
         if (
             watched is None
             or watched.answer.status in FINAL
+            or watched.confirmed_at < time.monotonic() - TRUST_SECONDS
             or (watched.session, watched.chat_id) != (session, chat_id)
         ):
             return None
         return watched.answer.message
+
+    def confirm(self, message_id: UUID) -> None:
+        """The database has just returned this message."""
+        if watched := self._by_message.get(str(message_id)):
+            watched.confirmed_at = time.monotonic()
+
+    def chat_deleted(self, chat_id: UUID) -> None:
+        for watched in self._watched.values():
+            if watched.chat_id == chat_id:
+                watched.confirmed_at = -math.inf
 
     def _add(self, session: UUID, chat_id: UUID, message: Message) -> _Watched:
         renderer = EventRenderer(self._templates, str(chat_id), message)
@@ -145,6 +160,8 @@ class LiveAnswers:
         watched = self._watched.get(change.generation_id)
         if watched is None or watched.answer.status in FINAL:
             return
+        if change.stop_requested:
+            watched.confirmed_at = -math.inf  # its chat may have been deleted
         if change.status or change.stop_requested or change.seq > watched.answer.last_seq:
             self._read_soon(change.generation_id)
 
@@ -207,15 +224,17 @@ class LiveAnswers:
 
     async def _update(self, watched: _Watched, state: AnswerState | None, chunks: list[Chunk]) -> None:
         answer = watched.answer
-        if state is None:  # deleted
-            answer.finish(
-                {**answer.message, "status": "stopped", "content": answer.text, "reasoning": answer.reasoning}
-            )
+        if state is None:
+            _finish_deleted(answer)
         elif state["status"] in FINAL:
             for chunk in chunks:
                 answer.extend(chunk)
-            with contextlib.suppress(UserError):
+            try:
                 answer.finish(await self._dbapi.message(watched.session, watched.chat_id, UUID(answer.message["id"])))
+            except NotFound:
+                _finish_deleted(answer)
+            except UserError:
+                pass
         else:
             await self._update_unfinished(answer, state, chunks)
         answer.set_loaded()
@@ -230,6 +249,10 @@ class LiveAnswers:
             for chunk in chunks:
                 answer.extend(chunk)
         answer.set_state(state["status"], state["place"], "" if answer.has_text else self._model_notice)
+
+
+def _finish_deleted(answer: LiveAnswer) -> None:
+    answer.finish({**answer.message, "status": "stopped", "content": answer.text, "reasoning": answer.reasoning})
 
 
 def _finished(answer: LiveAnswer, end: Finish) -> Message:

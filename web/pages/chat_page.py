@@ -1,9 +1,13 @@
-"""The chat page: a response to its own URL, and to a message that was refused."""
+"""The chat page."""
 
 import asyncio
+from uuid import UUID
 
 from starlette.responses import Response
 
+from web.addresses import network
+from web.contract import ChatWithMessages
+from web.errors import NotFound
 from web.generation.prompt import first_in_context
 from web.pages import query
 from web.pages.message_view import MessageView, message_view
@@ -11,26 +15,28 @@ from web.rendering.templates import is_htmx
 from web.state import Request
 
 
-async def chat_page(request: Request, draft: str = "", notice: str = "", status: int = 200) -> Response:
-    """`draft` fills the message field; `notice` is shown above it. Raises NotFound."""
-    session, chat_id = await request.state["sessions"].require(request), request.path_params["chat_id"]
-    dbapi, llama = request.state["dbapi"], request.state["llama"]
-    last = query.last(request)
+async def chat_page(request: Request) -> Response:
+    """Raises NotFound, or TooMany if the session loads many pages at once."""
+    session = await request.state["sessions"].require(request)
+    async with request.state["page_turns"].take(session, network(request)):
+        return await _chat_page(request, session)
+
+
+async def _chat_page(request: Request, session: UUID) -> Response:
+    dbapi, llama, chat_id = request.state["dbapi"], request.state["llama"], request.path_params["chat_id"]
+    last, editing = query.last(request), query.id_parameter(request, "edit")
     # One message more than is shown: if it exists, the page offers earlier messages
     chat, chats = await asyncio.gather(dbapi.chat(session, chat_id, last=last + 1), dbapi.chats(session))
-    editing = query.id_parameter(request, "edit")
-    if editing and editing not in [message["id"] for message in chat["messages"][-last:]]:
-        last = query.MAX_MESSAGES
-        chat = await dbapi.chat(session, chat_id, last=last + 1)
+    if editing and editing not in _ids(chat)[-last:]:
+        chat, last = await _with_message(request, session, chat, last, editing)
     messages = chat["messages"][-last:]
-    max_tokens = chat["parameters"].get("max_tokens") or request.state["settings"].max_tokens
+    max_tokens = request.state["settings"].answer_tokens(chat["parameters"].get("max_tokens"))
     views: list[MessageView] = []
     for message in messages:
         views.append(message_view(message))
         await asyncio.sleep(0)  # lets streams continue while a long chat is rendered
     return request.state["templates"].response(
         "chats/show.html",
-        status,
         chat=chat,
         messages=views,
         chats=chats,
@@ -39,6 +45,23 @@ async def chat_page(request: Request, draft: str = "", notice: str = "", status:
         context=llama.context,
         editing=editing,
         in_place=is_htmx(request),
-        draft=draft,
-        notice=notice,
+        notice="",
     )
+
+
+def _ids(chat: ChatWithMessages) -> list[str]:
+    return [message["id"] for message in chat["messages"]]
+
+
+async def _with_message(
+    request: Request, session: UUID, chat: ChatWithMessages, last: int, message_id: str
+) -> tuple[ChatWithMessages, int]:
+    """The chat with enough messages to show this one, and how many; unchanged if the shown branch has no such one."""
+    dbapi, chat_id = request.state["dbapi"], request.path_params["chat_id"]
+    try:
+        await dbapi.message(session, chat_id, UUID(message_id))
+    except NotFound:
+        return chat, last
+    longer = await dbapi.chat(session, chat_id, last=query.MAX_MESSAGES + 1)
+    ids = _ids(longer)[-query.MAX_MESSAGES :]
+    return (longer, len(ids) - ids.index(message_id)) if message_id in ids else (chat, last)

@@ -1,6 +1,6 @@
 """The settings of one chat: its instructions, its model, and its sampling parameters."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, cast
 
 from starlette.responses import RedirectResponse, Response
@@ -8,6 +8,7 @@ from starlette.responses import RedirectResponse, Response
 from web.contract import Chat, ChatChange, Parameters
 from web.errors import Refused
 from web.pages import forms
+from web.settings import Settings
 from web.state import Request
 
 
@@ -17,8 +18,10 @@ class Parameter(NamedTuple):
     minimum: float
     maximum: float
     explanation: str
+    default: str = "Server default"
 
 
+MAX_TOKENS = "max_tokens"
 PARAMETERS = (
     Parameter(
         "temperature",
@@ -39,7 +42,7 @@ PARAMETERS = (
         "Ignores words that are less likely than this share of the likeliest word's probability.",
     ),
     Parameter("repeat_penalty", "Repeat penalty", 0.5, 2, "Values above 1 make recently used words less likely."),
-    Parameter("max_tokens", "Maximum length", 1, 32_768, "In tokens. A token is about three quarters of a word."),
+    Parameter(MAX_TOKENS, "Maximum length", 1, 32_768, "In tokens. A token is about three quarters of a word."),
     Parameter(
         "seed",
         "Seed",
@@ -48,7 +51,7 @@ PARAMETERS = (
         "With the same seed, the same question gets the same answer, if nothing else changes.",
     ),
 )
-WHOLE_NUMBERS = {"top_k", "max_tokens", "seed"}
+WHOLE_NUMBERS = {"top_k", MAX_TOKENS, "seed"}
 PROMPT_CODE_POINTS, MODEL_CODE_POINTS = 32_000, 200
 
 
@@ -73,7 +76,8 @@ async def change(request: Request) -> Response:
     form = await forms.read(request)
     defaults: ChatChange = {"system_prompt": request.state["settings"].system_prompt, "parameters": {}, "model": ""}
     try:
-        await request.state["dbapi"].change_chat(session, chat_id, defaults if form.get("reset") else _values(form))
+        values = defaults if form.get("reset") else _values(form, _parameters(request.state["settings"]))
+        await request.state["dbapi"].change_chat(session, chat_id, values)
     except Refused as error:
         chat = await request.state["dbapi"].chat(session, chat_id, last=1)
         page = _page(request, chat, form.get("system_prompt", ""), form, error)
@@ -82,16 +86,24 @@ async def change(request: Request) -> Response:
     return RedirectResponse(f"/chats/{chat_id}", 303)
 
 
-def _values(form: dict[str, str]) -> ChatChange:
+def _parameters(settings: Settings) -> list[Parameter]:
+    """With the operator's default and limit of an answer's length."""
+    length = next(parameter for parameter in PARAMETERS if parameter.name == MAX_TOKENS)
+    maximum = min(settings.max_tokens_limit or length.maximum, length.maximum)
+    length = length._replace(maximum=maximum, default=f"{settings.answer_tokens(None):,}")
+    return [length if parameter.name == MAX_TOKENS else parameter for parameter in PARAMETERS]
+
+
+def _values(form: dict[str, str], parameters: Sequence[Parameter]) -> ChatChange:
     """Raises Refused."""
     system_prompt, model = form.get("system_prompt", ""), form.get("model", "")
     if len(system_prompt) > PROMPT_CODE_POINTS:
         raise Refused(422, f"The instructions can have at most {PROMPT_CODE_POINTS:,} characters.")
-    parameters = {parameter.name: _number(parameter, form.get(parameter.name, "")) for parameter in PARAMETERS}
+    numbers = {parameter.name: _number(parameter, form.get(parameter.name, "")) for parameter in parameters}
     return {
         "system_prompt": system_prompt,
         "model": model[:MODEL_CODE_POINTS],
-        "parameters": cast(Parameters, parameters),
+        "parameters": cast(Parameters, numbers),
     }
 
 
@@ -118,7 +130,7 @@ def _page(
         system_prompt=system_prompt,
         values=values,
         invalid=error.name if isinstance(error, InvalidParameter) else "",
-        parameters=PARAMETERS,
+        parameters=_parameters(request.state["settings"]),
         models=request.state["llama"].models,
         notice=error.message if error else "",
     )

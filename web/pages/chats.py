@@ -78,6 +78,7 @@ async def delete(request: Request) -> Response:
     """The home page then offers to restore the chat."""
     session, chat_id = await _session_and_chat(request)
     await request.state["dbapi"].delete_chat(session, chat_id)
+    request.state["live_answers"].chat_deleted(chat_id)
     return RedirectResponse(f"/?deleted={chat_id}", 303)
 
 

@@ -14,6 +14,8 @@ from web.state import Request
 
 AnyRequest = starlette.requests.Request[Any]  # Starlette's type of exception handlers does not know our State
 
+CAN_BE_CORRECTED = (413, 422)  # the form was read, but a field is not valid
+
 logger = logging.getLogger("web")
 
 
@@ -21,7 +23,8 @@ async def user_error(request: AnyRequest, error: Exception) -> Response:
     assert isinstance(error, UserError)
     if isinstance(error, Unavailable):
         event(logger, "unavailable", logging.WARNING, reason=error.reason)
-    response = error_response(request, error.status, error.message, can_retry=error.retry_seconds > 0)
+    can_retry = error.retry_seconds > 0 or (error.status in CAN_BE_CORRECTED and "form" in request.scope)
+    response = error_response(request, error.status, error.message, can_retry)
     response.headers.update(error.headers)
     return response
 

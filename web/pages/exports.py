@@ -5,6 +5,7 @@ import re
 import orjson
 from starlette.responses import Response
 
+from web.addresses import network
 from web.contract import ChatWithMessages, Message
 from web.state import Request
 
@@ -53,7 +54,8 @@ async def show_text(request: Request) -> Response:
 
 async def _chat(request: Request) -> ChatWithMessages:
     session = await request.state["sessions"].require(request)
-    return await request.state["dbapi"].chat(session, request.path_params["chat_id"])
+    async with request.state["page_turns"].take(session, network(request)):
+        return await request.state["dbapi"].chat(session, request.path_params["chat_id"])
 
 
 def _exported(message: Message) -> dict[str, object]:

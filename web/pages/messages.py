@@ -1,14 +1,15 @@
 """Messages: sending one, which starts its answer, and actions on messages and answers."""
 
+import re
 from uuid import UUID
 
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from kit.ids import IdConvertor
 from kit.text import is_blank
 from web.contract import FINAL, NewTurn, StartedAnswer, Turn
-from web.errors import NotFound, Refused, Unavailable, UserError
+from web.errors import NotFound, Refused, UserError
 from web.pages import forms, query
-from web.pages.chat_page import chat_page
 from web.pages.message_view import message_view, new_answer_view
 from web.rendering.templates import content_html, is_htmx
 from web.state import Request
@@ -23,7 +24,7 @@ async def create(request: Request) -> Response:
     except NotFound:
         raise
     except UserError as error:
-        return await _not_sent(request, content, error)
+        return _not_sent(request, form, error)
     if turn["created"]:
         request.state["worker"].begin(turn["assistant"], turn["claimed"], turn["prompt"])
     if not is_htmx(request):
@@ -39,15 +40,15 @@ async def create(request: Request) -> Response:
 async def regenerate(request: Request) -> Response:
     """Starts another answer to the same message; the earlier one remains as a version."""
     session, chat_id, message_id = await _session_and_message(request)
-    claim = request.state["worker"].claim()
-    return _begin(request, await request.state["dbapi"].regenerate(session, chat_id, message_id, claim))
+    claim, address = request.state["worker"].claim(), request.state["addresses"].hashed(request)
+    return _begin(request, await request.state["dbapi"].regenerate(session, chat_id, message_id, claim, address))
 
 
 async def continue_answer(request: Request) -> Response:
     """Continues an answer that was stopped, failed or reached its maximum length."""
     session, chat_id, message_id = await _session_and_message(request)
-    claim = request.state["worker"].claim()
-    return _begin(request, await request.state["dbapi"].continue_answer(session, chat_id, message_id, claim))
+    claim, address = request.state["worker"].claim(), request.state["addresses"].hashed(request)
+    return _begin(request, await request.state["dbapi"].continue_answer(session, chat_id, message_id, claim, address))
 
 
 async def show_version(request: Request) -> Response:
@@ -110,6 +111,7 @@ async def _create_turn(request: Request, form: dict[str, str], content: str) -> 
         "at_root": at_root,
         "claim": request.state["worker"].claim(),
         "token_hash": None if session else device,
+        "address": request.state["addresses"].hashed(request),
     }
     turn = await request.state["dbapi"].create_turn(session, request.path_params["chat_id"], new)
     if session is None:
@@ -136,17 +138,23 @@ def _id(text: str | None) -> str | None:
         raise Refused(422, "This form is not valid. Please reload the page.") from error
 
 
-async def _not_sent(request: Request, content: str, error: UserError) -> Response:
-    """A notice. htmx leaves the text in its field; without htmx the response is a page whose form contains the text."""
+def _not_sent(request: Request, form: dict[str, str], error: UserError) -> Response:
+    """A notice. htmx leaves the text in its field; without htmx, a small page has the form with the text.
+
+    The chat itself is not shown: a refusal must not cost more than what it refuses.
+    """
     templates = request.state["templates"]
     if is_htmx(request):
         return HTMLResponse(templates.html("errors/_notice.html", notice=error.message), error.status, error.headers)
-    try:
-        if isinstance(error, Unavailable):
-            raise error  # the chat page needs the database as well
-        response = await chat_page(request, content, error.message, error.status)
-    except UserError:
-        values = {"notice": error.message, "content": content, "chat_id": request.path_params["chat_id"]}
-        response = templates.response("errors/resend.html", error.status, **values)
+    parent_id = form.get("parent_id", "")
+    response = templates.response(
+        "errors/resend.html",
+        error.status,
+        notice=error.message,
+        content=form.get("content", ""),
+        parent_id=parent_id if parent_id == "root" or re.fullmatch(IdConvertor.regex, parent_id) else "",
+        chat_id=request.path_params["chat_id"],
+        editing=query.id_parameter(request, "edit"),
+    )
     response.headers.update(error.headers)
     return response

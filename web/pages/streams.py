@@ -46,6 +46,7 @@ async def _answer(request: Request, session: UUID) -> Message:
     message = request.state["live_answers"].message(session, chat_id, message_id)
     if message is None:
         message = await request.state["dbapi"].message(session, chat_id, message_id)
+        request.state["live_answers"].confirm(message_id)
     if message["role"] != "assistant":
         raise NotFound
     return message

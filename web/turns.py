@@ -1,0 +1,46 @@
+"""Turns for expensive requests: one at a time for each session, a few for each network. So others are not delayed."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from web.errors import TooMany
+
+RETRY_SECONDS = 3
+
+
+class Turns:
+    """At most `at_once` requests of a key proceed, and at most `waiting` more wait."""
+
+    def __init__(self, at_once: int, waiting: int) -> None:
+        self._at_once, self._waiting = at_once, waiting
+        self._semaphores: dict[str, asyncio.Semaphore] = {}
+        self._requests: dict[str, int] = {}  # by key: those that proceed or wait
+
+    @asynccontextmanager
+    async def take(self, key: str) -> AsyncIterator[None]:
+        """Raises TooMany."""
+        count = self._requests.get(key, 0)
+        if count >= self._at_once + self._waiting:
+            raise TooMany("Too many of your pages are loading at once. Wait a moment, then reload.", RETRY_SECONDS)
+        self._requests[key] = count + 1
+        try:
+            async with self._semaphores.setdefault(key, asyncio.Semaphore(self._at_once)):
+                yield
+        finally:
+            self._requests[key] -= 1
+            if not self._requests[key]:
+                del self._requests[key], self._semaphores[key]
+
+
+class PageTurns:
+    """Turns for pages and exports of whole chats."""
+
+    def __init__(self) -> None:
+        self._of_sessions, self._of_networks = Turns(at_once=1, waiting=31), Turns(at_once=4, waiting=124)
+
+    @asynccontextmanager
+    async def take(self, session: object, network: str) -> AsyncIterator[None]:
+        """Raises TooMany."""
+        async with self._of_sessions.take(str(session)), self._of_networks.take(network):
+            yield
