@@ -288,18 +288,24 @@ async def test_what_a_model_does_not_know_is_left_out_from_then_on(odd_visitor: 
     assert "max_tokens" not in request
 
 
-async def test_the_page_tells_until_when_a_busy_server_is_waited_for(odd_visitor: Visitor) -> None:
-    chat = await odd_visitor.begin(new="1")
-    message = await odd_visitor.say(chat, "429 once")
-    page = await odd_visitor.page(chat)
+async def test_the_page_tells_until_when_a_busy_server_is_waited_for(stack: Stack) -> None:
+    async with OddServer({"Why?": [refused(429, openai("slow down"), Retry_After="8"), GOOD]}).running() as server:
+        web = await stack.web(LLAMA_URL=server.url)
+        visitor = Visitor(web)
+        chat = await visitor.begin(new="1")
+        message = await visitor.say(chat, "Why?")
+        await until(lambda: server.bodies["Why?"])
+        page = await visitor.page(chat)
 
-    notices = set()
-    async with odd_visitor.following(page, message) as watched:
-        async for _ in watched.steps(page):
-            notices.add(page.select(f"#message-{message}-footer").text.strip())
+        notices = set()
+        async with visitor.following(page, message) as watched:
+            async for _ in watched.steps(page):
+                notices.add(page.select(f"#message-{message}-footer").text.strip())
 
-    assert any("The model server is busy. The answer continues at" in notice for notice in notices)
-    assert (await odd_visitor.message(chat, message))["content"] == TEXT
+        assert any("The model server is busy. The answer continues at" in notice for notice in notices)
+        assert (await visitor.message(chat, message))["content"] == TEXT
+        await visitor.leave()
+        await stack.leave(web)
 
 
 async def test_a_refusal_is_in_the_log_without_keys_and_addresses(odd_visitor: Visitor, odd_web: Service) -> None:
