@@ -297,6 +297,21 @@ async def test_posts_per_address_are_limited_whatever_headers_it_sends_but_gets_
     assert {response.status_code for response in read} == {200}
 
 
+async def test_all_ipv6_addresses_of_a_network_share_a_limit() -> None:
+    async with public_nginx(Upstream(), WRITES_PER_ADDRESS="3", TRUSTED_PROXIES="127.0.0.1/32") as client:
+
+        async def post(address: str) -> int:
+            headers = {"X-Forwarded-For": address}
+            return (await client.post("/chats", data={"username": "Ada"}, headers=headers)).status_code
+
+        one_network = [await post(f"2001:db8::{number:x}:1") for number in range(12)]
+        others = [await post(address) for address in ("2001:db8:0:1::1", "2001:db8:0:2::1", "192.0.2.1", "192.0.2.2")]
+
+    assert one_network[:3] == [200] * 3
+    assert set(one_network[4:]) == {429}
+    assert others == [200] * 4
+
+
 async def test_concurrent_requests_per_address_are_limited() -> None:
     async with public_nginx(
         Upstream(content_type="text/event-stream", body=b"x" * 100_000), STREAMS_PER_ADDRESS="1"
