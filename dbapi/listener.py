@@ -55,9 +55,14 @@ class Listener:
 
     async def run(self) -> None:
         """Listens forever and reconnects after each loss."""
+        reported = ""
         while True:
-            with contextlib.suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            try:
                 await self._listen()
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                if type(error).__name__ != reported:  # once for each reason, not at each attempt
+                    reported = type(error).__name__
+                    logger.warning("cannot listen to PostgreSQL: %s", reported)
             await asyncio.sleep(RECONNECT_SECONDS)
 
     async def _listen(self) -> None:

@@ -2,13 +2,21 @@
 
 from typing import Literal
 
+import asyncpg
+
 from dbapi.endpoint import endpoint
 from dbapi.errors import NotReady
 from dbapi.schemas.fields import Output
-from dbapi.sql.connection import Database
+from dbapi.sql.connection import LIMITS, Database
 from dbapi.state import Request
 
 REVISION = "0006"  # the oldest schema this code can work with
+# A pooler moves a connection to another server process between two statements
+LOST_STATEMENTS = asyncpg.DuplicatePreparedStatementError, asyncpg.InvalidSQLStatementNameError
+POOLER = (
+    "the database URL leads to a connection pooler such as PgBouncer, which does not support LISTEN or the settings of "
+    "a connection: use the URL of PostgreSQL itself"
+)
 
 
 class Health(Output):
@@ -30,9 +38,20 @@ async def readyz(request: Request) -> Health:
 
 async def check(database: Database) -> None:
     """Raises NotReady with the reason if the login or the schema is unsuitable."""
+    try:
+        await _check(database)
+    except (asyncpg.ProtocolViolationError, *LOST_STATEMENTS) as error:
+        if isinstance(error, LOST_STATEMENTS) or "startup parameter" in str(error):
+            raise NotReady(POOLER) from error
+        raise
+
+
+async def _check(database: Database) -> None:
     async with database.connection() as connection:
         login = await connection.fetchrow(_LOGIN)
         name = login["name"]
+        if login["statement_timeout"] != LIMITS["statement_timeout"]:
+            raise NotReady(POOLER)
         if login["bypasses_policies"]:
             raise NotReady(f"the login {name} is a superuser or may bypass row-level security: use the runtime login")
         if not login["schema_exists"]:
@@ -47,8 +66,8 @@ async def check(database: Database) -> None:
 
 
 _LOGIN = """
-SELECT current_user AS name, r.rolsuper OR r.rolbypassrls AS bypasses_policies,
-       to_regclass('generation_chunks') IS NOT NULL AS schema_exists,
+SELECT current_user AS name, (SELECT setting FROM pg_settings WHERE name = 'statement_timeout') AS statement_timeout,
+       r.rolsuper OR r.rolbypassrls AS bypasses_policies, to_regclass('generation_chunks') IS NOT NULL AS schema_exists,
        coalesce((SELECT pg_has_role(current_user, c.relowner, 'MEMBER')
                    FROM pg_class c WHERE c.oid = to_regclass('chats')), false) AS is_owner,
        EXISTS (SELECT FROM pg_roles g
