@@ -15,7 +15,7 @@ MAX_FUNCTION_LINES = 45
 LAYERS = {
     "web": [
         {"web.contract", "web.errors", "web.settings"},
-        {"web.clients", "web.rendering", "web.middleware", "web.addresses"} | {"web.turns"},
+        {"web.clients", "web.rendering", "web.middleware", "web.addresses"} | {"web.concurrency"},
         {"web.sessions", "web.live"},
         {"web.generation"},
         {"web.state"},

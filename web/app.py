@@ -16,6 +16,7 @@ from kit.routing import Mount
 from web.addresses import Addresses
 from web.clients.dbapi import Dbapi
 from web.clients.llama import Llama
+from web.concurrency import PageLimit
 from web.errors import UserError
 from web.generation.log_writer import LogWriter
 from web.generation.notifications import Notifications
@@ -30,7 +31,6 @@ from web.routes import routes
 from web.sessions import Sessions
 from web.settings import Settings
 from web.state import State
-from web.turns import PageTurns
 
 RESTART_SECONDS = 1.0
 
@@ -79,7 +79,7 @@ async def lifespan(settings: Settings, app: Starlette) -> AsyncIterator[State]:
             "worker": worker,
             "live_answers": live,
             "open_streams": open_streams,
-            "page_turns": PageTurns(),
+            "page_limit": PageLimit(),
         }
         draining.set()
         await handing_over

@@ -7,13 +7,13 @@ import starlette.requests
 from web.addresses import Addresses
 from web.clients.dbapi import Dbapi
 from web.clients.llama import Llama
+from web.concurrency import PageLimit
 from web.generation.worker import Worker
 from web.live.hub import LiveAnswers
 from web.live.open_streams import OpenStreams
 from web.rendering.templates import Templates
 from web.sessions import Sessions
 from web.settings import Settings
-from web.turns import PageTurns
 
 
 class State(TypedDict):
@@ -26,7 +26,7 @@ class State(TypedDict):
     worker: Worker
     live_answers: LiveAnswers
     open_streams: OpenStreams
-    page_turns: PageTurns
+    page_limit: PageLimit
 
 
 Request = starlette.requests.Request[State]

@@ -18,7 +18,7 @@ from web.state import Request
 async def chat_page(request: Request) -> Response:
     """Raises NotFound, or TooMany if the session loads many pages at once."""
     session = await request.state["sessions"].require(request)
-    async with request.state["page_turns"].take(session, network(request)):
+    async with request.state["page_limit"].enter(session, network(request)):
         return await _chat_page(request, session)
 
 

@@ -54,7 +54,7 @@ async def show_text(request: Request) -> Response:
 
 async def _chat(request: Request) -> ChatWithMessages:
     session = await request.state["sessions"].require(request)
-    async with request.state["page_turns"].take(session, network(request)):
+    async with request.state["page_limit"].enter(session, network(request)):
         return await request.state["dbapi"].chat(session, request.path_params["chat_id"])
 
 

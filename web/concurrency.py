@@ -1,4 +1,4 @@
-"""Turns for expensive requests: one at a time for each session, a few for each network. So others are not delayed."""
+"""Limits of simultaneous expensive requests: one for each session, a few for each network. More of them wait."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,7 +9,7 @@ from web.errors import TooMany
 RETRY_SECONDS = 3
 
 
-class Turns:
+class ConcurrencyLimit:
     """At most `at_once` requests of a key proceed, and at most `waiting` more wait."""
 
     def __init__(self, at_once: int, waiting: int) -> None:
@@ -18,7 +18,7 @@ class Turns:
         self._requests: dict[str, int] = {}  # by key: those that proceed or wait
 
     @asynccontextmanager
-    async def take(self, key: str) -> AsyncIterator[None]:
+    async def enter(self, key: str) -> AsyncIterator[None]:
         """Raises TooMany."""
         count = self._requests.get(key, 0)
         if count >= self._at_once + self._waiting:
@@ -33,14 +33,17 @@ class Turns:
                 del self._requests[key], self._semaphores[key]
 
 
-class PageTurns:
-    """Turns for pages and exports of whole chats."""
+class PageLimit:
+    """For pages and exports of whole chats: loading one takes CPU time that others need."""
 
     def __init__(self) -> None:
-        self._of_sessions, self._of_networks = Turns(at_once=1, waiting=31), Turns(at_once=4, waiting=124)
+        self._of_sessions, self._of_networks = (
+            ConcurrencyLimit(at_once=1, waiting=31),
+            ConcurrencyLimit(at_once=4, waiting=124),
+        )
 
     @asynccontextmanager
-    async def take(self, session: object, network: str) -> AsyncIterator[None]:
+    async def enter(self, session: object, network: str) -> AsyncIterator[None]:
         """Raises TooMany."""
-        async with self._of_sessions.take(str(session)), self._of_networks.take(network):
+        async with self._of_sessions.enter(str(session)), self._of_networks.enter(network):
             yield
