@@ -2,18 +2,29 @@
 
 import re
 from pathlib import Path
+from typing import cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.web.dom import parse
+from tests.web.visitor import parsed
+from web.contract import Message
+from web.live.events import EventRenderer
+from web.live.steps import Snapshot
 from web.rendering import blocks
 from web.rendering.patches import Patch, patch
+from web.rendering.templates import Templates
 
 CORPUS = "\n\n".join(path.read_text() for path in sorted((Path(__file__).parent / "corpus").glob("*.md"))[:60])
 PIECES = [*re.findall(r"\w+|[ \t]+|\n+|[^\w\s]+", CORPUS), "\n- ", "\n> ", "\n| a | b |\n|-|-|\n", "*a* ", "\n  - "]
 texts = st.lists(st.sampled_from(PIECES), max_size=40).map("".join)
+
+
+MESSAGE = cast(Message, {"id": "m", "status": "streaming"})
+PAGE = """<article id="message-m"><div id="message-m-thought"></div><div class="content"></div>
+<footer id="message-m-footer"></footer></article>"""
 
 
 def tail(text: str) -> str:
@@ -50,6 +61,27 @@ ITEMS = {
     "paragraph": ("some *emphasis* in `one` paragraph\n", ""),
     "code in a list": ("  x = [1, 2]\n", "- look:\n\n  ```py\n"),
 }
+
+
+@pytest.mark.parametrize("size", [7, 40])
+@pytest.mark.parametrize("name", ITEMS)
+def test_a_page_that_receives_all_events_shows_the_open_block(name: str, size: int) -> None:
+    item, start = ITEMS[name]
+    few = 1500 // len(item)
+    text = start + item * (few + 10)
+    renderer, page, modes = EventRenderer(Templates(), "1", MESSAGE), parse(PAGE), set()
+    seen: Snapshot | None = None
+    for seq, end in enumerate(range(len(start + item * few), len(text), size)):
+        snapshot = Snapshot(seq, 1, blocks.position(text[:end]), 0, 0, "streaming", None, "")
+        event = parsed(renderer.step(text[:end], "", seen, snapshot).decode().strip())
+        assert event
+        page.swap(event.data)
+        modes |= set(re.findall(r'hx-target="#message-m-tail( >)?', event.data))
+        expected = parse(f'<div id="tail">{tail(text[:end])}</div>').select("#tail").inner
+        assert page.select("#message-m-tail").inner == expected
+        seen = snapshot
+
+    assert " >" in modes
 
 
 @pytest.mark.parametrize("name", ITEMS)
