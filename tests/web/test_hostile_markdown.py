@@ -153,6 +153,17 @@ def test_a17_a_table_out_of_proportion_is_plain_text(text: str) -> None:
     assert is_plain(text)
 
 
+@pytest.mark.parametrize("before", ["", "> ", "> > ", "  ", "    ", ">   "])
+def test_a17_no_cell_of_a_table_is_lost(before: str) -> None:
+    rows = ["| ä | b |", "|---|---|", "| one | two | three | four", "five | six | seven"]
+    text = "- list\n  - more\n\n" * before.count("  ") + "".join(f"{before}{row}\n" for row in rows)
+
+    shown = page(text)
+
+    assert "table" in shown.tags
+    assert all(word in shown.text for word in ("one", "two", "three", "four", "five", "six", "seven"))
+
+
 @pytest.mark.parametrize(
     "text", [table(64, ""), table(10, "|x" * 10 + "|\n"), table(3, "|x|\n" * 5), table(2, "| 1 | 2 |\n" * 1000)]
 )

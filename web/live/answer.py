@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from web.contract import CONTENT, FINAL, RESTART, Chunk, Message, Status
 from web.live.events import EventRenderer
-from web.live.steps import Snapshot, StepTimer, Subscriber
+from web.live.steps import PAGE_STEP_SECONDS, PageSteps, Snapshot, StepTimer, Subscriber
 from web.rendering import blocks
 
 
@@ -43,6 +43,7 @@ class LiveAnswer:
         self._timer = StepTimer()
         self._changed = asyncio.Event()  # pulsed: wakes the tasks that wait at this moment
         self._subscribers: set[Subscriber] = set()
+        self._pages = PageSteps()
         self._rendered: dict[Snapshot | None, bytes] = {}  # steps to the newest snapshot, by the snapshot seen before
         self.snapshot = self._take_snapshot(blocks.START)
 
@@ -196,16 +197,32 @@ class LiveAnswer:
         end = self._renderer.end_from(self.text, seen, self.snapshot.epoch)
         return self._renderer.closing(self.message, end, self._context())
 
+    async def next_page_snapshot(self, seen: Snapshot | None) -> Snapshot | None:
+        """Like `next_snapshot`, for growing pages. All of them receive the same snapshots, so each is rendered once."""
+        while newest := await self.next_snapshot(seen):
+            if self._pages.is_due(newest):
+                self._pages.show(newest, "" if newest.is_final else self._renderer.open_block(self.text, newest))
+            if self._pages.snapshot != seen:
+                return self._pages.snapshot
+            await asyncio.sleep(PAGE_STEP_SECONDS)
+        return None
+
     def page_part(self, seen: Snapshot | None) -> str:
-        """The HTML that a growing page appends, from `seen` to the newest snapshot."""
-        snapshot = self.snapshot
+        """The HTML that a growing page appends, from `seen` to the newest snapshot of growing pages."""
+        part = self._pages.parts.get(seen)
+        if part is None:
+            part = self._pages.parts[seen] = self._page_part(seen, self._pages.snapshot)
+        return part
+
+    def _page_part(self, seen: Snapshot | None, snapshot: Snapshot | None) -> str:
+        assert snapshot
         is_reset = seen is not None and seen.epoch != snapshot.epoch
         if snapshot.is_final:
             end = self._renderer.end_from(self.text, seen, snapshot.epoch)
             replaces = seen is not None and end["mode"] == "whole"
             return self._renderer.page_end(self.message, end["html"], is_reset or replaces)
         since = blocks.START if seen is None or is_reset else seen.position
-        return self._renderer.page_step(self.text, since, snapshot, is_reset)
+        return self._renderer.page_step(self.text, since, snapshot, self._pages.tail, is_reset)
 
     def _plan_step(self) -> None:
         """The end and a reset are urgent: until the step, `snapshot` describes a text that no longer exists."""

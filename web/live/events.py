@@ -1,6 +1,6 @@
 """The HTML of a step: server-sent events for htmx, and parts of a page that grows for browsers without JavaScript."""
 
-from typing import Literal, TypedDict
+from typing import Literal, NamedTuple, TypedDict
 
 from sse_starlette import ServerSentEvent
 
@@ -9,9 +9,11 @@ from web.live.steps import Snapshot
 from web.rendering import blocks
 from web.rendering.event_templates import MESSAGE_ID, Change
 from web.rendering.markdown import render
+from web.rendering.patches import Patch, patch
 from web.rendering.templates import Templates, id_prefix
 
 RECONNECT_MILLISECONDS = 100
+MIN_PATCHED_CHARACTERS = 1000  # of HTML; a shorter open block is sent again as a whole
 
 
 # A named event: the page's script sees it, unlike a comment.
@@ -33,6 +35,14 @@ class FinalContent(TypedDict):
     html: str
 
 
+class _OpenBlock(NamedTuple):
+    """The open block of pages that received the last step."""
+
+    position: blocks.TextPosition
+    html: str
+    words: list[str]  # added to its open line since
+
+
 NO_REASONING = Reasoning(mode="innerHTML", text="")
 
 
@@ -43,10 +53,11 @@ class EventRenderer:
         self._templates, self._chat_id, self._message = templates, chat_id, message
         self._prefix = id_prefix(message["id"])
         self._open_line: blocks.OpenLine | None = None
+        self._open_block = _OpenBlock(blocks.START, "", [])
 
     def reset(self) -> None:
         """The text was replaced."""
-        self._open_line = None
+        self._open_line, self._open_block = None, _OpenBlock(blocks.START, "", [])
 
     # Server-sent events
 
@@ -102,23 +113,42 @@ class EventRenderer:
         if self._open_line and not is_reset:
             words = blocks.added_words(text, self._open_line, before, snapshot.position)
             if words is not None:
+                if before == self._open_block.position:
+                    self._open_block.words.append(words)
+                    self._open_block = self._open_block._replace(position=snapshot.position)
                 return Change("add", words, "", self._open_line.path)
         step = blocks.step(text, before, snapshot.position, self._prefix)
         if step.append is not None:
             return Change("add", step.append, "", " code")
-        self._open_line = step.line
+        change = None if is_reset or step.frozen else self._patch(before, snapshot.position, step.tail)
+        self._open_line, self._open_block = step.line, _OpenBlock(snapshot.position, step.tail, [])
+        if change:
+            return Change("replace" if change.replaces else "add", change.html, "", change.path)
         return Change("reset" if is_reset else "step", step.frozen, step.tail)
+
+    def _patch(self, before: blocks.TextPosition, after: blocks.TextPosition, tail: str) -> Patch | None:
+        """The change of a long open block that a page shows since the last step."""
+        shown = self._open_block
+        if len(tail) < MIN_PATCHED_CHARACTERS or before != shown.position or before.boundary != after.boundary:
+            return None
+        html = shown.html
+        if shown.words:
+            assert self._open_line
+            end = self._open_line.end_in(html)
+            html = html[:end] + "".join(shown.words) + html[end:]
+        return patch(html, tail)
 
     # The growing page
 
-    def page_step(self, text: str, since: blocks.TextPosition, snapshot: Snapshot, is_reset: bool) -> str:
-        frozen = blocks.step(text, since, snapshot.position, self._prefix).frozen
-        # The page cannot add to its open block, so it repeats the whole block
-        boundary = blocks.position(text[: snapshot.position.boundary])
-        tail = blocks.step(text, boundary, snapshot.position, self._prefix).tail
+    def page_step(self, text: str, since: blocks.TextPosition, snapshot: Snapshot, tail: str, is_reset: bool) -> str:
+        """The page cannot add to its open block, so it repeats the whole block: `tail`."""
+        frozen = blocks.finished_blocks(text, since, snapshot.position, self._prefix)
         return self._templates.html(
             "messages/frame_step.html", frozen=frozen, tail=tail, progress=snapshot.progress, void=is_reset
         )
+
+    def open_block(self, text: str, snapshot: Snapshot) -> str:
+        return blocks.open_block(text, snapshot.position, self._prefix)[0]
 
     def page_end(self, message: Message, html: str, is_reset: bool) -> str:
         return self._templates.html(

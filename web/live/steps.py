@@ -13,6 +13,11 @@ from web.rendering.blocks import TextPosition
 
 MIN_STEP_SECONDS, MAX_STEP_SECONDS = 0.033, 0.150
 CHARACTERS_PER_SECOND = 250_000  # of the open block, which each step renders again; a large one makes steps rarer
+PAUSE_PER_COST = 4  # an answer whose steps are expensive uses at most a fifth of the process ...
+MAX_PAUSE_SECONDS = 2.0  # ... but its viewers do not wait longer than this
+PAGE_STEP_SECONDS = 0.2  # of growing pages
+MAX_REPETITIONS = 8  # of the text in a growing page
+FREE_REPETITIONS = 2_000  # characters on top of that, so that short answers grow smoothly
 
 
 class Snapshot(NamedTuple):
@@ -53,6 +58,36 @@ class Snapshot(NamedTuple):
         return seen is not None and seen.epoch == self.epoch and seen.seq > self.seq
 
 
+class PageSteps:
+    """The newest step of all growing pages of an answer.
+
+    Every step repeats the open block, and the page keeps them all. So a large block is repeated less often: all the
+    repetitions together are at most MAX_REPETITIONS times as long as the text.
+    """
+
+    def __init__(self) -> None:
+        self.snapshot: Snapshot | None = None
+        self.tail = ""  # HTML of its open block
+        self.parts: dict[Snapshot | None, str] = {}  # steps to it, by the snapshot seen before
+        self._shown_at = 0.0
+        self._repeated = 0  # characters
+
+    def is_due(self, newest: Snapshot) -> bool:
+        shown = self.snapshot
+        if shown is None or newest.is_final or newest.epoch != shown.epoch:
+            return newest != shown
+        if time.monotonic() < self._shown_at + PAGE_STEP_SECONDS:
+            return False
+        is_small = self._repeated + len(self.tail) <= MAX_REPETITIONS * newest.position.length + FREE_REPETITIONS
+        return newest != shown and is_small
+
+    def show(self, snapshot: Snapshot, tail: str) -> None:
+        self.snapshot, self.tail = snapshot, tail
+        self.parts.clear()
+        self._shown_at = time.monotonic()
+        self._repeated += len(tail)
+
+
 class StepTimer:
     """Makes a step at once after a pause, else when the pause is over.
 
@@ -60,7 +95,7 @@ class StepTimer:
     """
 
     def __init__(self) -> None:
-        self._last_at = 0.0
+        self._last_at = self._cost = 0.0  # CPU seconds of the last step
         self._handle: asyncio.TimerHandle | None = None
 
     def plan(self, make_step: Callable[[], None], open_characters: int, is_urgent: bool) -> None:
@@ -68,6 +103,7 @@ class StepTimer:
         if self._handle and not is_urgent:
             return
         pause = min(max(MIN_STEP_SECONDS, open_characters / CHARACTERS_PER_SECOND), MAX_STEP_SECONDS)
+        pause = max(pause, min(self._cost * PAUSE_PER_COST, MAX_PAUSE_SECONDS))
         delay = self._last_at + pause - time.monotonic()
         if delay <= 0 or is_urgent:
             self._step(make_step)
@@ -81,7 +117,9 @@ class StepTimer:
         if self._handle:
             self._handle.cancel()
             self._handle = None
+        started_at = time.thread_time()
         make_step()
+        self._cost = time.thread_time() - started_at
 
 
 class Subscriber:

@@ -11,11 +11,10 @@ from collections.abc import AsyncGenerator
 from web.live.answer import LiveAnswer
 from web.live.events import MOVED, PING
 from web.live.push import Push
-from web.live.steps import Snapshot
+from web.live.steps import PAGE_STEP_SECONDS, Snapshot
 from web.rendering.templates import Templates
 
 CURSOR = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})", re.ASCII)
-PAGE_STEP_SECONDS = 0.2  # every step of the growing page repeats the open block, and the page keeps them all
 
 
 async def events(answer: LiveAnswer, cursor: str, push: Push | None) -> AsyncGenerator[bytes]:
@@ -45,7 +44,7 @@ async def growing_page(answer: LiveAnswer, templates: Templates) -> AsyncGenerat
     yield templates.html("messages/frame_head.html")
     await answer.loaded()
     seen: Snapshot | None = None
-    while snapshot := await answer.next_snapshot(seen):
+    while snapshot := await answer.next_page_snapshot(seen):
         yield answer.page_part(seen)
         if snapshot.is_final:
             return

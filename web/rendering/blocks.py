@@ -7,6 +7,7 @@ import re
 from typing import NamedTuple
 
 from web.rendering.markdown import limits, parser
+from web.rendering.markdown.deadline import Overtime, deadline
 from web.rendering.markdown.mend import mend
 from web.rendering.markdown.rendering import escape, is_plain, render
 
@@ -43,6 +44,13 @@ class OpenLine(NamedTuple):
     since: TextPosition  # the position at which the line was rendered
     last_word: int  # offset of its last word at that time
     path: str  # CSS, from the tail to the element that ends with the line, by way of last children only
+
+    def end_in(self, html: str) -> int:
+        """The end of the line in the HTML of the open block."""
+        end = len(html)
+        for _ in range(self.path.count(" > ")):
+            end = html.rindex("</", 0, end)
+        return end
 
 
 class Step(NamedTuple):
@@ -93,13 +101,23 @@ def step(text: str, before: TextPosition, after: TextPosition, prefix: str = "")
         start, end = _shown_end(text, before), _shown_end(text, after)
         if "\r" not in text[start - 1 : end]:
             return Step("", "", escape(text[start:end]))
-    frozen = render(text[before.boundary : after.boundary], prefix)
-    if after.open_code_fence:
-        return Step(frozen, _render_open_fence(text, after, prefix))
-    source = text[after.boundary : after.length]
-    mended = mend(source)
+    tail, line = open_block(text, after, prefix)
+    return Step(finished_blocks(text, before, after, prefix), tail, line=line)
+
+
+def finished_blocks(text: str, before: TextPosition, after: TextPosition, prefix: str = "") -> str:
+    """The HTML of the blocks that were finished between two positions."""
+    return render(text[before.boundary : after.boundary], prefix)
+
+
+def open_block(text: str, at: TextPosition, prefix: str = "") -> tuple[str, OpenLine | None]:
+    """The whole HTML of the block that is open at a position, and its last line."""
+    if at.open_code_fence:
+        return _render_open_fence(text, at, prefix), None
+    source = text[at.boundary : at.length]
+    mended = _mended(source)
     tail = render(mended, prefix, finished=False)
-    return Step(frozen, tail, line=_open_line(source, mended, tail, after))
+    return tail, _open_line(source, mended, tail, at)
 
 
 def added_words(text: str, line: OpenLine, before: TextPosition, after: TextPosition) -> str | None:
@@ -126,6 +144,14 @@ def end(text: str, before: TextPosition, prefix: str = "") -> End:
     return End(render(text[before.boundary :], prefix), whole=False)
 
 
+def _mended(source: str) -> str:
+    try:
+        with deadline(source):
+            return mend(source)
+    except Overtime:
+        return source
+
+
 def _render_open_fence(text: str, at: TextPosition, prefix: str) -> str:
     assert at.open_code_fence
     code_start = at.open_code_fence.code_start
@@ -138,7 +164,7 @@ def _render_open_fence(text: str, at: TextPosition, prefix: str) -> str:
 # invisible. "www" is excluded, too: it begins a link.
 _SPECIAL = r"\x00-\x1f#$&()*/<>@\[\\\]^_`|~\x7f-\xa0\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff"
 _WORDS = re.compile(rf"(?:[^wW{_SPECIAL}]++|[wW](?![wW]{{2}}))*+")
-_WORD = re.compile(r"[^ \n*_~`]+\Z")
+_WORD_EDGES = " \n*_~`"
 _LETTER = re.compile(r"[^\W\d_]")
 _MENDED = re.compile(r"[*_~`]*")
 _ENDINGS = re.compile(r"(?:</(?:em|strong|del|code)>)*(?:</(?:p|li|h[1-6]|ul|ol|blockquote|t[dhr]|tbody|table)>\n*)+")
@@ -148,17 +174,18 @@ _ENDING = re.compile(r"</(\w+)>")
 def _open_line(source: str, mended: str, tail: str, at: TextPosition) -> OpenLine | None:
     """The last line of the open block. `tail` is the HTML of `mended`, which is the mended `source`."""
     shown = source.rstrip(" ")
-    word = _WORD.search(shown, max(shown.rfind(" "), shown.rfind("\n")) + 1)
-    at_word = tail.rfind(word[0] + "</") if word else -1
+    word_start = max(map(shown.rfind, _WORD_EDGES)) + 1
+    word = shown[word_start:]
+    at_word = tail.rfind(word + "</") if word else -1
     if not word or at_word < 0 or not _LETTER.search(shown, shown.rfind("\n") + 1) or "]:" in source:
         return None
     if not mended.startswith(shown) or not _MENDED.fullmatch(mended.rstrip(" "), len(shown)):
         return None
-    ends = _ENDINGS.fullmatch(tail, at_word + len(word[0]))
-    if not ends or not _WORDS.fullmatch(word[0]):
+    ends = _ENDINGS.fullmatch(tail, at_word + len(word))
+    if not ends or not _WORDS.fullmatch(word):
         return None
     path = "".join(f" > {tag}:last-child" for tag in reversed(_ENDING.findall(ends[0])))
-    return OpenLine(at, at.boundary + word.start(), path)
+    return OpenLine(at, at.boundary + word_start, path)
 
 
 def _shown_end(text: str, at: TextPosition) -> int:

@@ -17,15 +17,17 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 class Change(NamedTuple):
     """How a step changes the content of a message."""
 
-    # "add" appends to an open element, "step" inserts blocks before a new tail, "reset" replaces everything by both.
+    # "add" appends to an open element, and "replace" replaces it. "step" inserts blocks before a new tail, and "reset"
+    # replaces everything by both.
     mode: str
-    new: str  # escaped text to append, or HTML of blocks
+    new: str  # HTML
     tail: str = ""
-    path: str = ""  # CSS, from the tail to the element that "add" appends to
+    path: str = ""  # CSS, from the tail to the element that "add" and "replace" change
 
     def blank(self) -> "Change":
         """The same change with placeholders for the parts that differ from event to event."""
-        return Change(self.mode, PLACEHOLDER if self.new or self.mode != "add" else "", PLACEHOLDER, self.path)
+        has_new = self.new or self.mode in ("step", "reset")
+        return Change(self.mode, PLACEHOLDER if has_new else "", PLACEHOLDER, self.path)
 
 
 class EventTemplate:

@@ -1,7 +1,6 @@
 """The Jinja templates and the functions that pages share to fill them."""
 
 import uuid
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +9,14 @@ from starlette.requests import Request, StateT
 from starlette.responses import HTMLResponse
 
 from web.contract import Message
+from web.rendering.byte_cache import ByteCache
 from web.rendering.event_templates import EventTemplates
 from web.rendering.markdown import render
 from web.rendering.versions import version
 
 WEB = Path(__file__).parent.parent
 STATIC = WEB / "static"
-MAX_CACHED_ANSWERS, MAX_CACHED_CHARACTERS = 256, 16_000  # kept as HTML, so that a chat opens without rendering it all
+MAX_CACHED_BYTES = 32 * 1024 * 1024  # of texts and their HTML, so that a chat opens without rendering it all
 
 
 class Templates:
@@ -53,11 +53,11 @@ def id_prefix(message_id: str) -> str:
 
 def content_html(message: Message) -> str:
     """The content of a finished message as safe HTML: the renderer ends with a sanitizer."""
-    renderer = _cached_render if len(message["content"]) <= MAX_CACHED_CHARACTERS else render
-    return renderer(message["content"], id_prefix(message["id"]))
+    text, prefix = message["content"], id_prefix(message["id"])
+    return _answers.get((text, prefix), lambda: render(text, prefix))
 
 
-_cached_render = lru_cache(MAX_CACHED_ANSWERS)(render)
+_answers: ByteCache[str] = ByteCache(MAX_CACHED_BYTES)
 
 
 def is_htmx(request: Request[StateT]) -> bool:

@@ -6,10 +6,12 @@ themselves. Every pattern here consumes what it has examined, so the time is pro
 
 import html
 import re
-from functools import lru_cache
 from typing import NamedTuple
 
+from web.rendering.byte_cache import ByteCache
+
 MAX_BLOCK_CHARACTERS = 20_000
+MAX_CACHED_BYTES = 8 * 1024 * 1024
 CLASSES = frozenset(f"tok-{letter}" for letter in "aciknstfx")
 
 # Each group is named after its CSS class: comment, string, attribute or variable, number, inserted, x for removed.
@@ -133,8 +135,14 @@ def _colour_block(code: re.Match[str]) -> str:
     return start + _spans(name, body)
 
 
-@lru_cache(maxsize=128)
+_cache: ByteCache[str] = ByteCache(MAX_CACHED_BYTES)
+
+
 def _spans(name: str, body: str) -> str:
+    return _cache.get((name, body), lambda: _add_spans(name, body))
+
+
+def _add_spans(name: str, body: str) -> str:
     language, source = _LANGUAGES[name], html.unescape(body)
     pieces, at = [], 0
     for token in language.pattern.finditer(source):

@@ -5,13 +5,14 @@ A formula that it does not understand is shown as written.
 
 import html
 import re
-from functools import lru_cache
 
 from math_core import LatexError, LatexToMathML
 
+from web.rendering.byte_cache import ByteCache
 from web.rendering.markdown import limits
 
 MAX_CHARACTERS = 2000  # of a formula; the converter recurses, and a level may be as short as one character
+MAX_CACHED_BYTES = 8 * 1024 * 1024
 MAX_NESTING = 40  # elements inside each other; LaTeX written by people stays below 20
 SCROLLING_CLASS = "math"
 ALIGNMENT_CLASSES = {"left": "l", "right": "r"}
@@ -56,11 +57,17 @@ def _source(escaped: str) -> str:
     return html.unescape(escaped).strip()
 
 
-@lru_cache(4096)
+_cache: ByteCache[str | None] = ByteCache(MAX_CACHED_BYTES)
+
+
 def to_mathml(source: str, display: bool) -> str | None:
     """A formula as MathML. None if it is not understood, too long, too deep, or grows too much."""
     if not source or len(source) > MAX_CHARACTERS:
         return None
+    return _cache.get((source, display), lambda: _convert(source, display))
+
+
+def _convert(source: str, display: bool) -> str | None:
     try:
         # A LaTeX comment would drop words, and outside of LaTeX documents 5% means percent.
         mathml = _CONVERTER.convert_with_local_state(_PERCENT.sub(r"\\%", source), displaystyle=display)

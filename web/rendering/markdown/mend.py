@@ -65,7 +65,7 @@ def _start_of_inline(text: str) -> int:
     for block in _INLINE_START.finditer(text, start):
         start = block.end()
     cell = text.rfind("\n") + 1
-    return text.rfind("|") + 1 if text.startswith("|", cell) else start
+    return max(start, text.rfind("|") + 1) if text.startswith("|", cell) else start
 
 
 _INLINE = re.compile(
@@ -79,14 +79,14 @@ _INLINE = re.compile(
     re.DOTALL | re.VERBOSE,
 )
 _TARGET = re.compile(r"\((?:[^()\\]|\\.|\((?:[^()\\]|\\.)*\))*\)", re.DOTALL)
-_HALF_TARGET = re.compile(r"(?:\([ \t]*<?[^\s<>]*(?:[ \t]+(?:[\"'(][^\"')]*[\"']?[ \t]*)?)?)?$")
+_HALF_TARGET = re.compile(r"(?:\([ \t]*+<?[^\s<>]*+(?:[ \t]++(?:[\"'(][^\"')]*+[\"']?[ \t]*+)?)?)?$")
 
 # The end of each formula, and what an unfinished one may contain: a dollar before a digit is more likely a price.
 _FORMULAS = {
     "$": (re.compile(r"(?<![\s\\])\$(?!\d)"), re.compile(r"(?![\s\d])[^$]{0,200}\$?$")),
     "$$": (re.compile(r"\$\$"), re.compile(r"[^$]{0,2000}\$?$")),
-    "\\(": (re.compile(r"\\\)"), re.compile(r"(?:[^\\]|\\[^)]){0,200}\\?$")),
-    "\\[": (re.compile(r"\\\]"), re.compile(r"(?:[^\\]|\\[^]]){0,2000}\\?$")),
+    "\\(": (re.compile(r"\\\)"), re.compile(r".{0,200}+\Z", re.DOTALL)),
+    "\\[": (re.compile(r"\\\]"), re.compile(r".{0,2000}+\Z", re.DOTALL)),
 }
 
 
@@ -100,15 +100,18 @@ def _close_inline(text: str) -> str:
     marks: list[_Mark] = []  # open emphasis
     brackets: list[_Mark] = []
     dropped: list[tuple[int, int]] = []
+    unended: set[str] = set()  # formulas whose end occurs nowhere in the rest
     at, closers = 0, ""
     while token := _INLINE.search(text, at):
         at = token.end()
         formula, code, emphasis, bracket, closing, half = token.groups()
         if formula:
             ending, growing = _FORMULAS[formula]
-            if end := ending.search(text, at):
+            if formula not in unended and (end := ending.search(text, at)):
                 at = end.end()
-            elif growing.match(text, at):
+                continue
+            unended.add(formula)
+            if growing.match(text, at):
                 dropped.append((token.start(), len(text)))
                 break
         elif code and (end := re.compile(rf"(?<!`){code}(?!`)").search(text, at)):

@@ -15,6 +15,8 @@ _EXTENSIONS = comrak.ExtensionOptions(
     math_code=True,
     math_latex=True,
 )
+# Formulas do not change the blocks, and comrak takes quadratic time for unfinished ones.
+_BLOCK_EXTENSIONS = comrak.ExtensionOptions(table=True, tasklist=True, footnotes=True)
 _IN_PLACE = comrak.ParseOptions(leave_footnote_definitions=True)
 _PARSE = comrak.ParseOptions()
 _ESCAPE = comrak.RenderOptions(escape=True)
@@ -23,6 +25,7 @@ _POSITIONS = comrak.RenderOptions(escape=True, sourcepos=True)
 # comrak indents its XML by two spaces per level and escapes every `<` in the text.
 _TOP_LEVEL = re.compile(r'\n  <(\w+) sourcepos="(\d+):\d+-(\d+):')
 _FOOTNOTE = re.compile(r'\n +<footnote_definition sourcepos="(\d+):(\d+)-')
+_TABLE = re.compile(r'\n +<table(_row)? sourcepos="(\d+):(\d+)-')
 _LINE_END = re.compile("\n")
 
 
@@ -51,10 +54,27 @@ def footnotes(text: str) -> list[int]:
     starts = [*line_starts(text), len(text)]
     found = []
     for line, column in _FOOTNOTE.findall(_xml(text)):
-        start, end = starts[int(line) - 2 : int(line)]
-        before = text[start:end].encode()[: int(column) - 1]  # columns are bytes
-        found.append(start + len(before.decode(errors="ignore")))
+        found.append(_span(text, starts, line, column)[0])
     return found
+
+
+def tables(text: str) -> list[list[tuple[int, int]]]:
+    """The rows of all tables, at any depth, without the row of dashes: where each starts, and the end of its line."""
+    starts = [*line_starts(text), len(text)]
+    found: list[list[tuple[int, int]]] = []
+    for is_row, line, column in _TABLE.findall(_xml(text)):
+        if is_row:
+            found[-1].append(_span(text, starts, line, column))
+        else:
+            found.append([])
+    return found
+
+
+def _span(text: str, starts: list[int], line: str, column: str) -> tuple[int, int]:
+    """The offset of a position in the XML, and of the end of its line."""
+    start, end = starts[int(line) - 2 : int(line)]
+    before = text[start:end].encode()[: int(column) - 1]  # columns are bytes
+    return start + len(before.decode(errors="ignore")), end
 
 
 def line_starts(text: str) -> list[int]:
@@ -64,7 +84,7 @@ def line_starts(text: str) -> list[int]:
 
 
 def _xml(text: str) -> str:
-    return comrak.markdown_to_xml(_from_second_line(text), _EXTENSIONS, _IN_PLACE, _POSITIONS)
+    return comrak.markdown_to_xml(_from_second_line(text), _BLOCK_EXTENSIONS, _IN_PLACE, _POSITIONS)
 
 
 def _from_second_line(text: str) -> str:

@@ -5,6 +5,7 @@ import re
 
 from web.rendering.markdown import limits, parser, sanitizer, source
 from web.rendering.markdown.colours import add_colours
+from web.rendering.markdown.deadline import deadline
 from web.rendering.markdown.formulas import render_formulas
 
 
@@ -12,24 +13,30 @@ def render(text: str, prefix: str = "", *, finished: bool = True) -> str:
     """`text` as safe HTML. Each top-level block ends in one newline. Never raises.
 
     `prefix` goes before the ids of footnotes and keeps them unique on a page. Unless the text is `finished`, code has
-    no colours and fenced formulas stay code. A text beyond `limits` comes back whole, as plain text in
+    no colours and fenced formulas stay code. A text beyond `limits` or `deadline` comes back whole, as plain text in
     `<pre class="plain">`.
     """
     if not text.strip(" \t\r\n"):
         return ""
     try:
-        output = _to_html(text, finished)
-        return plain(text) if output is None else _make_safe(output, prefix, finished)
+        with deadline(text):
+            output = _to_html(text, finished)
+            if output is None:
+                return plain(text)
+            output = _CODE.sub(_code_tag, _rewrite_links(output, prefix))
+            output = add_colours(output) if finished else output
+        return sanitizer.clean(output)  # it takes linear time, and drops what its callbacks raise
     except (KeyboardInterrupt, SystemExit):
         raise
-    except BaseException:  # a panic in Rust raises a BaseException
+    except BaseException:  # so are Overtime, and a panic in Rust
         return plain(text)
 
 
 def is_plain(text: str) -> bool:
     """Whether `render` gives up and shows the text as written."""
     try:
-        return _to_html(text, finished=True) is None
+        with deadline(text):
+            return _to_html(text, finished=True) is None
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException:
@@ -50,17 +57,14 @@ def _to_html(text: str, finished: bool) -> str | None:
     text = parser.normalize_line_ends(text)
     if limits.too_long(text) or limits.first_excess(text) < len(text):
         return None
+    if limits.too_many_open_formulas(text) or limits.too_many_definitions(text):
+        return None
     text = source.protect(text)
     output = parser.to_html(text)
     if hidden := source.hidden_definitions(text, output):
         output = parser.to_html(source.apply_edits(text, [(at, at, "\\") for at in hidden]))
     output = render_formulas(output, fences=finished)
     return None if limits.too_much(output, text) else output
-
-
-def _make_safe(output: str, prefix: str, finished: bool) -> str:
-    output = _CODE.sub(_code_tag, _rewrite_links(output, prefix))
-    return sanitizer.clean(add_colours(output) if finished else output)
 
 
 # comrak escapes quotes and angle brackets in text and attributes, so these patterns match only its own tags.

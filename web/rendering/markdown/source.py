@@ -14,40 +14,48 @@ from web.rendering.markdown.sanitizer import LINK
 LITERAL = "=html"  # the language of the code fences around HTML blocks; no real language has this name
 
 _HTML = re.compile(r"^ {0,3}<", re.MULTILINE)
-_DELIMITER_ROW = re.compile(r"^[|:\- \t]*+$", re.MULTILINE)
+_DELIMITER_ROW = re.compile(r"^[|:\- \t>]*+$", re.MULTILINE)
 _PIPE = re.compile(r"(?<!\\)\|")
 _DEFINITION = re.compile(
     r"^[ \t>]*+(?:(?:[-*+]|\d{1,9}[.)])[ \t>]++)*(?=\[([^\[\]]{1,999})\]:[ \t]*+\n?[ \t>]*+<?([^\s<>]*))", re.MULTILINE
 )
+_SHOWN = re.compile(r"\[([^\[\]]++)\]:")
 _LABEL = re.compile(r"\[([^\[\]]{1,999})\]")
 
 
 def protect(text: str) -> str:
     """Put HTML blocks into code fences marked LITERAL, and escape pipes that would start a surplus cell."""
-    if not _HTML.search(text) and not _may_overflow(text):
-        return text
+    edits: list[tuple[int, int, str]] = []
+    if _may_overflow(text):
+        for header, *rows in parser.tables(text):
+            columns = len(_inner_pipes(text, *header))
+            surplus = (pipe for row in rows for pipe in _inner_pipes(text, *row)[columns:])
+            edits += [(pipe, pipe, "\\") for pipe in surplus]
+    if _HTML.search(text):
+        edits = sorted(edits + _fence_html(text))
+    return apply_edits(text, edits) if edits else text
+
+
+def _fence_html(text: str) -> list[tuple[int, int, str]]:
     starts = parser.line_starts(text)
     edits: list[tuple[int, int, str]] = []
     for block in parser.blocks(text):
         if block.kind == "html_block":
             start, end = starts[block.first], starts[block.last + 1]
             edits.append((start, end, _as_code_fence(text[start:end])))
-        elif block.kind == "table":
-            header, _, *rows = zip(starts[block.first :], starts[block.first + 1 : block.last + 2], strict=False)
-            columns = len(_inner_pipes(text, *header))
-            surplus = (pipe for row in rows for pipe in _inner_pipes(text, *row)[columns:])
-            edits += [(pipe, pipe, "\\") for pipe in surplus]
-    return apply_edits(text, edits)
+    return edits
 
 
 def _may_overflow(text: str) -> bool:
     """Whether a row may have more cells than a table has columns."""
     if "|" not in text:
         return False
-    widths = {len(_inner_pipes(text, *row.span())) for row in _DELIMITER_ROW.finditer(text) if "|" in row[0]}
-    return any(
-        re.search(rf"^[ \t>]*+\|?+(?:[^|\n]*+\|){{{width + 1}}}[ \t]*+\S", text, re.MULTILINE) for width in widths
-    )
+    rows = {row[0].strip(" \t>") for row in _DELIMITER_ROW.finditer(text) if "|" in row[0]}
+    widths = {len(_inner_pipes(row, 0, len(row))) for row in rows}
+    if not widths:
+        return False
+    surplus = rf"^[ \t>]*+\|?+(?:[^|\n]*+\|){{{min(widths) + 1}}}[ \t]*+\S"
+    return re.search(surplus, text, re.MULTILINE) is not None
 
 
 def hidden_definitions(text: str, output: str) -> list[int]:
@@ -61,7 +69,8 @@ def hidden_definitions(text: str, output: str) -> list[int]:
     uses = Counter(_LABEL.findall(text.casefold()))
     uses.subtract(definition[1].casefold() for definition in definitions)
     unused = [definition for definition in definitions if not _is_used(definition, uses)]
-    unseen = [definition.end() for definition in unused if html.escape(f"[{definition[1]}]:") not in output]
+    seen = set(_SHOWN.findall(output)) if unused else set()
+    unseen = [definition.end() for definition in unused if html.escape(definition[1]) not in seen]
     notes = parser.footnotes(text) if "[^" in text else []
     shown = output.count('<li id="fn-') + len({*unseen} & {*notes})
     return sorted({*unseen, *notes}) if shown < len(notes) else unseen

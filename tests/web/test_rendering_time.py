@@ -1,0 +1,91 @@
+"""Rendering takes linear time, and little of it, whatever a model or a person writes.
+
+RENDERING_KILOBYTES=256 tries larger texts, RENDERING_EXAMPLES=1000 more mixtures.
+"""
+
+import os
+import re
+import time
+from collections.abc import Callable
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.web.hostile_texts import GENERATORS, MARKS
+from web.rendering import blocks
+from web.rendering.markdown import render
+from web.rendering.markdown.deadline import MAX_SECONDS, Overtime, deadline
+from web.rendering.markdown.mend import mend
+from web.rendering.markdown.rendering import plain
+
+KILOBYTES = int(os.environ.get("RENDERING_KILOBYTES", "64"))
+EXAMPLES = int(os.environ.get("RENDERING_EXAMPLES", "10"))
+PREFIX = "message-1-"
+NOISE_SECONDS = 0.1  # below it, the growth of a measured time says nothing
+MAX_GROWTH = 3  # of the time when the text doubles
+STEPS = 2
+
+
+def stream(text: str) -> None:
+    """A viewer sees the text in steps."""
+    at = blocks.START
+    for step in range(1, STEPS + 1):
+        prefix = text[: len(text) * step // STEPS]
+        now = blocks.position(prefix, at)
+        blocks.step(prefix, at, now, PREFIX)
+        at = now
+    blocks.end(text, at, PREFIX)
+
+
+def seconds(function: Callable[[str], object], text: str) -> float:
+    started_at = time.process_time()
+    function(text)
+    return time.process_time() - started_at
+
+
+# CPU seconds for 128 KB. A stream consists of several renderings.
+BOUNDS: dict[Callable[[str], object], float] = {render: 0.5, mend: 0.5, stream: 2.0}
+
+
+def check(make: Callable[[int], str]) -> None:
+    half, whole = make(KILOBYTES * 1024), make(2 * KILOBYTES * 1024)
+    for function, bound in BOUNDS.items():
+        first, second = seconds(function, half), seconds(function, whole)
+        assert second <= bound * KILOBYTES / 64, (function.__name__, first, second)
+        assert second <= MAX_GROWTH * max(first, NOISE_SECONDS), (function.__name__, first, second)
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_rendering_takes_linear_time(name: str) -> None:
+    check(GENERATORS[name])
+
+
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.sampled_from([*MARKS.values(), "a", " ", "\n", "\n\n"]), min_size=1, max_size=6).map("".join))
+def test_repeating_any_mixture_takes_linear_time(piece: str) -> None:
+    check(lambda size: (piece * (size // len(piece) + 1))[:size])
+
+
+def test_a_text_that_takes_too_long_is_given_up_and_remembered() -> None:
+    """The work stands for a fault that nobody has found yet: it takes years."""
+    text = "too long " * 1000
+
+    def work(text: str) -> None:
+        with pytest.raises(Overtime), deadline(text):
+            re.search("(a+)+b", "a" * 50)
+
+    first, second = seconds(work, text), seconds(work, text)
+
+    assert first < 10 * MAX_SECONDS
+    assert second < MAX_SECONDS
+    assert render(text) == plain(text)
+    assert blocks.snapshot(text).tail == plain(text)
+
+
+def test_a_deadline_that_was_met_has_no_effect_later() -> None:
+    with deadline("met " * 1000):
+        pass
+    started_at = time.process_time()
+    while time.process_time() < started_at + 2 * MAX_SECONDS:
+        pass
