@@ -22,6 +22,7 @@ from web.rendering.markdown.rendering import plain
 KILOBYTES = int(os.environ.get("RENDERING_KILOBYTES", "64"))
 EXAMPLES = int(os.environ.get("RENDERING_EXAMPLES", "10"))
 PREFIX = "message-1-"
+ATTEMPTS = 3
 NOISE_SECONDS = 0.1  # below it, the growth of a measured time says nothing
 MAX_GROWTH = 3  # of the time when the text doubles
 STEPS = 2
@@ -48,12 +49,16 @@ def seconds(function: Callable[[str], object], text: str) -> float:
 BOUNDS: dict[Callable[[str], object], float] = {render: 0.5, mend: 0.5, stream: 2.0}
 
 
+def is_linear(function: Callable[[str], object], half: str, whole: str) -> bool:
+    first, second = seconds(function, half), seconds(function, whole)
+    return second <= min(BOUNDS[function] * KILOBYTES / 64, MAX_GROWTH * max(first, NOISE_SECONDS))
+
+
 def check(make: Callable[[int], str]) -> None:
     half, whole = make(KILOBYTES * 1024), make(2 * KILOBYTES * 1024)
-    for function, bound in BOUNDS.items():
-        first, second = seconds(function, half), seconds(function, whole)
-        assert second <= bound * KILOBYTES / 64, (function.__name__, first, second)
-        assert second <= MAX_GROWTH * max(first, NOISE_SECONDS), (function.__name__, first, second)
+    for function in BOUNDS:
+        # Other load on the machine may slow a single measurement, but not all of them.
+        assert any(is_linear(function, half, whole) for _ in range(ATTEMPTS)), function.__name__
 
 
 @pytest.mark.parametrize("name", GENERATORS)
