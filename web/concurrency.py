@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from web.errors import TooMany
+from web.errors import TooMany, Unavailable
 
 RETRY_SECONDS = 3
+WAIT_SECONDS = 1.0
 
 
 class ConcurrencyLimit:
-    """At most `at_once` requests of a key proceed, and at most `waiting` more wait."""
+    """At most `at_once` requests of a key proceed, and at most `waiting` more wait, for at most WAIT_SECONDS."""
 
     def __init__(self, at_once: int, waiting: int) -> None:
         self._at_once, self._waiting = at_once, waiting
@@ -19,14 +20,21 @@ class ConcurrencyLimit:
 
     @asynccontextmanager
     async def enter(self, key: str) -> AsyncIterator[None]:
-        """Raises TooMany."""
+        """Raises TooMany, or Unavailable after WAIT_SECONDS: the requests before this one may wait for the database."""
         count = self._requests.get(key, 0)
         if count >= self._at_once + self._waiting:
             raise TooMany("Too many of your pages are loading at once. Wait a moment, then reload.", RETRY_SECONDS)
         self._requests[key] = count + 1
         try:
-            async with self._semaphores.setdefault(key, asyncio.Semaphore(self._at_once)):
+            semaphore = self._semaphores.setdefault(key, asyncio.Semaphore(self._at_once))
+            try:
+                await asyncio.wait_for(semaphore.acquire(), WAIT_SECONDS)
+            except TimeoutError:
+                raise Unavailable("too many pages of one visitor are loading") from None
+            try:
                 yield
+            finally:
+                semaphore.release()
         finally:
             self._requests[key] -= 1
             if not self._requests[key]:
@@ -44,6 +52,6 @@ class PageLimit:
 
     @asynccontextmanager
     async def enter(self, session: object, network: str) -> AsyncIterator[None]:
-        """Raises TooMany."""
+        """Raises TooMany or Unavailable."""
         async with self._of_sessions.enter(str(session)), self._of_networks.enter(network):
             yield

@@ -63,7 +63,7 @@ async def test_a_chosen_model_applies_to_the_chat_and_to_chats_started_from_it(t
     models = [(await model.requests(content))[0].get("model") for content in asked]
     assert offered == "Server defaultsmalllarge"
     assert later != chat
-    assert models == ["large", "large", "small", None]
+    assert models == ["large", "large", "small", "small"]  # the default is the first that is offered
     await model.http.aclose()
 
 

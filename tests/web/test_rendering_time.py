@@ -19,11 +19,11 @@ from web.rendering.markdown.deadline import MAX_SECONDS, Overtime, deadline
 from web.rendering.markdown.mend import mend
 from web.rendering.markdown.rendering import plain
 
-KILOBYTES = int(os.environ.get("RENDERING_KILOBYTES", "64"))
+KILOBYTES = int(os.environ.get("RENDERING_KILOBYTES", "32"))
 EXAMPLES = int(os.environ.get("RENDERING_EXAMPLES", "10"))
 PREFIX = "message-1-"
 ATTEMPTS = 3
-NOISE_SECONDS = 0.1  # below it, the growth of a measured time says nothing
+NOISE_SECONDS = 0.3  # below it, the growth of a measured time says nothing
 MAX_GROWTH = 3  # of the time when the text doubles
 STEPS = 2
 
@@ -45,8 +45,8 @@ def seconds(function: Callable[[str], object], text: str) -> float:
     return time.process_time() - started_at
 
 
-# CPU seconds for 128 KB. A stream consists of several renderings.
-BOUNDS: dict[Callable[[str], object], float] = {render: 0.5, mend: 0.5, stream: 2.0}
+# CPU seconds for 128 KB, about twice what a quiet machine needs. A stream consists of several renderings.
+BOUNDS: dict[Callable[[str], object], float] = {render: 1.0, mend: 0.5, stream: 3.0}
 
 
 def is_linear(function: Callable[[str], object], half: str, whole: str) -> bool:

@@ -1,4 +1,4 @@
-// Caches static files, and a page to show offline. Never caches chats or messages.
+{# Caches static files, and a page to show offline. Never caches chats or messages. #}
 const CACHE = "{{ version }}", OFFLINE = "/offline";
 
 addEventListener("install", (event) => {
@@ -22,7 +22,7 @@ async function fromCache(request) {
   const cache = await caches.open(CACHE), cached = await cache.match(request);
   if (cached) return cached;
   const response = await fetch(request);
-  // An old process sends its own file for a new version, but not as immutable
+  {# An old process sends its own file for a new version, but not as immutable #}
   if (response.ok && response.headers.get("Cache-Control")?.includes("immutable")) await cache.put(request, response.clone());
   return response;
 }
