@@ -11,6 +11,7 @@ import trustme
 from dev import ports, settings
 from kit.settings import SettingsError
 from tests.dev.test_nginx import SECURITY_HEADERS, STREAM, Upstream, public_nginx
+from tests.stack import PATIENCE_SECONDS
 
 EVENT = b"data: x\n\n"
 
@@ -34,7 +35,9 @@ class Certificate:
         authority.configure_trust(self.trust)
 
     def browser(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(base_url=self.origin, verify=self.trust, http2=True, trust_env=False)
+        return httpx.AsyncClient(
+            base_url=self.origin, verify=self.trust, http2=True, trust_env=False, timeout=PATIENCE_SECONDS
+        )
 
 
 @pytest.fixture
