@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from dev import nginx, ports, process, settings
+from tests.stack import PATIENCE_SECONDS
 from web import middleware
 
 STREAM = "/chats/1/messages/2/stream"
@@ -72,7 +73,8 @@ async def public_nginx(
         conf.write_text(conf.read_text().replace("proxy_read_timeout 75s;", f"proxy_read_timeout {read_timeout};"))
         running = await process.start(nginx.command(folder), log or folder / "log", {}, folder)
         try:
-            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+            base = f"http://127.0.0.1:{port}"
+            async with httpx.AsyncClient(base_url=base, trust_env=False, timeout=PATIENCE_SECONDS) as client:
                 for _ in range(200):
                     try:
                         (await asyncio.open_connection("127.0.0.1", port))[1].close()
