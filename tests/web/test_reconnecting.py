@@ -68,7 +68,7 @@ async def test_a_known_cursor_resumes_the_stream_and_any_other_restarts_it(visit
             if "Last words" in page.select(f"#message-{message} .content").text:
                 break
     assert len(places) > 5
-    middle, begun_anew, waiting = places[list(places)[len(places) // 2]], set(), 0
+    middle, restarted, waiting = places[list(places)[len(places) // 2]], set(), 0
 
     async def come_back(start: Node, cursor: str) -> Node:
         nonlocal waiting
@@ -79,7 +79,7 @@ async def test_a_known_cursor_resumes_the_stream_and_any_other_restarts_it(visit
                     first = False
                     waiting += 1
                     if f'hx-target="#message-{message} .content" hx-swap="innerHTML"' in event.data:
-                        begun_anew.add(cursor)
+                        restarted.add(cursor)
         return own
 
     visits = [(start, cursor) for cursor, start in places.items()] + [(middle, cursor) for cursor in FORGED]
@@ -88,7 +88,7 @@ async def test_a_known_cursor_resumes_the_stream_and_any_other_restarts_it(visit
     await visitor.stop(chat, message)
     pages = await asyncio.wait_for(coming, PATIENCE_SECONDS)
 
-    assert begun_anew == set(FORGED)
+    assert restarted == set(FORGED)
     assert (await visitor.message(chat, message))["content"] == text
     for (_, cursor), each in zip(visits, pages, strict=True):
         assert cursor is not None
