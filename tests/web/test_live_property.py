@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tests.web.dom import parse
 from tests.web.visitor import parsed
-from web.contract import CONTENT, REASONING, RESTART, AnswerState, Chunk, Log, LogChange, Message
+from web.contract import CONTENT, REASONING, RESTART, AnswerState, Chunk, Finish, Log, LogChange, Message
 from web.live import viewers
 from web.live.hub import LiveAnswers
 from web.rendering.templates import Templates
@@ -56,6 +56,18 @@ class LogModel:
     def lose(self, count: int) -> None:
         del self.chunks[max(0, len(self.chunks) - count) :]
         self.texts.append(self.text())
+
+    def finish(self) -> Finish:
+        return {
+            "id": GENERATION,
+            "fence": self.fencing_token,
+            "last_seq": self.last_seq,
+            "status": "complete",
+            "error": None,
+            "finish_reason": None,
+            "usage": None,
+            "timings": None,
+        }
 
     # What the hub requests from dbapi
 
@@ -224,10 +236,10 @@ class World:
         self.writer = None
 
     async def end(self) -> None:
-        """The answer ends, and every viewer comes back."""
-        if self.writer is not None:
-            self.hubs[self.writer].released(GENERATION)
+        """The answer ends, and every viewer comes back. The writer reports the end before its process reads the log."""
         self.log.status = "complete"
+        if self.writer is not None:
+            self.hubs[self.writer].finished(self.log.finish())
         for viewer in self.viewers:
             viewer.is_slow = False
             viewer.watch(self.hubs[0])
@@ -295,8 +307,9 @@ TWO_CHUNKS = [("append", 0), *READ, ("append", 6), *READ, ("wait", 4)]
             ("join", 3),
             *READ,
         ],
+        [("join", 0), *TWO_CHUNKS, ("lose chunks", 0), ("take over", 0), ("append", 0)],
     ],
-    ids=["to this process", "to another process", "after a crash", "while a viewer is away"],
+    ids=["to this process", "to another process", "after a crash", "while a viewer is away", "and ends at the same seq"],
 )
 def test_a_takeover_shows_no_text_twice(operations: list[tuple[str, int]]) -> None:
     asyncio.run(play(operations))

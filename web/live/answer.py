@@ -51,6 +51,10 @@ class LiveAnswer:
     def last_seq(self) -> int:
         return len(self._marks) - 1
 
+    def ends_at(self, seq: int, fencing_token: int) -> bool:
+        """Whether this chunk is the last one of the text. After a crash of PostgreSQL, two chunks may have one seq."""
+        return self.last_seq == seq and (not seq or self.fencing_token == fencing_token)
+
     @property
     def has_text(self) -> bool:
         return bool(self.text or self.reasoning)

@@ -140,7 +140,7 @@ class LiveAnswers:
     def finished(self, end: Finish) -> None:
         """This process has finished an answer."""
         watched = self._watched.get(end["id"])
-        if watched and watched.answer.is_loaded and watched.answer.last_seq == end["last_seq"]:
+        if watched and watched.answer.is_loaded and watched.answer.ends_at(end["last_seq"], end["fence"]):
             watched.answer.finish(_finished(watched.answer, end))
         self.released(end["id"])
 
