@@ -309,7 +309,13 @@ TWO_CHUNKS = [("append", 0), *READ, ("append", 6), *READ, ("wait", 4)]
         ],
         [("join", 0), *TWO_CHUNKS, ("lose chunks", 0), ("take over", 0), ("append", 0)],
     ],
-    ids=["to this process", "to another process", "after a crash", "while a viewer is away", "and ends at the same seq"],
+    ids=[
+        "to this process",
+        "to another process",
+        "after a crash",
+        "while a viewer is away",
+        "and ends at the same seq",
+    ],
 )
 def test_a_takeover_shows_no_text_twice(operations: list[tuple[str, int]]) -> None:
     asyncio.run(play(operations))
