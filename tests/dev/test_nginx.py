@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -297,6 +298,27 @@ async def test_posts_per_address_are_limited_whatever_headers_it_sends_but_gets_
     assert sent[-1].headers["retry-after"]
     assert "go back and send it again" in sent[-1].text
     assert {response.status_code for response in read} == {200}
+
+
+async def test_all_requests_of_a_chat_prefer_one_server() -> None:
+    servers = Upstream(), Upstream()
+    chats = [f"/chats/{uuid4()}" for _ in range(40)]
+    async with public_nginx(*servers) as client:
+        for path in ("", "/messages/1/stream", ".json"):
+            await asyncio.gather(*(client.get(chat + path) for chat in chats))
+
+    of_servers = [{line.split()[1][: len(chats[0])] for line in each.requests} for each in servers]
+    assert of_servers[0] | of_servers[1] == set(chats)
+    assert not of_servers[0] & of_servers[1]
+    assert min(map(len, of_servers)) > 5  # both are used
+
+
+@pytest.mark.parametrize("status", ["down", "503 Service Unavailable"])
+async def test_a_chat_whose_server_is_away_is_served_by_another(status: str) -> None:
+    async with public_nginx(Upstream(), Upstream(status)) as client:
+        responses = await asyncio.gather(*(client.get(f"/chats/{uuid4()}") for _ in range(40)))
+
+    assert {response.status_code for response in responses} == {200}
 
 
 async def test_all_ipv6_addresses_of_a_network_share_a_limit() -> None:
