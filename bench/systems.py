@@ -111,4 +111,4 @@ def temporary() -> Iterator[Path]:
 
 
 def _address() -> str:
-    return f"http://127.0.0.1:{ports.free(None, taken)}"
+    return f"http://127.0.0.1:{ports.free()}"

@@ -25,9 +25,9 @@ def main() -> int:
         run = RunDir(given.data_dir / "run")
         with run.locked():
             run.end_leftovers()
-            ports.refuse_taken(given.bind, given.port)
+            ports.reserve(given.bind, given.port)
             if given.tls_certificate:
-                ports.refuse_taken(given.bind, given.tls_port)
+                ports.reserve(given.bind, given.tls_port)
             asyncio.run(Supervisor(Services(given, run)).run())
     except (SettingsError, StartError, ModelFileError) as error:
         return fail(error)

@@ -74,7 +74,7 @@ async def embedded(given: Settings, run: RunDir) -> AsyncIterator[str]:
     """Run the embedded PostgreSQL and yield its owner's URL. Raises StartError if `make dev` is running."""
     with run.locked():
         run.end_leftovers()
-        cluster = Cluster(given.data_dir, Credentials(given.data_dir / "secrets"), ports.free(None, set()))
+        cluster = Cluster(given.data_dir, Credentials(given.data_dir / "secrets"), ports.free())
         async with postgres.running(cluster):
             yield cluster.owner_url
 

@@ -1,4 +1,4 @@
-"""TCP ports: checks that the public port is free, and picks free inner ports."""
+"""TCP ports: reserves the public ports, and picks free inner ports."""
 
 import errno
 import itertools
@@ -12,12 +12,14 @@ from dev.terminal import StartError
 # while a service restarts. Parallel tests narrow the range.
 FIRST, LAST = map(int, os.environ.get("INNER_PORTS", "20000-29999").split("-"))
 INNER = range(FIRST, LAST + 1)
+_given: set[int] = set()
 
 
-def refuse_taken(bind: str, port: int) -> None:
-    """Raise StartError if the port cannot be bound."""
+def reserve(bind: str, port: int) -> None:
+    """Keep this port for the caller. Raise StartError if it cannot be bound."""
     error = _bind_error(bind, port)
     if error is None:
+        _given.add(port)
         return
     if error.errno == errno.EADDRINUSE:
         raise StartError(
@@ -27,12 +29,16 @@ def refuse_taken(bind: str, port: int) -> None:
     raise StartError(f"cannot listen on {bind}:{port}: {error.strerror or error} (see BIND and PORT)")
 
 
-def free(preferred: int | None, taken: set[int]) -> int:
-    """Return a free port of 127.0.0.1 that is not in `taken`, and add it to `taken`."""
-    random_ports = iter(lambda: random.choice(INNER), None)  # noqa: S311 (not a secret)
-    candidates = itertools.chain([preferred] if preferred else [], random_ports)
-    port = next(port for port in candidates if port not in taken and not _bind_error("127.0.0.1", port))
-    taken.add(port)
+def free(preferred: int | None = None) -> int:
+    """Return a free port of 127.0.0.1 that this process has not reserved or returned before.
+
+    A caller may listen long after it asked, so a port that is still free is not offered to another caller.
+    """
+    candidates = itertools.chain([preferred] if preferred else [], random.sample(INNER, len(INNER)))
+    port = next((port for port in candidates if port not in _given and not _bind_error("127.0.0.1", port)), None)
+    if port is None:
+        raise StartError(f"no port from {INNER.start} to {INNER.stop - 1} is free on 127.0.0.1")
+    _given.add(port)
     return port
 
 

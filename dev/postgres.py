@@ -149,7 +149,7 @@ async def throwaway() -> AsyncIterator[Cluster]:
     data_dir = Path(tempfile.mkdtemp(prefix="runnel-"))
     if os.geteuid() == 0:
         os.chmod(data_dir, 0o711)  # noqa: S103 (PostgreSQL's account has to enter it)
-    cluster = Cluster(data_dir, Credentials(data_dir / "secrets"), ports.free(None, set()), THROWAWAY)
+    cluster = Cluster(data_dir, Credentials(data_dir / "secrets"), ports.free(), THROWAWAY)
     try:
         async with running(cluster):
             yield cluster

@@ -42,7 +42,6 @@ class Services:
         # Another model server may need no key; the local llama.cpp always gets one
         self.llama_key = settings.llama_api_key or ("" if settings.llama_url else credentials.get("llama_api_key"))
         self.model = None if settings.llama_url else llama.model.find()
-        self._taken: set[int] = {settings.port, settings.tls_port}
 
         self.cluster = None
         if not settings.database_url:
@@ -190,7 +189,7 @@ class Services:
         return {"ENVIRONMENT": "development", "PYTHONUNBUFFERED": "1"} | inherited | {MARK: str(self.run.path)} | own
 
     def _port(self, service: str) -> int:
-        return ports.free(self.run.last_port(service), self._taken)
+        return ports.free(self.run.last_port(service))
 
     def _url(self, service: str) -> str:
         return f"http://127.0.0.1:{self._port(service)}"

@@ -34,8 +34,6 @@ NO_LIMITS = dict.fromkeys(
     ("WRITES_PER_SESSION", "ANSWERS_PER_SESSION", "ANSWERS_PER_ADDRESS", "STREAMS_PER_SESSION"), "0"
 )
 
-taken_ports: set[int] = set()
-
 
 class Cluster:
     """A temporary PostgreSQL with a migrated template database."""
@@ -130,7 +128,7 @@ class Service:
 
     def __init__(self, name: str, log: Path, environ: dict[str, str], module: str = "") -> None:
         self.name, self.log, self._module = name, log, module or name
-        self.port = ports.free(None, taken_ports)
+        self.port = ports.free()
         self.url = f"http://127.0.0.1:{self.port}"
         self.source = ROOT  # the source tree it runs from
         self.environ = BASE_ENVIRON | {f"{name.upper()}_PORT": str(self.port)} | environ

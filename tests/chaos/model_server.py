@@ -19,7 +19,7 @@ SLOTS = 32
 
 class ModelServer:
     def __init__(self, log: Path) -> None:
-        self.port = ports.free(None, set())
+        self.port = ports.free()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = log
         self._process: asyncio.subprocess.Process

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from dev import ports
-from tests.stack import DBAPI_KEY, Stack, run, taken_ports
+from tests.stack import DBAPI_KEY, Stack, run
 
 KNOWN = {"user", "database", "client_encoding", "application_name"}
 
@@ -41,7 +41,7 @@ async def pooler(server: tuple[str, int], *, refuses: bool) -> AsyncIterator[int
         inner_writer.write(packet(version, {name: parameters[name] for name in parameters.keys() & KNOWN}))
         await asyncio.gather(pump(reader, inner_writer), pump(inner_reader, writer))
 
-    port = ports.free(None, taken_ports)
+    port = ports.free()
     async with await asyncio.start_server(serve, "127.0.0.1", port):
         yield port
 

@@ -16,7 +16,7 @@ from tests.stack import run, succeed
 
 async def rows(data_dir: Path, statement: str = "") -> list[str]:
     """Run the statement in the database of a stopped make dev and return the ids of its sessions."""
-    cluster = postgres.Cluster(data_dir, Credentials(data_dir / "secrets"), ports.free(None, set()))
+    cluster = postgres.Cluster(data_dir, Credentials(data_dir / "secrets"), ports.free())
     async with postgres.running(cluster):
         await succeed("alembic", "upgrade", "head", DATABASE_URL=cluster.owner_url)
         owner = await asyncpg.connect(cluster.owner_url)
@@ -59,7 +59,7 @@ async def test_a_backup_restores_into_another_folder_but_never_overwrites_data(f
 
 async def test_a_running_database_is_backed_up_but_never_restored_into(folder: Path) -> None:
     await rows(folder, "INSERT INTO sessions (id) VALUES (gen_random_uuid())")
-    cluster = postgres.Cluster(folder, Credentials(folder / "secrets"), ports.free(None, set()))
+    cluster = postgres.Cluster(folder, Credentials(folder / "secrets"), ports.free())
     running = RunDir(folder / "run")
 
     with running.locked():

@@ -93,7 +93,7 @@ def tree() -> Iterator[Path]:
 def start(tree: Path) -> Iterator[Callable[..., MakeDev]]:
     """Start the supervisor without a local model, on a free port that stays the same within a test."""
     started: list[MakeDev] = []
-    port = ports.free(None, set())
+    port = ports.free()
 
     def start(command: list[str] | None = None, **environ: str) -> MakeDev:
         given = {"PORT": str(port), "LLAMA_URL": "http://127.0.0.1:9"} | environ

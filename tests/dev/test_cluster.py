@@ -31,7 +31,7 @@ def data_dir() -> Iterator[Path]:
 
 
 def cluster_in(data_dir: Path) -> Cluster:
-    return Cluster(data_dir, Credentials(data_dir / "secrets"), free(None, set()), postgres.THROWAWAY)
+    return Cluster(data_dir, Credentials(data_dir / "secrets"), free(), postgres.THROWAWAY)
 
 
 async def test_data_survives_a_restart(data_dir: Path) -> None:

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from dev import nginx, ports, process, settings
-from tests.dev.test_nginx import STREAM, Upstream
+from tests.dev.public_nginx import STREAM, Upstream
 from tests.stack import until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs 127.0.0.2 and an accept queue that can be full")
@@ -60,7 +60,7 @@ def silent(address: str, port: int) -> Iterator[None]:
     "leaving", [(LEAVING[:1], LEAVING[1:]), (LEAVING[:1], [])], ids=["one server replaces another", "one server leaves"]
 )
 async def test_no_request_is_lost_when_the_list_of_servers_changes_during_it(leaving: tuple[list[str], ...]) -> None:
-    web, port, public = Upstream(), ports.free(None, set()), ports.free(None, set())
+    web, port, public = Upstream(), ports.free(), ports.free()
     names, protocol = await asyncio.get_running_loop().create_datagram_endpoint(
         lambda: NameServer(*leaving), local_addr=("127.0.0.1", port)
     )

@@ -10,7 +10,7 @@ import trustme
 
 from dev import ports, settings
 from kit.settings import SettingsError
-from tests.dev.test_nginx import SECURITY_HEADERS, STREAM, Upstream, public_nginx
+from tests.dev.public_nginx import SECURITY_HEADERS, STREAM, Upstream, public_nginx
 from tests.stack import PATIENCE_SECONDS
 
 EVENT = b"data: x\n\n"
@@ -20,7 +20,7 @@ class Certificate:
     def __init__(self, folder: Path) -> None:
         authority = trustme.CA()
         certificate = authority.issue_cert("127.0.0.1", "chat.example")
-        self.tls_port = ports.free(None, set())
+        self.tls_port = ports.free()
         self.origin = f"https://127.0.0.1:{self.tls_port}"
         self.environ = {
             "TLS_CERTIFICATE": str(folder / "full chain.pem"),
@@ -119,7 +119,7 @@ async def test_old_versions_of_tls_are_refused(certificate: Certificate, version
 
 
 async def test_without_a_certificate_only_plain_http_is_served() -> None:
-    port = ports.free(None, set())
+    port = ports.free()
     async with public_nginx(Upstream(), TLS_PORT=str(port)) as client, httpx.AsyncClient(trust_env=False) as other:
         page = await client.get("/")
         with pytest.raises(httpx.ConnectError):

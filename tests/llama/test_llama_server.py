@@ -23,7 +23,7 @@ KEY = "a-key-for-tests"
 
 
 def run(**environ: str) -> subprocess.Popen[str]:
-    given = os.environ | {"LLAMA_PORT": str(ports.free(None, set())), "LLAMA_CONTEXT": "512"} | environ
+    given = os.environ | {"LLAMA_PORT": str(ports.free()), "LLAMA_CONTEXT": "512"} | environ
     return subprocess.Popen([sys.executable, "-m", "llama"], env=given, stderr=subprocess.PIPE, text=True)
 
 
@@ -43,7 +43,7 @@ def request(url: str, body: object = None, key: str = "") -> tuple[int, Any]:
 @pytest.fixture(scope="module")
 def server() -> Iterator[tuple[str, list[int]]]:
     """Yield the server's address and the statuses of /health until it was ready (0: no response)."""
-    port = ports.free(None, set())
+    port = ports.free()
     process = run(LLAMA_PORT=str(port), LLAMA_API_KEY=KEY, LLAMA_SLOTS="2")
     address, seen = f"http://127.0.0.1:{port}", [0]
     deadline = time.monotonic() + 60

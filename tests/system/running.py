@@ -18,7 +18,7 @@ class Runnel:
     """A running system that can be restarted, and whose services can be killed one by one."""
 
     def __init__(self, folder: Path, **environ: str) -> None:
-        port = ports.free(None, set())
+        port = ports.free()
         own = {"PYTHONPATH": str(ROOT), "PORT": str(port), "DATA_DIR": str(folder / ".data")}
         self.origin = f"http://127.0.0.1:{port}"
         self._folder = folder

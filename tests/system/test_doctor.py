@@ -27,7 +27,6 @@ from tests.stack import (
     running_stack,
     serving,
     succeed,
-    taken_ports,
 )
 from tests.system.running import Runnel
 from web.pages.health import PARTS, PAUSE_SECONDS
@@ -277,7 +276,7 @@ async def test_the_doctor_reports_a_service_that_is_down(runnel: Runnel) -> None
     given = {
         "DATA_DIR": str(runnel.dev.run.parent),
         "PORT": runnel.origin.rpartition(":")[2],
-        "LLAMA_URL": f"http://127.0.0.1:{ports.free(None, taken_ports)}",
+        "LLAMA_URL": f"http://127.0.0.1:{ports.free()}",
     }
 
     code, output = await run("dev.doctor", **given)

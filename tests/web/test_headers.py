@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from dev import nginx, ports, process, settings
 from tests.observatory import Site, graded
-from tests.stack import Service, Stack, client, serving, taken_ports, until
+from tests.stack import Service, Stack, client, serving, until
 from tests.web.visitor import EVENTS, HTML, HTMX, TEXT
 
 NAME = "chat.test"
@@ -44,7 +44,7 @@ STREAMS = 2
 @asynccontextmanager
 async def through_nginx(folder: Path, web: str) -> AsyncIterator[httpx.AsyncClient]:
     """nginx in front of this web process, as https://chat.test."""
-    port = ports.free(None, taken_ports)
+    port = ports.free()
     given = {"PORT": str(port), "PUBLIC_URL": ORIGIN, "STREAMS_PER_SESSION": str(STREAMS)}
     nginx.write_public(folder, settings.read(given), [web.removeprefix("http://")])
     running = await process.start(nginx.command(folder), folder / "log", {}, folder)
@@ -95,9 +95,7 @@ async def broken_web(stack: Stack, secure_web: Service) -> AsyncIterator[Service
 @pytest.fixture(scope="module")
 async def web_without_dbapi(stack: Stack, secure_web: Service) -> AsyncIterator[Service]:
     """A web process without a database service."""
-    web = stack._service(
-        "web", "web", **secure_web.environ | {"DBAPI_URL": f"http://127.0.0.1:{ports.free(None, taken_ports)}"}
-    )
+    web = stack._service("web", "web", **secure_web.environ | {"DBAPI_URL": f"http://127.0.0.1:{ports.free()}"})
     web.environ["WEB_PORT"] = str(web.port)
     await web.start(wait=False)
 
@@ -207,7 +205,7 @@ async def test_golden_headers_when_something_inside_is_broken(
             assert_headers(answer, 503)
             assert answer.headers["retry-after"]
         assert 'value="Ada"' in answer.text
-    async with through_nginx(tmp_path / "none", f"http://127.0.0.1:{ports.free(None, taken_ports)}") as none:
+    async with through_nginx(tmp_path / "none", f"http://127.0.0.1:{ports.free()}") as none:
         for method, accept in (("GET", HTML), ("POST", HTML), ("POST", "*/*")):
             assert_headers(await none.request(method, "/chats", headers={"Accept": accept}), 502)
         assert_headers(await none.get("/chats/1/messages/2/stream"), 502, FRAMED)
