@@ -38,7 +38,7 @@ expect.set_options(timeout=20_000)  # far more than any wait takes
 @pytest.fixture(scope="session")
 async def chromium() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
-        path = _path(playwright)
+        path = chromium_path(playwright)
         if path is None:
             names = ", ".join(NAMES)
             message = f"no Chromium found ({names}, or Playwright's own): the browser tests are skipped"
@@ -48,7 +48,7 @@ async def chromium() -> AsyncIterator[Browser]:
         await browser.close()
 
 
-def _path(playwright: Playwright) -> str | None:
+def chromium_path(playwright: Playwright) -> str | None:
     named = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
     own = playwright.chromium.executable_path
     return named or (own if Path(own).exists() else None)

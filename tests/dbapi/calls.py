@@ -4,7 +4,9 @@ from typing import Any
 from uuid import uuid4
 
 from tests.dbapi.conftest import Api
+from tests.stack import until
 
+MOMENT = 0.05  # seconds: a lease that ends during the test
 LEASE_SECONDS = 60.0  # longer than any test
 OPENING = {"role": "assistant", "content": "Hello!"}
 
@@ -89,3 +91,12 @@ async def row_checksums(owner: Any) -> dict[str, tuple[Any, ...]]:
         table: tuple(await owner.fetchrow(f"SELECT count(*), sum(hashtextextended(t::text, 0)) FROM {table} t"))
         for table in tables
     }
+
+
+async def claimed_after_expiry(api: Api, claimed: Any) -> Any:
+    """Claims this answer again as soon as its lease has ended."""
+    return await until(lambda: claimed_again(api, claimed["id"]))
+
+
+async def claimed_again(api: Api, generation_id: str) -> Any:
+    return (await claim(api, owner="successor")).get(generation_id)

@@ -113,11 +113,11 @@ async def test_a_chat_continues_after_a_failed_answer(visitor: Visitor, model: M
     chat, second = await visitor.begin(), unique("Again?")
     failed = await visitor.ended(chat, await visitor.say(chat, {"text": "one two three", "error_after": 2}))
 
-    answered = await visitor.ended(chat, await visitor.say(chat, second))
+    retried = await visitor.ended(chat, await visitor.say(chat, second))
 
-    assert (failed["status"], answered["status"]) == ("failed", "complete")
-    (asked,) = await model.requests(second)
-    assert [message["content"] for message in asked["messages"]][-2:] == ["one two", second]
+    assert (failed["status"], retried["status"]) == ("failed", "complete")
+    (request,) = await model.requests(second)
+    assert [message["content"] for message in request["messages"]][-2:] == ["one two", second]
 
 
 async def test_a_broken_connection_to_the_model_resumes_where_it_broke(visitor: Visitor, model: Model) -> None:
@@ -146,11 +146,11 @@ async def test_an_answer_continues_from_the_stored_text_after_the_model_server_r
     assert last == Event("complete", "done")
     assert (await visitor.message(chat, message))["content"] == text
     await assert_like_reload(visitor, chat, message, page)
-    asked = await model.requests(content)
-    assert len(asked) == 2
-    assert asked[1]["messages"][-1]["role"] == "assistant"
-    assert text.startswith(asked[1]["messages"][-1]["content"])
-    assert asked[1]["messages"][-1]["content"] != ""
+    requests = await model.requests(content)
+    assert len(requests) == 2
+    assert requests[1]["messages"][-1]["role"] == "assistant"
+    assert text.startswith(requests[1]["messages"][-1]["content"])
+    assert requests[1]["messages"][-1]["content"] != ""
 
 
 async def down(visitor: Visitor) -> bool:
@@ -231,9 +231,9 @@ async def test_only_known_fields_are_sent_to_the_model(visitor: Visitor, model: 
     )
 
     await visitor.ended(chat, sent.headers["location"].partition("#message-")[2])
-    (asked,) = await model.requests(content)
-    assert asked.keys() == {"messages", "max_tokens", "stream", "stream_options"}
-    assert asked["messages"][-1] == {"role": "user", "content": content}
+    (request,) = await model.requests(content)
+    assert request.keys() == {"messages", "max_tokens", "stream", "stream_options"}
+    assert request["messages"][-1] == {"role": "user", "content": content}
     assert (await visitor.page(chat)).matching("article")[1].select(".content").text == content
 
 

@@ -46,21 +46,21 @@ async def two_models_stack(cluster: Cluster, tmp_path_factory: pytest.TempPathFa
 
 async def test_a_chosen_model_applies_to_the_chat_and_to_chats_started_from_it(two_models_stack: Stack) -> None:
     visitor, model = Visitor(two_models_stack.services[-1]), Model(two_models_stack.llama)
-    asked = [unique(name) for name in ("chosen", "after", "changed", "default")]
+    questions = [unique(name) for name in ("chosen", "after", "changed", "default")]
     offered = parse((await visitor.http.get("/")).text).select("#model").text
     chat = await visitor.begin(model="large")
-    await finished_answer(visitor, chat, asked[0])
+    await finished_answer(visitor, chat, questions[0])
     copied = parse((await visitor.http.get(chat)).text).select("#chats form")
     later = await visitor.begin(
         **{field.attributes["name"]: field.attributes["value"] for field in copied.matching("input")}
     )
-    await finished_answer(visitor, later, asked[1])
+    await finished_answer(visitor, later, questions[1])
     await visitor.http.post(f"{chat}/settings", data={"model": "small"})
-    await finished_answer(visitor, chat, asked[2])
+    await finished_answer(visitor, chat, questions[2])
     await visitor.http.post(f"{chat}/settings", data={"reset": "1"})
-    await finished_answer(visitor, chat, asked[3])
+    await finished_answer(visitor, chat, questions[3])
 
-    models = [(await model.requests(content))[0].get("model") for content in asked]
+    models = [(await model.requests(content))[0].get("model") for content in questions]
     assert offered == "Server defaultsmalllarge"
     assert later != chat
     assert models == ["large", "large", "small", "small"]  # the default is the first that is offered
@@ -153,8 +153,8 @@ async def test_the_oldest_turns_leave_the_context_in_large_steps_and_the_page_ma
 
     for question in questions:
         await finished_answer(visitor, chat, question)
-        (asked,) = await model.requests(question)
-        kept = [message["content"] for message in asked["messages"] if message["role"] == "user"]
+        (request,) = await model.requests(question)
+        kept = [message["content"] for message in request["messages"] if message["role"] == "user"]
         starts.append(questions.index(kept[0]))
 
     page = (await visitor.http.get(chat)).text

@@ -91,8 +91,8 @@ async def test_deleting_a_message_deletes_its_answers_and_moves_the_rest_up(visi
     await finished_answer(visitor, chat, third)
 
     assert user_messages(await visitor.page(chat)) == ["second", third]
-    (asked,) = await model.requests(third)
-    assert first not in [message["content"] for message in asked["messages"]]
+    (request,) = await model.requests(third)
+    assert first not in [message["content"] for message in request["messages"]]
 
 
 async def test_the_last_message_can_be_deleted_and_the_chat_continues(visitor: Visitor) -> None:

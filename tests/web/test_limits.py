@@ -184,8 +184,8 @@ async def test_answers_of_an_address_are_limited_over_its_sessions(stack: Stack)
     (refused, *_) = [answer for answer in answers if answer.status_code == 429]
     assert f"{OF_ADDRESS} answers of your network" in parse(refused.text).select("#notice").text
     assert (await neighbour.post(await neighbour.begin(), slow)).status_code == 303
-    answered = await stop_and_count(stack, [*crowd, neighbour])
-    assert answered == OF_ADDRESS + 1
+    count = await stop_and_count(stack, [*crowd, neighbour])
+    assert count == OF_ADDRESS + 1
 
 
 async def stop_and_count(stack: Stack, visitors: list[Visitor]) -> int:

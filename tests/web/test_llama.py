@@ -13,7 +13,7 @@ from web.errors import ModelError
 
 
 @pytest.mark.parametrize(
-    ("address", "key", "asked", "authorization"),
+    ("address", "key", "request_line", "authorization"),
     [
         ("", "", b"GET /health HTTP/1.1", None),
         ("/", "secret", b"GET /health HTTP/1.1", b"Bearer secret"),
@@ -24,7 +24,7 @@ from web.errors import ModelError
     ],
 )
 async def test_the_address_may_have_a_path_and_a_user(
-    address: str, key: str, asked: bytes, authorization: bytes | None
+    address: str, key: str, request_line: bytes, authorization: bytes | None
 ) -> None:
     heads: list[list[bytes]] = []
 
@@ -46,7 +46,7 @@ async def test_the_address_may_have_a_path_and_a_user(
 
     (head,) = heads
     sent = [line.split(b": ", 1)[1] for line in head if line.startswith(b"Authorization: ")]
-    assert head[0] == asked
+    assert head[0] == request_line
     assert f"Host: {place}".encode() in head
     assert sent == ([authorization] if authorization else [])
 

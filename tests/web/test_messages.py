@@ -1,15 +1,12 @@
 """Messages are stored once and answered, or refused with their text still in the form."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import asyncpg
 import pytest
 
-from tests.stack import Cluster, Service, Stack, row_counts, running_stack, until
+from tests.stack import Service, Stack, row_counts
 from tests.web.dom import Node, parse
 from tests.web.visitor import HTMX, Model, Visitor, unique
 
@@ -24,19 +21,19 @@ def draft(page: Node) -> str:
 async def test_a_message_is_answered_and_the_page_shows_both(visitor: Visitor, model: Model) -> None:
     chat, text = await visitor.begin(), unique("What is this?")
 
-    answered = await visitor.ended(chat, await visitor.say(chat, text))
+    answer = await visitor.ended(chat, await visitor.say(chat, text))
 
     page = await visitor.page(chat)
-    assert answered["status"] == "complete"
+    assert answer["status"] == "complete"
     assert [article.attributes["class"] for article in page.matching("article")][1:] == [
         "message user",
         "message assistant",
     ]
     assert page.matching("article")[1].select(".content").text == text
-    assert page.select(f"#message-{answered['id']} h2").tag == "h2"
-    (asked,) = await model.requests(text)
-    assert (asked["stream"], asked["max_tokens"]) == (True, 512)
-    assert [message["role"] for message in asked["messages"]] == ["system", "assistant", "user"]
+    assert page.select(f"#message-{answer['id']} h2").tag == "h2"
+    (request,) = await model.requests(text)
+    assert (request["stream"], request["max_tokens"]) == (True, 512)
+    assert [message["role"] for message in request["messages"]] == ["system", "assistant", "user"]
 
 
 async def test_the_next_question_is_sent_with_the_whole_history(visitor: Visitor, model: Model) -> None:
@@ -45,9 +42,9 @@ async def test_the_next_question_is_sent_with_the_whole_history(visitor: Visitor
 
     await visitor.ended(chat, await visitor.say(chat, second))
 
-    (asked,) = await model.requests(second)
-    assert [message["role"] for message in asked["messages"]] == ["system", "assistant", "user", "assistant", "user"]
-    assert asked["messages"][3]["content"] == first["content"] == "Because."
+    (request,) = await model.requests(second)
+    assert [message["role"] for message in request["messages"]] == ["system", "assistant", "user", "assistant", "user"]
+    assert request["messages"][3]["content"] == first["content"] == "Because."
 
 
 async def test_htmx_requests_receive_the_fragment_of_the_turn(visitor: Visitor) -> None:
@@ -269,101 +266,8 @@ async def test_a_message_sent_while_an_answer_is_written_waits_and_is_answered_a
     assert (await visitor.message(chat, first))["status"] == "streaming"
     assert (await visitor.ended(chat, second))["status"] == "complete"
     assert (await visitor.message(chat, first))["content"] == "one two three four five"
-    (asked,) = await model.requests(later)
-    assert [message["content"] for message in asked["messages"]][-2:] == ["one two three four five", later]
-
-
-async def test_stopping_keeps_the_text_and_can_be_repeated(visitor: Visitor, model: Model) -> None:
-    chat = await visitor.begin()
-    message = await visitor.say(chat, {"text": "one two three", "hang_after": 2})
-    await visitor.written(chat, message, len("one two"))
-
-    asked = [await visitor.stop(chat, message) for _ in range(2)]
-    stopped = await visitor.ended(chat, message, seconds=5)
-    late = await visitor.stop(chat, message)
-
-    assert [answer.headers["location"] for answer in [*asked, late]] == [f"{chat}#message-{message}"] * 3
-    assert (stopped["status"], stopped["content"]) == ("stopped", "one two")
-    assert await visitor.message(chat, message) == stopped
-    assert (await visitor.page(chat)).select(f"#message-{message}-footer .outcome").text == "Stopped."
-    await until(lambda: idle(model))
-
-
-async def idle(model: Model) -> bool:
-    counters = await model.counters()
-    return counters["active"] == counters["waiting"] == 0
-
-
-async def test_stopping_before_the_first_word_keeps_an_empty_answer(visitor: Visitor, model: Model) -> None:
-    chat, script = await visitor.begin(), {"text": unique(), "first_delay_ms": 60_000}
-    message = await visitor.say(chat, script)
-    await until(lambda: model.requests(script))
-
-    await visitor.stop(chat, message)
-
-    stopped = await visitor.ended(chat, message, seconds=5)
-    assert (stopped["status"], stopped["content"]) == ("stopped", "")
-
-
-async def test_stopping_a_finished_answer_changes_nothing(visitor: Visitor) -> None:
-    chat = await visitor.begin()
-    done = await visitor.ended(chat, await visitor.say(chat))
-
-    for headers in ({}, HTMX):
-        answer = await visitor.http.post(f"{chat}/messages/{done['id']}/stop", headers=headers)
-        assert answer.status_code == (200 if headers else 303)
-
-    assert await visitor.message(chat, done["id"]) == done
-
-
-async def test_a_queued_answer_shows_its_position_and_can_be_stopped(
-    queued_visitor: Visitor, single_slot_stack: Stack
-) -> None:
-    running, waiting = await queued_visitor.begin(), await queued_visitor.begin(new="1")
-    writing = await queued_visitor.say(running, {"text": "one two", "hang_after": 1})
-    await queued_visitor.written(running, writing)
-    queued, script = await queued_visitor.begin(new="1"), {"text": unique()}
-    first, second = await queued_visitor.say(waiting, script), await queued_visitor.say(queued, {"text": "next"})
-    page = await queued_visitor.page(queued)
-
-    async with queued_visitor.watching(queued, second) as watched:
-        async for _ in watched.steps(page):
-            if "number 2 in line" in page.select(f"#message-{second}-footer").text:
-                await queued_visitor.stop(waiting, first)
-            if "number 1 in line" in page.select(f"#message-{second}-footer").text:
-                await queued_visitor.stop(running, writing)
-
-    model = Model(single_slot_stack.llama)
-    assert (await queued_visitor.message(waiting, first))["status"] == "stopped"
-    assert (await queued_visitor.ended(queued, second))["content"] == "next"
-    assert await model.requests(script) == []
-    assert page.select(f"#message-{second} .content").text.strip() == "next"
-    await model.http.aclose()
-
-
-async def test_requests_to_the_model_never_exceed_its_slots(queued_visitor: Visitor, single_slot_stack: Stack) -> None:
-    model = Model(single_slot_stack.llama)
-    chats = [await queued_visitor.begin(new="1") for _ in range(4)]
-    most = 0
-
-    messages = await asyncio.gather(
-        *(queued_visitor.say(chat, {"text": unique("one two three four"), "delay_ms": 10}) for chat in chats)
-    )
-
-    async def all_ended() -> bool:
-        nonlocal most
-        counters = await model.counters()
-        most = max(most, counters["active"] + counters["waiting"])
-        return all(
-            [
-                (await queued_visitor.message(chat, message))["status"] == "complete"
-                for chat, message in zip(chats, messages, strict=True)
-            ]
-        )
-
-    await until(all_ended)
-    await model.http.aclose()
-    assert most == 1
+    (request,) = await model.requests(later)
+    assert [message["content"] for message in request["messages"]][-2:] == ["one two three four five", later]
 
 
 async def test_without_the_database_a_message_is_kept_and_can_be_sent_again(
@@ -418,53 +322,3 @@ async def test_without_the_database_an_event_stream_never_answers_html(
 
     assert refused.status_code == 503
     assert not refused.headers["content-type"].startswith("text/html")
-
-
-@pytest.fixture
-async def starved_stack(cluster: Cluster, tmp_path: Path) -> AsyncIterator[Stack]:
-    """A stack with only one web process."""
-    async with running_stack(cluster, tmp_path) as stack:
-        await stack.web()
-        yield stack
-
-
-async def test_a_starved_process_that_loses_leases_repeatedly_finishes_its_answers(starved_stack: Stack) -> None:
-    visitor = Visitor(starved_stack.services[-1])
-    owner = await asyncpg.connect(starved_stack.cluster.owner_url(starved_stack.database))
-    chat = await visitor.begin()
-    message = await visitor.say(chat, {"text": "at last", "first_delay_ms": 4000})
-    fence = 0
-
-    async def expired() -> bool:
-        await owner.execute(
-            "UPDATE generations SET lease_until = '-infinity' WHERE message_id = $1 AND status = 'streaming'", message
-        )
-        await owner.execute("NOTIFY runnel_work")
-        return int(await owner.fetchval("SELECT fence FROM generations WHERE message_id = $1", message)) > fence
-
-    for _ in range(8):
-        await until(expired)
-        fence = await owner.fetchval("SELECT fence FROM generations WHERE message_id = $1", message)
-
-    assert (await visitor.ended(chat, message))["content"] == "at last"
-    assert await owner.fetchval("SELECT attempts FROM generations WHERE message_id = $1", message) > 5
-    await owner.close()
-
-
-async def test_a_process_renews_the_leases_of_silent_answers_in_time(cluster: Cluster, tmp_path: Path) -> None:
-    """The answers start at different moments between two renewals."""
-    renew_seconds, lease_seconds = 2.0, 60.0
-    shortest = "SELECT extract(epoch FROM min(lease_until) - clock_timestamp())::float FROM generations"
-    async with running_stack(cluster, tmp_path) as stack:
-        web = await stack.web(RENEW_SECONDS=str(renew_seconds), LEASE_SECONDS=str(lease_seconds))
-        visitor, owner = Visitor(web), await asyncpg.connect(cluster.owner_url(stack.database))
-        for chat in [await visitor.begin() for _ in range(8)]:
-            await visitor.say(chat, {"text": "late", "first_delay_ms": 30_000})
-            await asyncio.sleep(0.1)
-        oldest = 0.0
-        for _ in range(50):
-            oldest = max(oldest, lease_seconds - await owner.fetchval(shortest))
-            await asyncio.sleep(0.1)
-        await owner.close()
-
-    assert renew_seconds / 2 < oldest < renew_seconds + 0.5
