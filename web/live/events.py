@@ -1,6 +1,6 @@
 """The HTML of a step: server-sent events for htmx, and parts of a page that grows for browsers without JavaScript."""
 
-from typing import Literal, NamedTuple, TypedDict
+from typing import Literal, TypedDict
 
 from sse_starlette import ServerSentEvent
 
@@ -35,12 +35,14 @@ class FinalContent(TypedDict):
     html: str
 
 
-class _OpenBlock(NamedTuple):
+class _OpenBlock:
     """The open block of pages that received the last step."""
 
-    position: blocks.TextPosition
-    html: str
-    words: list[str]  # added to its open line since
+    __slots__ = ("html", "position", "words")
+
+    def __init__(self, position: blocks.TextPosition = blocks.START, html: str = "") -> None:
+        self.position, self.html = position, html
+        self.words: list[str] = []  # added to its open line since
 
 
 NO_REASONING = Reasoning(mode="innerHTML", text="")
@@ -53,11 +55,11 @@ class EventRenderer:
         self._templates, self._chat_id, self._message = templates, chat_id, message
         self._prefix = id_prefix(message["id"])
         self._open_line: blocks.OpenLine | None = None
-        self._open_block = _OpenBlock(blocks.START, "", [])
+        self._open_block = _OpenBlock()
 
     def reset(self) -> None:
         """The text was replaced."""
-        self._open_line, self._open_block = None, _OpenBlock(blocks.START, "", [])
+        self._open_line, self._open_block = None, _OpenBlock()
 
     # Server-sent events
 
@@ -115,13 +117,13 @@ class EventRenderer:
             if words is not None:
                 if before == self._open_block.position:
                     self._open_block.words.append(words)
-                    self._open_block = self._open_block._replace(position=snapshot.position)
+                    self._open_block.position = snapshot.position
                 return Change("add", words, "", self._open_line.path)
         step = blocks.step(text, before, snapshot.position, self._prefix)
         if step.append is not None:
             return Change("add", step.append, "", " code")
         change = None if is_reset or step.frozen else self._patch(before, snapshot.position, step.tail)
-        self._open_line, self._open_block = step.line, _OpenBlock(snapshot.position, step.tail, [])
+        self._open_line, self._open_block = step.line, _OpenBlock(snapshot.position, step.tail)
         if change:
             return Change("replace" if change.replaces else "add", change.html, "", change.path)
         return Change("reset" if is_reset else "step", step.frozen, step.tail)

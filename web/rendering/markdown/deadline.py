@@ -10,12 +10,14 @@ import hashlib
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import FrameType
 
 FREE_CHARACTERS = 2048  # a text of this length cannot take long
 MAX_SECONDS = 0.4  # of CPU time in user mode, so a process that had to wait is not to blame
 MAX_SLOW_TEXTS = 1024
+
+_NO_DEADLINE = nullcontext()
 
 _is_running = False
 _slow_texts: dict[bytes, None] = {}  # digests, oldest first
@@ -25,16 +27,17 @@ class Overtime(BaseException):
     """Rendering took too long. Not an Exception, so that only `render` and its callers here handle it."""
 
 
-@contextmanager
-def deadline(text: str) -> Iterator[None]:
+def deadline(text: str) -> AbstractContextManager[None]:
     """Raises Overtime in the body after MAX_SECONDS, and at once for a text that took too long before.
 
     Inside another deadline, and in other threads than the main one, only the latter holds.
     """
+    return _NO_DEADLINE if len(text) <= FREE_CHARACTERS else _deadline(text)
+
+
+@contextmanager
+def _deadline(text: str) -> Iterator[None]:
     global _is_running
-    if len(text) <= FREE_CHARACTERS:
-        yield
-        return
     if _slow_texts and _digest(text) in _slow_texts:
         raise Overtime
     if _is_running or threading.current_thread() is not threading.main_thread():
