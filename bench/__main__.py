@@ -2,7 +2,7 @@
 
 S1: one fast stream. S2: 50 streams. S3: 200 and 1,000 streams. S4: one answer with 1 and 200 viewers. S5: the page in a
 browser. S6: start and idle. S7: a conversation with llama.cpp. growth: how the cost grows with the load.
-S0, the cost of a turn, runs only if it is named.
+neighbours: a user next to floods. S0, the cost of a turn, runs only if it is named.
 """
 
 import argparse
@@ -11,11 +11,11 @@ import contextlib
 import os
 from typing import Any
 
-from bench import conversation, growth, idle, page, scenarios, systems, table
+from bench import conversation, growth, idle, neighbours, page, scenarios, systems, table
 from bench.scenarios import Scenario
 
 SYSTEMS = ("direct", "nginx", "1", "2")
-OTHERS = ("S5", "S6", "S7", "growth")
+OTHERS = ("S5", "S6", "S7", "growth", "neighbours")
 
 
 async def main(chosen: list[str], names: list[str], runs: int) -> None:
@@ -31,6 +31,8 @@ async def main(chosen: list[str], names: list[str], runs: int) -> None:
         print(await conversation.conversation(), flush=True)
     if "growth" in chosen:
         print(await growth.table(), flush=True)
+    if "neighbours" in chosen:
+        print(await neighbours.table(), flush=True)
 
 
 async def streams(chosen: list[Scenario], names: list[str], runs: int) -> None:

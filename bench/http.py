@@ -18,8 +18,9 @@ class Response(NamedTuple):
 class Connection(asyncio.Protocol):
     """A connection to one server. Raises ConnectionError if the server closes it."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, own_address: str = "") -> None:
         self._host, self._port = host, port
+        self._own = (own_address, 0) if own_address else None
         self._transport: asyncio.Transport | None = None
         self._parser: httptools.HttpResponseParser
         self._done: asyncio.Future[None]
@@ -29,7 +30,7 @@ class Connection(asyncio.Protocol):
         self.received = 0  # bytes, including headers
 
     async def open(self) -> "Connection":
-        await asyncio.get_running_loop().create_connection(lambda: self, self._host, self._port)
+        await asyncio.get_running_loop().create_connection(lambda: self, self._host, self._port, local_addr=self._own)
         return self
 
     async def request(

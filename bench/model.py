@@ -1,8 +1,9 @@
 """A model server that speaks OpenAI's protocol like llama.cpp, with as little work per token as possible in Python.
 
 `python -m bench.model PORT`. The last message of a request is a JSON object: `id`, `tokens`, `rate` (tokens per second;
-0: as fast as possible), `prompt_ms`. `GET /times` returns when each token of each answer was written, and resets these
-times.
+0: as fast as possible), `prompt_ms`. Optionally `head`, `unit` and `size`: the text
+is `head` and as many units as fit into `size` characters, in `tokens` parts. `GET /times` returns when each token of
+each answer was written, and resets these times.
 """
 
 import asyncio
@@ -33,15 +34,25 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-@functools.cache
-def events(tokens: int) -> list[bytes]:
+@functools.lru_cache(16)
+def events(tokens: int, head: str = "", unit: str = "", size: int = 0) -> list[bytes]:
     """Return the encoded tokens and the encoded end of a response. The first token follows the response's head."""
     role = chunk(_EVENT % (b"null", b'{"role":"assistant","content":null}', b""))
-    written = [chunk(_EVENT % (b"null", orjson.dumps({"content": token}), b"")) for token in document.split(tokens)]
+    written = [
+        chunk(_EVENT % (b"null", orjson.dumps({"content": token}), b"")) for token in _split(tokens, head, unit, size)
+    ]
     usage = b',"usage":{"prompt_tokens":100,"completion_tokens":%d}' % tokens
     end = chunk(_EVENT % (b'"stop"', b"{}", b"") + _EVENT % (b"null", b"{}", usage) + b"data: [DONE]\n\n")
-    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-    return [head + role + written[0], *written[1:], end + b"0\r\n\r\n"]
+    start = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+    return [start + role + written[0], *written[1:], end + b"0\r\n\r\n"]
+
+
+def _split(tokens: int, head: str, unit: str, size: int) -> list[str]:
+    if not unit:
+        return document.split(tokens)
+    text = head + unit * (size // len(unit))
+    length = -(-len(text) // tokens)
+    return [text[start : start + length] for start in range(0, len(text), length)]
 
 
 class Connection(asyncio.Protocol):
@@ -94,9 +105,9 @@ class Connection(asyncio.Protocol):
         if not self._parser.should_keep_alive():
             self._transport.close()
 
-    async def _write(self, id: str, tokens: int, rate: float, prompt_ms: float) -> None:  # noqa: A002
+    async def _write(self, id: str, tokens: int, rate: float, prompt_ms: float, **text: Any) -> None:  # noqa: A002
         written = times[id] = array("d")
-        *all_tokens, end = events(tokens)
+        *all_tokens, end = events(tokens, **text)
         due = monotonic() + prompt_ms / 1000
         for event in all_tokens:
             if rate or prompt_ms:

@@ -27,8 +27,6 @@ LIMITS = (
 )
 NO_LIMITS = dict.fromkeys(LIMITS, "0") | {"MAX_TOKENS": "100000"}
 
-taken: set[int] = set()
-
 
 @dataclass
 class System:
