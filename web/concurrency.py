@@ -4,41 +4,73 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from web.errors import TooMany, Unavailable
+from web.errors import TooMany, Unavailable, UserError
 
 RETRY_SECONDS = 3
-WAIT_SECONDS = 1.0
+WAIT_SECONDS = 10.0  # a slow machine opens a window with many tabs; a hanging database must not add up to minutes
+
+
+class _Queue:
+    """The requests of one key."""
+
+    def __init__(self, at_once: int) -> None:
+        self.count = 0
+        self.semaphore = asyncio.Semaphore(at_once)
+        self.waiting: set[_Waiting] = set()
+
+    def fail(self, error: Unavailable) -> None:
+        """Ends the waiting: those requests would get the same error, one after the other."""
+        for waiting in self.waiting:
+            waiting.error = error
+            waiting.timeout.reschedule(0)
+
+
+class _Waiting:
+    def __init__(self) -> None:
+        self.timeout = asyncio.timeout(WAIT_SECONDS)
+        self.error: UserError = TooMany(
+            "Too many of your pages are loading at once. Wait a moment, then reload.", RETRY_SECONDS
+        )
 
 
 class ConcurrencyLimit:
     """At most `at_once` requests of a key proceed, and at most `waiting` more wait, for at most WAIT_SECONDS."""
 
     def __init__(self, at_once: int, waiting: int) -> None:
-        self._at_once, self._waiting = at_once, waiting
-        self._semaphores: dict[str, asyncio.Semaphore] = {}
-        self._requests: dict[str, int] = {}  # by key: those that proceed or wait
+        self._at_once, self._max = at_once, at_once + waiting
+        self._queues: dict[str, _Queue] = {}
 
     @asynccontextmanager
     async def enter(self, key: str) -> AsyncIterator[None]:
-        """Raises TooMany, or Unavailable after WAIT_SECONDS: the requests before this one may wait for the database."""
-        count = self._requests.get(key, 0)
-        if count >= self._at_once + self._waiting:
-            raise TooMany("Too many of your pages are loading at once. Wait a moment, then reload.", RETRY_SECONDS)
-        self._requests[key] = count + 1
+        """Raises TooMany, or Unavailable if the database became unavailable for a request before this one."""
+        queue = self._queues.setdefault(key, _Queue(self._at_once))
+        if queue.count >= self._max:
+            raise _Waiting().error
+        queue.count += 1
         try:
-            semaphore = self._semaphores.setdefault(key, asyncio.Semaphore(self._at_once))
-            try:
-                await asyncio.wait_for(semaphore.acquire(), WAIT_SECONDS)
-            except TimeoutError:
-                raise Unavailable("too many pages of one visitor are loading") from None
+            await self._wait(queue)
             try:
                 yield
+            except Unavailable as error:
+                queue.fail(error)
+                raise
             finally:
-                semaphore.release()
+                queue.semaphore.release()
         finally:
-            self._requests[key] -= 1
-            if not self._requests[key]:
-                del self._requests[key], self._semaphores[key]
+            queue.count -= 1
+            if not queue.count:
+                del self._queues[key]
+
+    async def _wait(self, queue: _Queue) -> None:
+        waiting = _Waiting()
+        queue.waiting.add(waiting)
+        try:
+            async with waiting.timeout:
+                await queue.semaphore.acquire()
+        except TimeoutError:
+            raise waiting.error from None
+        finally:
+            queue.waiting.discard(waiting)
 
 
 class PageLimit:

@@ -293,8 +293,8 @@ async def test_pages_of_one_session_are_loaded_in_turn(stack: Stack, owner: Any)
     waited = ended.index("neighbour")
     statuses = await asyncio.gather(*heavy)
 
-    assert {200, 429} <= set(statuses) <= {200, 429, 503}
-    assert statuses.count(200) >= 2
+    assert set(statuses) == {200, 429}
+    assert statuses.count(200) >= 10
     assert ended[waited:].count("heavy") >= 5, "the neighbour does not wait for all of them"
     for visitor in (crowd, neighbour):
         await visitor.http.aclose()
