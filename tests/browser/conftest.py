@@ -30,7 +30,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-EXPECTED_ERRORS = re.compile(r"status of (404|409|413|422)|ERR_INTERNET_DISCONNECTED")
+EXPECTED_ERRORS = re.compile(r"status of (403|404|409|413|422|500|502)|ERR_INTERNET_DISCONNECTED")
 
 expect.set_options(timeout=20_000)  # far more than any wait takes
 
@@ -43,7 +43,9 @@ async def chromium() -> AsyncIterator[Browser]:
             names = ", ".join(NAMES)
             message = f"no Chromium found ({names}, or Playwright's own): the browser tests are skipped"
             pytest.fail(message) if os.environ.get("REQUIRE_BROWSER") == "1" else pytest.skip(message)
-        browser = await playwright.chromium.launch(executable_path=path, args=FLAGS)
+        browser = await playwright.chromium.launch(
+            executable_path=path, args=FLAGS, ignore_default_args=["--hide-scrollbars"]
+        )
         yield browser
         await browser.close()
 

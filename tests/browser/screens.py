@@ -130,10 +130,12 @@ async def write_chats(page: Page) -> None:
 
 async def main() -> None:
     async with runnel() as origin, async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium_path(playwright), args=FLAGS)
+        browser = await playwright.chromium.launch(
+            executable_path=chromium_path(playwright), args=FLAGS, ignore_default_args=["--hide-scrollbars"]
+        )
         wide = await new_tab(browser, origin, viewport=WIDE)
         await write_chats(wide)
-        await wide.click("article:last-of-type .facts")
+        await wide.click("article:last-of-type .facts.more")
         await take(wide, "desktop")
         await wide.keyboard.press("Escape")
         await wide.click("#ask-help")
@@ -151,7 +153,7 @@ async def main() -> None:
         await phone.goto(chat)
         await take(phone, "phone")
         await phone.click(".menu")
-        await phone.click("nav .more summary")
+        await phone.click("#chats [aria-current] ~ .more")
         await take(phone, "phone-chats")
         await browser.close()
 

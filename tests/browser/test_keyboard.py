@@ -89,7 +89,7 @@ async def test_everything_can_be_done_with_keys_alone(open_page: Callable[..., A
     await expect(last(page).locator(".facts")).to_be_attached()
     await tab_to("Details", back=True)
     await page.keyboard.press("Enter")
-    await expect(last(page).locator(".facts dl")).to_be_visible()
+    await expect(last(page).locator(".sheet")).to_be_visible()
     await page.keyboard.press("Enter")
     await tab_to("Regenerate", back=True)
     await page.keyboard.press("Enter")

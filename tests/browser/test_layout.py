@@ -105,7 +105,7 @@ async def test_on_a_phone_everything_fits_and_can_be_touched(open_page: Callable
     page = await open_page(PHONE, has_touch=True, is_mobile=True)
     await ask(page, script(CODE_AND_TABLE))
 
-    await last(page).locator(".facts summary").tap()
+    await last(page).locator(".facts.more").tap()
     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert not await page.locator("#chats").is_visible()
     assert (

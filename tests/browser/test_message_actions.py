@@ -49,7 +49,7 @@ async def test_a_message_is_changed_in_place_and_deleted_in_place(page: Page) ->
 
     await expect(page.locator(".live")).to_have_count(0)
     async with same_document(page):
-        await page.locator(".user summary").click()
+        await page.locator(".user .more").click()
         await page.get_by_role("button", name="Delete message and answers").click()
         await expect(page.locator(".user")).to_have_count(0)
 
@@ -78,12 +78,12 @@ async def test_the_chat_list_marks_running_answers_and_updates_titles(page: Page
 
 async def test_a_chat_can_be_renamed_deleted_and_restored(page: Page) -> None:
     address = page.url
-    await page.locator("#chats .more summary").click()
+    await page.locator("#chats [aria-current] ~ .more").click()
     await page.fill("#chats input[name=title]", "Bread")
     await page.get_by_role("button", name="Rename", exact=True).click()
     await expect(page.locator("#title")).to_have_text("Bread")
 
-    await page.locator("#chats .more summary").click()
+    await page.locator("#chats [aria-current] ~ .more").click()
     await page.get_by_role("button", name="Delete chat").click()
     await page.get_by_role("button", name="Undo").click()
 

@@ -11,7 +11,7 @@ from tests.browser.page import ask
 
 pytestmark = pytest.mark.browser
 
-KILOBYTE_BUDGET, REQUEST_BUDGET = 30, 12
+KILOBYTE_BUDGET, REQUEST_BUDGET = 34, 12
 ICON = "() => [...document.querySelectorAll('link[rel=icon]')].map((link) => link.href)"
 KEPT = """
 async () => {

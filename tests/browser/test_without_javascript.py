@@ -187,7 +187,7 @@ async def test_everything_works_without_scripts(open_page: Callable[..., Any]) -
     assert await page.inner_text(".user .content") == "Changed"
     await page.wait_for_timeout(300)
     await page.reload()
-    await page.locator(".user summary").click()
+    await page.locator(".user .more").click()
     await page.get_by_role("button", name="Delete message and answers").click()
     assert await page.locator(".user .content").count() == 0 or await page.inner_text(".user .content") != "Changed"
 
@@ -198,11 +198,11 @@ async def test_everything_works_without_scripts(open_page: Callable[..., Any]) -
     assert await page.input_value("#temperature") == "0.3"
     await page.get_by_role("link", name="Cancel").click()
 
-    await page.locator("#chats .more summary").click()
+    await page.locator("#chats [aria-current] ~ .more").click()
     await page.fill("#chats input[name=title]", "By hand")
     await page.get_by_role("button", name="Rename", exact=True).click()
     assert await page.inner_text("#title") == "By hand"
-    await page.locator("#chats .more summary").click()
+    await page.locator("#chats [aria-current] ~ .more").click()
     await page.get_by_role("button", name="Delete chat").click()
     await page.get_by_role("button", name="Undo").click()
     assert await page.inner_text("#title") == "By hand"

@@ -123,11 +123,22 @@ async def test_an_out_of_range_value_is_refused_and_the_form_keeps_its_values(
     assert 'value="2.1"' not in (await visitor.http.get(f"{chat}/settings")).text
 
 
+async def test_a_refused_form_keeps_the_chosen_model(two_models_stack: Stack) -> None:
+    visitor = Visitor(two_models_stack.services[-1])
+    chat = await visitor.begin(model="small")
+
+    refused = await visitor.http.post(f"{chat}/settings", data={"model": "large", "temperature": "9"})
+    stored = await visitor.http.get(f"{chat}/settings")
+
+    assert "<option selected>large</option>" in refused.text
+    assert "<option selected>small</option>" in stored.text
+
+
 async def test_the_cost_of_an_answer_is_shown_on_request(visitor: Visitor) -> None:
     chat = await visitor.begin()
     done = await finished_answer(visitor, chat)
 
-    facts = (await visitor.page(chat)).select(f"#message-{done['id']} .facts").text
+    facts = (await visitor.page(chat)).select(f"#message-{done['id']}-facts").text
 
     for told in ("tokens per second", "Time to first word", "from cache", "Context used"):
         assert told in facts

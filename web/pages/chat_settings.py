@@ -67,7 +67,7 @@ class InvalidParameter(Refused):
 async def show(request: Request) -> Response:
     session = await request.state["sessions"].require(request)
     chat = await request.state["dbapi"].chat(session, request.path_params["chat_id"], last=1)
-    return _page(request, chat, chat["system_prompt"], chat["parameters"])
+    return _page(request, chat, {**chat["parameters"], "system_prompt": chat["system_prompt"], "model": chat["model"]})
 
 
 async def change(request: Request) -> Response:
@@ -80,7 +80,7 @@ async def change(request: Request) -> Response:
         await request.state["dbapi"].change_chat(session, chat_id, values)
     except Refused as error:
         chat = await request.state["dbapi"].chat(session, chat_id, last=1)
-        page = _page(request, chat, form.get("system_prompt", ""), form, error)
+        page = _page(request, chat, form, error)
         page.headers.update(error.headers)
         return page
     return RedirectResponse(f"/chats/{chat_id}", 303)
@@ -119,15 +119,14 @@ def _number(parameter: Parameter, text: str) -> float | None:
     return value
 
 
-def _page(
-    request: Request, chat: Chat, system_prompt: str, values: Mapping[str, object], error: Refused | None = None
-) -> Response:
-    """`values` are the parameters by name: as stored, or as submitted if there is an error."""
+def _page(request: Request, chat: Chat, values: Mapping[str, object], error: Refused | None = None) -> Response:
+    """`values` are the form's fields: as stored, or as submitted if there is an error."""
     return request.state["templates"].response(
         "chats/settings.html",
         error.status if error else 200,
         chat=chat,
-        system_prompt=system_prompt,
+        system_prompt=values.get("system_prompt", ""),
+        model=values.get("model") or "",
         values=values,
         invalid=error.name if isinstance(error, InvalidParameter) else "",
         parameters=_parameters(request.state["settings"]),

@@ -49,11 +49,10 @@ def error_response(request: Request, status: int, message: str, can_retry: bool 
     """With `can_retry`, the page contains the submitted form, so that it can be sent again."""
     templates = request.state["templates"]
     accept = request.headers.get("accept", "")
-    if "text/event-stream" in accept:  # never HTML: htmx would parse it as events
-        return PlainTextResponse(f"{message}\n", status)
-    if is_htmx(request):
+    is_stream = request.scope["path"].endswith("/stream")  # htmx accepts events from any URL
+    if is_htmx(request) and not is_stream:
         return HTMLResponse(templates.html("errors/_notice.html", notice=message), status)
-    if "text/html" in accept:
+    if "text/html" in accept and "text/event-stream" not in accept:  # never HTML for a client that parses events
         form = request.scope.get("form", {}) if can_retry and request.method == "POST" else None
         return HTMLResponse(templates.html("errors/page.html", notice=message, status=status, form=form), status)
     return PlainTextResponse(f"{message}\n", status)

@@ -40,14 +40,38 @@
     form.dispatchEvent(new CustomEvent("turn", { bubbles: true }));
   });
   document.addEventListener("htmx:before:request", ({ target }) => { if (target.closest("main")) showNotice(""); });
-  const notSent = () => showNotice("The server cannot be reached. Your message is still here: please send it again.");
-  form.addEventListener("htmx:error", notSent);
-  form.addEventListener("htmx:after:request", (event) => { // an error page of a proxy contains no notice
-    const { response, text } = event.detail.ctx;
-    if (response.status < 400 || text.includes('id="notice"')) return;
+
+  // The server's errors contain a notice. This explains all others: no connection, or an error page of a proxy.
+  const explain = (what, source) => {
+    if (!source?.closest("main") || source.matches(".message")) return; // not a stream, which reconnects
+    showNotice(`${what} ${source === form ? "Your message is still here: please send it again." : "Please try again."}`);
+  };
+  document.addEventListener("htmx:error", ({ detail }) => explain("The server cannot be reached.", detail.ctx?.sourceElement));
+  document.addEventListener("htmx:after:request", (event) => {
+    const { response, text, sourceElement } = event.detail.ctx;
+    if (!(response?.status >= 400) || text?.includes('id="notice"')) return;
     event.preventDefault();
-    notSent();
+    explain(`The server cannot be reached (error ${response.status}).`, sourceElement);
   });
+})();
+
+// Editing a message: the caret is at the end, Ctrl+Enter sends, Escape cancels.
+(() => {
+  const begin = () => {
+    const field = document.getElementById("edited");
+    if (!field || field.dataset.begun) return;
+    field.dataset.begun = "1";
+    field.focus();
+    field.setSelectionRange(field.value.length, field.value.length);
+  };
+  document.addEventListener("keydown", (event) => {
+    const edit = !event.isComposing && event.target.closest?.(".edit");
+    if (!edit) return;
+    if (event.key === "Escape") edit.querySelector("a").click();
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) edit.requestSubmit();
+  });
+  document.addEventListener("htmx:after:swap", begin);
+  begin();
 })();
 
 // Keyboard focus: an action on a message may remove the element that had the focus.

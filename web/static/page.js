@@ -58,15 +58,65 @@
 (() => {
   const list = document.getElementById("chats"), REFRESH_MS = 5000;
   let timer;
+  const load = () => htmx.ajax("GET", list.dataset.from, { target: list, swap: "innerHTML" });
   const refresh = () => {
     clearTimeout(timer);
-    if (!document.hidden && !list.contains(document.activeElement) && !list.querySelector("[open]")) {
-      htmx.ajax("GET", list.dataset.from, { target: list, swap: "innerHTML" });
-    }
+    if (!document.hidden && !list.contains(document.activeElement) && !list.querySelector(":popover-open")) load();
     schedule();
   };
   const schedule = () => { if (list.querySelector("a:not([aria-current]) .running")) timer = setTimeout(refresh, REFRESH_MS); };
+  const showCurrent = () => list.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
+  list.addEventListener("toggle", showCurrent);
+  showCurrent();
   document.addEventListener("done", refresh);
   document.addEventListener("turn", refresh);
   schedule();
+
+  // One menu serves all rows. Renaming keeps the page.
+  list.addEventListener("click", (event) => {
+    const button = event.target.closest(".more"), link = button?.closest("li").querySelector("a");
+    if (!button) return;
+    const menu = document.getElementById("chat-menu"), path = new URL(link.href).pathname;
+    for (const [element, name, end] of [["form", "action", "/title"], ["form + p > a", "href", ".md"], ["form + p > a + a", "href", ".json"], ["p + form", "action", "/delete"]]) {
+      menu.querySelector(element)[name] = path + end;
+    }
+    menu.querySelector("input").value = link.dataset.title;
+    if (button.href) { event.preventDefault(); menu.togglePopover(); }
+  });
+  list.addEventListener("submit", async (event) => {
+    const form = event.target, menu = form.closest("#chat-menu");
+    if (!menu || !form.elements.title) return;
+    event.preventDefault();
+    const response = await fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)) }).catch(() => null);
+    if (!response?.ok) return void form.submit(); // shows the error
+    menu.hidePopover();
+    await load();
+    list.querySelector("[aria-current] ~ .more")?.focus();
+  });
+})();
+
+// Sheets open next to their buttons and stay inside the window. Arrow keys move between their items.
+(() => {
+  const MARGIN = 8, GAP = 4;
+  let button;
+  document.addEventListener("click", ({ target }) => { button = target.closest(".more") ?? button; }, true);
+  document.addEventListener("beforetoggle", ({ target, newState }) => {
+    if (target.matches(".sheet")) target.classList.toggle("placing", newState === "open");
+  }, true);
+  document.addEventListener("toggle", ({ target, newState }) => {
+    if (newState !== "open" || !target.matches(".sheet")) return;
+    const { left, top, bottom } = (button ?? document.body).getBoundingClientRect(), { offsetWidth: width, offsetHeight: height } = target;
+    const fitsBelow = bottom + GAP + height < innerHeight - MARGIN;
+    const { style } = document.documentElement; // htmx would copy a style of the sheet, which the CSP forbids
+    style.setProperty("--left", `${Math.max(MARGIN, Math.min(left, innerWidth - width - MARGIN))}px`);
+    style.setProperty("--top", `${Math.max(MARGIN, fitsBelow ? bottom + GAP : top - GAP - height)}px`);
+    target.classList.replace("placing", "placed");
+  }, true);
+  document.addEventListener("keydown", (event) => {
+    const sheet = event.target.closest?.(".sheet"), step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (!sheet || !step) return;
+    event.preventDefault();
+    const items = [...sheet.querySelectorAll("input, button, a")];
+    items[(items.indexOf(document.activeElement) + step + items.length) % items.length].focus();
+  });
 })();

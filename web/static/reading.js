@@ -20,14 +20,38 @@
   document.addEventListener("turn", follow);
   if (location.hash) following = distanceToEnd() <= NEAR_PIXELS;
   else follow();
+
+  // Another version of a message: its buttons stay where they are.
+  let pager;
+  document.addEventListener("htmx:before:request", ({ detail }) => {
+    const source = detail.ctx?.sourceElement;
+    pager = source?.closest(".versions") && { id: source.id, top: source.getBoundingClientRect().top };
+    if (pager) following = false;
+  });
+  document.addEventListener("htmx:after:swap", () => {
+    const button = pager && document.getElementById(pager.id);
+    if (button) page.scrollTop += button.getBoundingClientRect().top - pager.top;
+    pager = null;
+  });
 })();
 
-// Copying a message or a code block.
+// Copying a message or a code block. The buttons for code are on the block under the pointer, else on the first visible one.
 (() => {
-  const tools = document.getElementById("code"), status = document.getElementById("said");
-  let code;
+  const tools = document.getElementById("code"), status = document.getElementById("said"), BAR_PIXELS = 48, HEIGHT_PIXELS = 40;
+  let code, pointed;
+  const copySelected = (text) => { // browsers have no clipboard over plain HTTP
+    const field = document.createElement("textarea"), focused = document.activeElement;
+    field.value = text;
+    field.className = "visually-hidden";
+    document.body.append(field);
+    field.select();
+    document.execCommand("copy");
+    field.remove();
+    focused?.focus({ preventScroll: true });
+  };
   const copy = async (text, label, button) => {
-    await navigator.clipboard.write([new ClipboardItem({ "text/plain": text })]);
+    if (navigator.clipboard) await navigator.clipboard.write([new ClipboardItem({ "text/plain": text })]);
+    else copySelected(await text);
     status.textContent = "";
     setTimeout(() => { status.textContent = `${label} copied`; }, 50); // a separate change, so that screen readers announce it again
     button?.classList.add("copied");
@@ -39,18 +63,32 @@
     const response = article.matches(".assistant") && await fetch(url, { headers: { Accept: "text/plain" } }).catch(() => null);
     return response?.ok ? response.text() : shown;
   };
-  const showTools = ({ target }) => {
-    const block = target.closest?.(".content pre");
-    if (!block) { if (!target.closest?.("#code")) tools.hidden = true; return; }
-    code = block;
-    const { top, right } = code.getBoundingClientRect();
-    tools.hidden = false;
-    tools.style.top = `${top + scrollY}px`;
-    tools.style.left = `${right + scrollX}px`;
+  const isInSight = (block) => {
+    const { top, bottom } = block.getBoundingClientRect();
+    return bottom > BAR_PIXELS + HEIGHT_PIXELS && top < innerHeight - HEIGHT_PIXELS;
   };
-  const showCopyButtons = () => document.querySelectorAll("button.copy[hidden]").forEach((button) => { button.hidden = !navigator.clipboard; });
-  document.addEventListener("pointerover", showTools);
-  document.addEventListener("focusin", showTools);
+  const place = () => {
+    code = pointed?.isConnected && isInSight(pointed) ? pointed : [...document.querySelectorAll(".content pre")].find(isInSight);
+    tools.hidden = !code;
+    if (!code) return;
+    const { top, right } = code.getBoundingClientRect();
+    tools.style.top = `${Math.max(top, BAR_PIXELS) + scrollY}px`;
+    tools.style.left = `${right + scrollX}px`;
+    tools.firstElementChild.dataset.language = top < BAR_PIXELS ? code.firstElementChild?.className.slice(9) ?? "" : ""; // its own label is out of sight
+  };
+  const point = ({ target }) => {
+    const block = target.closest?.(".content pre");
+    if (block && block !== pointed) { pointed = block; place(); }
+  };
+  const showCopyButtons = () => {
+    document.querySelectorAll("button.copy[hidden]").forEach((button) => { button.hidden = false; });
+    place();
+  };
+  document.addEventListener("pointerover", point);
+  document.addEventListener("focusin", point);
+  document.addEventListener("htmx:sse:after:message", place);
+  addEventListener("scroll", place, { passive: true });
+  addEventListener("resize", place);
   tools.addEventListener("click", () => copyCode(code));
   document.addEventListener("keydown", (event) => {
     const focused = document.activeElement;
