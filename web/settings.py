@@ -27,7 +27,7 @@ class Settings:
     opening_message: str = OPENING_MESSAGE
     # Requests to the model server
     model: str = ""  # the default model, if the server has several
-    max_tokens: int = positive(512)  # of an answer, unless the chat's settings say otherwise
+    max_tokens: int = 0  # of an answer, unless the chat's settings say otherwise; 0: what the model's context leaves
     max_tokens_limit: int = 0  # of an answer, whatever the chat's settings say
     # Limits
     message_code_points: int = 32_000
@@ -56,7 +56,7 @@ class Settings:
             raise SettingsError("LLAMA_API_KEY is also in SECRET_KEYS or DBAPI_KEYS: use a separate key for each")
 
     def answer_tokens(self, wanted: int | None) -> int:
-        """How many tokens an answer may have. `wanted` is from the chat's settings; None means the default."""
+        """How many tokens an answer may have; 0 is no limit. `wanted` is what the chat asks for, or None."""
         tokens = wanted if wanted and wanted > 0 else self.max_tokens
         is_too_many = self.max_tokens_limit and not 0 < tokens <= self.max_tokens_limit  # llama.cpp: -1 is no limit
         return self.max_tokens_limit if is_too_many else tokens

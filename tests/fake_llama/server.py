@@ -97,7 +97,10 @@ class FakeLlama:
         return JSONResponse({"status": "ok"})
 
     async def props(self, request: Request) -> Response:
-        slot = {"params": {"max_tokens": -1, "n_predict": -1, "stream": False}, "n_ctx": self.settings.n_ctx}
+        sampling = {"seed": 4294967295, "temperature": 0.800000011920929, "top_k": 40, "top_p": 0.949999988079071}
+        sampling |= {"min_p": 0.05000000074505806, "repeat_penalty": 1.0}
+        parameters = {**sampling, "max_tokens": -1, "n_predict": -1, "stream": False}
+        slot = {"params": parameters, "n_ctx": self.settings.n_ctx}
         about = {"model_alias": MODEL, "model_path": MODEL, "build_info": "b0-fake", "is_sleeping": False}
         return JSONResponse({"default_generation_settings": slot, "total_slots": self.settings.slots} | about)
 

@@ -232,7 +232,7 @@ async def test_only_known_fields_are_sent_to_the_model(visitor: Visitor, model: 
 
     await visitor.ended(chat, sent.headers["location"].partition("#message-")[2])
     (request,) = await model.requests(content)
-    assert request.keys() == {"messages", "max_tokens", "stream", "stream_options"}
+    assert request.keys() == {"messages", "stream", "stream_options"}
     assert request["messages"][-1] == {"role": "user", "content": content}
     assert (await visitor.page(chat)).matching("article")[1].select(".content").text == content
 

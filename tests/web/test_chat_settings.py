@@ -32,7 +32,7 @@ async def test_settings_reach_the_model_and_can_be_taken_back(visitor: Visitor, 
     assert first["messages"][0] == {"role": "system", "content": "Be brief."}
     assert 'value="0.5"' in shown
     assert "temperature" not in second
-    assert second["max_tokens"] == 512
+    assert "max_tokens" not in second
     assert second["messages"][0]["content"].startswith("You are a helpful assistant.")
 
 
@@ -121,6 +121,14 @@ async def test_an_out_of_range_value_is_refused_and_the_form_keeps_its_values(
     assert "Be brief." in answer.text
     assert answer.text.count('aria-invalid="true"') == 1
     assert 'value="2.1"' not in (await visitor.http.get(f"{chat}/settings")).text
+
+
+async def test_the_form_shows_the_values_in_force(visitor: Visitor) -> None:
+    page = parse((await visitor.http.get(f"{await visitor.begin()}/settings")).text)
+
+    names = ("temperature", "top_p", "top_k", "min_p", "repeat_penalty", "max_tokens", "seed")
+    shown = [page.select(f"#{name}").attributes["placeholder"] for name in names]
+    assert shown == ["0.8", "0.95", "40", "0.05", "1", "As the context allows", "Random"]
 
 
 async def test_a_refused_form_keeps_the_chosen_model(two_models_stack: Stack) -> None:

@@ -32,7 +32,8 @@ async def test_a_message_is_answered_and_the_page_shows_both(visitor: Visitor, m
     assert page.matching("article")[1].select(".content").text == text
     assert page.select(f"#message-{answer['id']} h2").tag == "h2"
     (request,) = await model.requests(text)
-    assert (request["stream"], request["max_tokens"]) == (True, 512)
+    assert request["stream"] is True
+    assert "max_tokens" not in request, "the model may use what its context leaves"
     assert [message["role"] for message in request["messages"]] == ["system", "assistant", "user"]
 
 

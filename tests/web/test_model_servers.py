@@ -24,7 +24,7 @@ async def odd_server() -> AsyncIterator[OddServer]:
 @pytest.fixture(scope="module")
 async def odd_web(stack: Stack, odd_server: OddServer) -> AsyncIterator[Service]:
     patience = {"FIRST_TOKEN_SECONDS": "2", "TOKEN_SECONDS": "1", "UNREACHABLE_SECONDS": "5"}
-    web = await stack.web(LLAMA_URL=odd_server.url, LLAMA_SLOTS="100", **patience)
+    web = await stack.web(LLAMA_URL=odd_server.url, LLAMA_SLOTS="100", MAX_TOKENS="1000", **patience)
     yield web
     await stack.leave(web)
 

@@ -58,6 +58,7 @@ class Llama:
         self.has_think_tags = False  # its models mark thoughts with tags
         self.capabilities_known = False
         self.context: int | None = None  # tokens that one answer and its prompt may have together
+        self.defaults: dict[str, float] = {}  # of parameters, as far as the server reports them
         self.models: list[str] = []  # those that can answer, as far as their names tell
         self.state: Health = "down"
         self._replaced: dict[str, dict[str, str]] = {}  # by model: refused parameters, and what to send instead
@@ -191,6 +192,8 @@ class Llama:
         self.continues_text = can_continue and not self._refuses_to_continue
         generation = properties.get("default_generation_settings")
         context = generation.get("n_ctx") if isinstance(generation, dict) else None
+        parameters = generation.get("params") if isinstance(generation, dict) else None
+        self.defaults = _numbers(parameters) if isinstance(parameters, dict) else {}
         self.context = context if isinstance(context, int) and context > 0 else None
         self.models = [model for model in models if not _NO_CHAT_MODEL.search(model)] or models
         self.capabilities_known = True
@@ -285,6 +288,10 @@ class Llama:
         if isinstance(error, Rejected) and error.message == refusals.NOT_FOUND:
             return Rejected(error.message, f"{words} [asked: {', '.join(self.endpoints.tried)}]")
         return error
+
+
+def _numbers(values: dict[str, object]) -> dict[str, float]:
+    return {name: value for name, value in values.items() if isinstance(value, int | float)}
 
 
 def _base(url: str, key: str) -> tuple[httpx.URL, dict[str, str]]:

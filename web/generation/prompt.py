@@ -31,7 +31,7 @@ class Model(NamedTuple):
     """What the prompt needs to know of the model server."""
 
     default_model: str
-    max_tokens: int  # of this answer
+    max_tokens: int  # of this answer; 0 is no limit
     context: int | None  # tokens
     continues_text: bool
 
@@ -49,11 +49,11 @@ def first_in_context(
 ) -> int:
     """Index of the oldest message in the prompt.
 
-    `context` is the model's size in tokens; the answer may take `max_tokens` of it.
+    `context` is the model's size in tokens. The answer may take `max_tokens` of it, or a quarter if that is 0.
     """
     if not context:
         return 0
-    room = context - max_tokens - SPARE_TOKENS - estimate_tokens(system_prompt, scale)
+    room = context - (max_tokens or context // 4) - SPARE_TOKENS - estimate_tokens(system_prompt, scale)
     start, used = 0, 0.0
     for index, message in enumerate(messages):
         used += estimate_tokens(message["content"], scale)
@@ -72,7 +72,9 @@ def completion_request(
     `written` is the text of the answer so far, which the model continues if it can. `scale` corrects the estimate.
     """
     request: dict[str, object] = {name: value for name, value in parameters.items() if name in PARAMETERS}
-    request["max_tokens"] = model.max_tokens
+    request.pop("max_tokens", None)
+    if model.max_tokens:
+        request["max_tokens"] = model.max_tokens
     if name := parameters.get("model") or model.default_model:
         request["model"] = name
     messages = [_prompt_message(message) for message in prompt["messages"]]

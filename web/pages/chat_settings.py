@@ -76,7 +76,7 @@ async def change(request: Request) -> Response:
     form = await forms.read(request)
     defaults: ChatChange = {"system_prompt": request.state["settings"].system_prompt, "parameters": {}, "model": ""}
     try:
-        values = defaults if form.get("reset") else _values(form, _parameters(request.state["settings"]))
+        values = defaults if form.get("reset") else _values(form, _parameters(request))
         await request.state["dbapi"].change_chat(session, chat_id, values)
     except Refused as error:
         chat = await request.state["dbapi"].chat(session, chat_id, last=1)
@@ -86,12 +86,30 @@ async def change(request: Request) -> Response:
     return RedirectResponse(f"/chats/{chat_id}", 303)
 
 
-def _parameters(settings: Settings) -> list[Parameter]:
-    """With the operator's default and limit of an answer's length."""
-    length = next(parameter for parameter in PARAMETERS if parameter.name == MAX_TOKENS)
-    maximum = min(settings.max_tokens_limit or length.maximum, length.maximum)
-    length = length._replace(maximum=maximum, default=f"{settings.answer_tokens(None):,}")
-    return [length if parameter.name == MAX_TOKENS else parameter for parameter in PARAMETERS]
+def _parameters(request: Request) -> list[Parameter]:
+    """With the values in force, and the operator's limit of an answer's length."""
+    settings, defaults = request.state["settings"], request.state["llama"].defaults
+    return [
+        _length(parameter, settings)
+        if parameter.name == MAX_TOKENS
+        else parameter._replace(default=_shown(parameter, defaults.get(parameter.name)))
+        for parameter in PARAMETERS
+    ]
+
+
+def _length(parameter: Parameter, settings: Settings) -> Parameter:
+    maximum, tokens = (
+        min(settings.max_tokens_limit or parameter.maximum, parameter.maximum),
+        settings.answer_tokens(None),
+    )
+    return parameter._replace(maximum=maximum, default=f"{tokens:,}" if tokens else "As the context allows")
+
+
+def _shown(parameter: Parameter, default: float | None) -> str:
+    """llama.cpp reports single-precision numbers, and a seed that means "random"."""
+    if default is None:
+        return parameter.default
+    return f"{default:.4g}" if parameter.minimum <= default <= parameter.maximum else "Random"
 
 
 def _values(form: dict[str, str], parameters: Sequence[Parameter]) -> ChatChange:
@@ -129,7 +147,7 @@ def _page(request: Request, chat: Chat, values: Mapping[str, object], error: Ref
         model=values.get("model") or "",
         values=values,
         invalid=error.name if isinstance(error, InvalidParameter) else "",
-        parameters=_parameters(request.state["settings"]),
+        parameters=_parameters(request),
         models=request.state["llama"].models,
         notice=error.message if error else "",
     )
