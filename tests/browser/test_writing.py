@@ -84,3 +84,22 @@ async def test_refused_text_stays_in_its_field(page: Page) -> None:
 
     await expect(page.locator("#notice")).to_contain_text("Please shorten it")
     assert len(await page.input_value("#content")) == 32_001
+
+
+async def test_two_tabs_of_a_chat_keep_their_own_drafts(page: Page) -> None:
+    other = await page.context.new_page()
+    await other.goto(page.url)
+    await page.fill("#content", "From the first tab")
+    await other.fill("#content", "From the second tab")
+
+    await page.reload()
+    await expect(page.locator("#content")).to_have_value("From the first tab")
+    await send(page, "Sent")
+    await expect(page.locator(".user")).to_have_count(1)
+    await other.close()
+    third = await page.context.new_page()
+    await third.goto(page.url)
+
+    await expect(third.locator("#content")).to_have_value("From the second tab")
+    await page.reload()
+    await expect(page.locator("#content")).to_have_value("")

@@ -1,5 +1,6 @@
 """A viewer who follows an answer ends up with the same page as one who reloads, however the text arrives in chunks."""
 
+import html
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -367,6 +368,29 @@ def test_half_typed_markdown_looks_finished(typed: str, shown: str | None) -> No
     assert "&lt;" not in tail
     if shown:
         assert tail == f"{shown}\n"
+
+
+ADDRESSES = {
+    "see https://one.example/a.b/c?d=e&f=g. And": "https://one.example/a.b/c?d=e&f=g",
+    "see <https://two.example/path> now": "https://two.example/path",
+    "- **https://three.example/x_y/**\n\nmore": "https://three.example/x_y/",
+    "[name](https://four.example/(a)) and": "https://four.example/(a)",
+    "| a |\n|---|\n| https://five.example/z |\n": "https://five.example/z",
+    "(https://six.example/q, or": "https://six.example/q",
+    "write to ada@seven.example today": "mailto:ada@seven.example",
+}
+
+
+@pytest.mark.parametrize("text", ADDRESSES)
+def test_a_half_typed_address_is_no_link(text: str) -> None:
+    hrefs = {
+        html.unescape(href)
+        for end in range(1, len(text) + 1)
+        for href in re.findall(r'href="([^"]*)"', blocks.snapshot(text[:end]).tail + blocks.snapshot(text[:end]).frozen)
+    }
+
+    assert hrefs == {ADDRESSES[text]}
+    assert html.escape(ADDRESSES[text]) in render(text)
 
 
 @given(texts.filter(lambda text: not re.search(r"\]\(|\[\^|\[x|```|~~~|\$|\\[(\[]", text, re.IGNORECASE)))

@@ -3,6 +3,7 @@
 All functions are pure functions of the text, so every process computes the same steps.
 """
 
+import html
 import re
 from typing import NamedTuple
 
@@ -116,7 +117,7 @@ def open_block(text: str, at: TextPosition, prefix: str = "") -> tuple[str, Open
         return _render_open_fence(text, at, prefix), None
     source = text[at.boundary : at.length]
     mended = _mended(source)
-    tail = render(mended, prefix, finished=False)
+    tail = _without_growing_link(render(mended, prefix, finished=False), source)
     return tail, _open_line(source, mended, tail, at)
 
 
@@ -150,6 +151,19 @@ def _mended(source: str) -> str:
             return mend(source)
     except Overtime:
         return source
+
+
+_PUNCTUATION = ".,;:!?'\")*_~"  # after an address, unless more of it follows
+_LAST_LINK = re.compile(rf'<a href="[^"]*"[^>]*>([^<]*)</a>((?:[{_PUNCTUATION}]|&quot;)*(?:</\w+>\s*)*)\Z')
+
+
+def _without_growing_link(tail: str, source: str) -> str:
+    """An address at the very end may still grow, so it is no link yet."""
+    link = tail.rfind('<a href="')
+    found = _LAST_LINK.match(tail, link) if link >= 0 else None
+    if not found or not source.rstrip(_PUNCTUATION).endswith(html.unescape(found[1]).rstrip(_PUNCTUATION)):
+        return tail
+    return tail[: found.start()] + found[1] + found[2]
 
 
 def _render_open_fence(text: str, at: TextPosition, prefix: str) -> str:

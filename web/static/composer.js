@@ -1,14 +1,25 @@
 "use strict";
 
 // The message field: Enter sends. The draft survives a reload, and is removed when the server has stored the message.
+// Each tab has its own draft. A new tab takes over one that another tab has left, or still shows.
 (() => {
   const form = document.getElementById("composer"), field = form.elements.content;
-  const touch = matchMedia("(pointer: coarse)"), key = `draft ${location.pathname}`;
+  const touch = matchMedia("(pointer: coarse)"), drafts = `draft ${location.pathname}`;
+  const tab = sessionStorage.tab ??= Math.random().toString(36).slice(2), key = `${drafts} ${tab}`;
   let sent = "";
 
   const saveDraft = () => {
+    sessionStorage.setItem(key, field.value);
     if (field.value) localStorage.setItem(key, field.value);
     else localStorage.removeItem(key);
+  };
+  const takeOver = () => {
+    const other = Object.keys(localStorage).findLast((name) => name.startsWith(drafts));
+    if (!other) return "";
+    const text = localStorage.getItem(other);
+    localStorage.removeItem(other);
+    localStorage.setItem(key, text);
+    return text;
   };
   const grow = () => {
     if (CSS.supports("field-sizing", "content")) return;
@@ -17,7 +28,7 @@
   };
   const showNotice = (text) => { document.getElementById("notice").textContent = text; };
 
-  field.value ||= localStorage.getItem(key) ?? "";
+  field.value ||= sessionStorage.getItem(key) ?? takeOver();
   grow();
   field.addEventListener("input", () => { saveDraft(); grow(); });
   field.addEventListener("keydown", (event) => {
