@@ -35,11 +35,19 @@ async def create(request: Request, session: SessionId, new: NewChat) -> ChatWith
         return await _with_messages(db, chat)
 
 
+def _offset(text: str) -> int:
+    """0 unless the text is a number."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 8 else 0
+
+
+Offset = Annotated[int, Query(_offset, {"type": "integer", "minimum": 0, "maximum": 9_999_999})]
+
+
 @endpoint()
-async def index(request: Request, session: SessionId) -> ChatList:
-    """Lists the session's chats, latest first."""
+async def index(request: Request, session: SessionId, offset: Offset = 0) -> ChatList:
+    """Lists up to 200 of the session's chats, latest first. `?offset=N` leaves out the N latest."""
     async with request.state["database"].session(session) as db:
-        found = await chats.all_of(db, session, MAX_CHATS)
+        found = await chats.all_of(db, session, MAX_CHATS, offset)
     records = [(ChatRecord.model_validate(chat).model_dump(), running) for chat, running in found]
     return ChatList(chats=[ChatInList(**record, running=running) for record, running in records])
 

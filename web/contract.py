@@ -72,6 +72,9 @@ class Chat(TypedDict):
     updated_at: str
 
 
+MAX_CHATS = 200  # in one response
+
+
 class ListedChat(Chat):
     running: bool  # an answer is queued or streaming
 

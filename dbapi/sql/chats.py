@@ -41,7 +41,7 @@ async def latest(db: AsyncSession, session_id: UUID, username: str) -> Chat:
     return chat
 
 
-async def all_of(db: AsyncSession, session_id: UUID, limit: int) -> Sequence[tuple[Chat, bool]]:
+async def all_of(db: AsyncSession, session_id: UUID, limit: int, offset: int = 0) -> Sequence[tuple[Chat, bool]]:
     """Chats, latest first, each with whether an answer is queued or being written in it."""
     live = select(Generation.id).where(
         Generation.session_id == session_id,
@@ -49,7 +49,7 @@ async def all_of(db: AsyncSession, session_id: UUID, limit: int) -> Sequence[tup
         Generation.status.in_(("queued", "streaming")),
     )
     own = select(Chat, live.exists()).where(Chat.session_id == session_id, Chat.deleted_at.is_(None))
-    return (await db.execute(own.order_by(Chat.updated_at.desc(), Chat.id).limit(limit))).tuples().all()
+    return (await db.execute(own.order_by(Chat.updated_at.desc(), Chat.id).limit(limit).offset(offset))).tuples().all()
 
 
 async def change(db: AsyncSession, chat: Chat, values: dict[str, Any]) -> None:

@@ -97,6 +97,18 @@ async def test_text_is_returned_unchanged(api: Api, text: str) -> None:
     assert (await api.get(f"/chats/{chat['id']}")).json()["messages"][-1]["content"] == text + "."
 
 
+async def test_chats_beyond_the_latest_are_listed_from_an_offset(api: Api) -> None:
+    chats = [(await new_chat(api))["id"] for _ in range(3)]
+
+    async def listed(query: str) -> list[str]:
+        return [chat["id"] for chat in (await api.get(f"/chats{query}")).json()["chats"]]
+
+    assert await listed("") == chats[::-1]
+    assert await listed("?offset=1") == chats[-2::-1]
+    assert await listed("?offset=3") == []
+    assert await listed("?offset=x") == chats[::-1]
+
+
 async def test_nul_becomes_the_replacement_character_in_every_field(api: Api) -> None:
     created = await api.post(
         "/chats", json={"username": "A\0", "model": "m\0", "messages": [{"role": "system", "content": "s\0"}]}

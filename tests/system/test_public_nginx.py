@@ -10,7 +10,7 @@ from tests.system.running import Runnel
 from tests.system.user import User
 from web.middleware import HEADERS
 
-MAX_FIRST_LOAD_BYTES = 30_000
+MAX_FIRST_LOAD_BYTES = 34_000
 ASSET = re.compile(r'(?:href|src)="(/static/[^"]+)"')
 
 

@@ -36,7 +36,7 @@ async def test_the_sidebar_marks_the_current_chat_and_running_answers(visitor: V
 
     page = await visitor.page(quiet)
 
-    links = page.select("#chats").matching("a")
+    links = page.select("#chats .chats").matching("a")
     assert [link.attributes["href"] for link in links] == [busy, quiet]
     assert [link.attributes.get("aria-current") for link in links] == [None, "page"]
     assert [bool(link.matching(".running")) for link in links] == [True, False]

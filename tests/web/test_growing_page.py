@@ -30,6 +30,7 @@ MESSAGE = cast(
         "usage": None,
         "timings": None,
         "siblings": [],
+        "created_at": "2026-11-27T08:00:00Z",
         "parent_id": None,
     },
 )
@@ -88,3 +89,17 @@ async def test_many_viewers_of_a_growing_page_cost_little_more_than_one() -> Non
 
     assert len({page[page.rindex('<div class="tail">') :] for page in pages}) == 1
     assert many < 4 * one + 0.5
+
+
+@pytest.mark.parametrize(("again", "shown"), [("one two three", "one two three"), ("one 2 three", "one two")])
+async def test_a_text_stream_waits_until_a_lost_end_is_written_again(again: str, shown: str) -> None:
+    hub = LiveAnswers(cast(Any, None), cast(Any, Llama()), TEMPLATES)
+    hub.started(SESSION, CHAT, MESSAGE)
+    with hub.watch(SESSION, CHAT, MESSAGE) as answer:
+        reading = asyncio.create_task(read(viewers.text(answer)))
+        for text in ("one two", "one", again[:5], again):
+            answer.replace([Chunk(1, 1, CONTENT, text)], 1)
+            await asyncio.sleep(0.05)
+        answer.finish({**MESSAGE, "status": "complete", "content": again})
+
+        assert await reading == shown

@@ -100,8 +100,10 @@ class Dbapi:
         new = {"username": username, "model": model, "messages": messages}
         return cast(Chat, await self._call("POST", "/chats", session, json=new))
 
-    async def chats(self, session: UUID) -> list[ListedChat]:
-        return cast(dict[str, list[ListedChat]], await self._call("GET", "/chats", session, retry=True))["chats"]
+    async def chats(self, session: UUID, offset: int = 0) -> list[ListedChat]:
+        """Up to MAX_CHATS of the session's chats, latest first, without the `offset` latest."""
+        path = f"/chats?offset={offset}" if offset else "/chats"
+        return cast(dict[str, list[ListedChat]], await self._call("GET", path, session, retry=True))["chats"]
 
     async def chat(self, session: UUID, chat_id: UUID, last: int = 0) -> ChatWithMessages:
         """A chat with all its messages, or with the `last` ones."""

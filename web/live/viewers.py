@@ -54,11 +54,15 @@ async def growing_page(answer: LiveAnswer, templates: Templates) -> AsyncGenerat
 
 
 async def text(answer: LiveAnswer) -> AsyncGenerator[str]:
-    """The content from its first character. Ends with the answer, or when the answer restarts."""
+    """The content from its first character. Ends with the answer, or when its text becomes another one.
+
+    A crash of PostgreSQL may lose the end of the log. Usually it is written again, so the stream waits for that.
+    """
     sent, seen = "", None
     await answer.loaded()
     while seen := await answer.next_snapshot(seen):
-        if not answer.text.startswith(sent):
+        if answer.text.startswith(sent):
+            yield answer.text[len(sent) :]
+            sent = answer.text
+        elif not sent.startswith(answer.text):
             return
-        yield answer.text[len(sent) :]
-        sent = answer.text

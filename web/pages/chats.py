@@ -7,7 +7,7 @@ from uuid import UUID
 from starlette.responses import RedirectResponse, Response
 
 from kit.text import is_blank
-from web.contract import Chat, ListedChat, NewMessage
+from web.contract import MAX_CHATS, Chat, ListedChat, NewMessage
 from web.errors import NotFound, Refused, TooMany, Unavailable
 from web.pages import forms, query
 from web.pages.chat_page import chat_page
@@ -19,8 +19,9 @@ NAME_CODE_POINTS, TITLE_CODE_POINTS, MODEL_CODE_POINTS = 100, 200, 200
 
 async def home(request: Request) -> Response:
     session = await request.state["sessions"].find(request)
-    chats = await request.state["dbapi"].chats(session) if session else []
-    response = _home_page(request, chats, deleted=query.id_parameter(request, "deleted"))
+    offset = query.offset(request)
+    chats = await request.state["dbapi"].chats(session, offset) if session else []
+    response = _home_page(request, chats, deleted=query.id_parameter(request, "deleted"), offset=offset)
     request.state["sessions"].renew(request, response)
     return response
 
@@ -95,9 +96,13 @@ def _home_page(
     username: str = "",
     status: int = 200,
     deleted: str = "",
+    offset: int = 0,
 ) -> Response:
+    """`chats` are those after the `offset` latest."""
+    older = offset + MAX_CHATS if len(chats) == MAX_CHATS else 0
     models = request.state["llama"].models
-    values = {"chats": chats, "models": models, "notice": notice, "username": username, "deleted": deleted}
+    values: dict[str, object] = {"chats": chats, "models": models, "notice": notice, "username": username}
+    values |= {"deleted": deleted, "offset": offset, "older": older}
     return request.state["templates"].response("chats/home.html", status, **values)
 
 

@@ -23,6 +23,12 @@ def last(request: Request) -> int:
     return min(int(text), MAX_MESSAGES) if re.fullmatch("[0-9]{1,6}", text) and int(text) > 0 else PAGE_MESSAGES
 
 
+def offset(request: Request) -> int:
+    """How many of the latest chats to leave out."""
+    text = request.query_params.get("offset", "")
+    return int(text) if re.fullmatch("[0-9]{1,6}", text) else 0
+
+
 def same_last(request: Request) -> str:
     """A query string with the `last` of the page that sent this request: the next page shows the same messages."""
     page = request.headers.get("hx-current-url") or request.headers.get("referer", "")

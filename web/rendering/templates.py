@@ -8,7 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request, StateT
 from starlette.responses import HTMLResponse
 
-from web.contract import Message
+from web.contract import MAX_CHATS, Message
 from web.rendering.byte_cache import ByteCache
 from web.rendering.event_templates import EventTemplates
 from web.rendering.markdown import render
@@ -31,7 +31,7 @@ class Templates:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.globals.update(static=self.static, new_id=lambda: str(uuid.uuid4()))
+        self._environment.globals.update(static=self.static, new_id=lambda: str(uuid.uuid4()), max_chats=MAX_CHATS)
 
     def static(self, name: str) -> str:
         """The URL of a static file. It contains a hash of the content, so browsers may cache it for ever."""

@@ -6,7 +6,7 @@
   const singleKeys = document.getElementById("single-keys");
   const click = (selector) => document.querySelector(selector)?.click();
   const openNeighbor = (offset) => {
-    const chats = [...document.querySelectorAll("#chats .chats a:not(.more)")];
+    const chats = [...document.querySelectorAll("#chats .chats a")];
     chats[chats.findIndex((chat) => chat.ariaCurrent) + offset]?.click();
   };
   const copyLastAnswer = () => [...document.querySelectorAll(".assistant:not(.live) button.copy")].at(-1)?.click();

@@ -81,7 +81,7 @@
       menu.querySelector(element)[name] = path + end;
     }
     menu.querySelector("input").value = link.dataset.title;
-    if (button.href) { event.preventDefault(); menu.togglePopover(); }
+    if (!button.popoverTargetElement) menu.togglePopover();
   });
   list.addEventListener("submit", async (event) => {
     const form = event.target, menu = form.closest("#chat-menu");

@@ -80,7 +80,13 @@
     const block = target.closest?.(".content pre");
     if (block && block !== pointed) { pointed = block; place(); }
   };
+  const showTimes = () => document.querySelectorAll("time:not([title])").forEach((time) => { // in the reader's time zone
+    const date = new Date(time.dateTime);
+    time.title = date.toLocaleString();
+    time.textContent = date.toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+  });
   const showCopyButtons = () => {
+    showTimes();
     document.querySelectorAll("button.copy[hidden]").forEach((button) => { button.hidden = false; });
     place();
   };
