@@ -3,6 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
+from sqlalchemy import func
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from dbapi.auth import SessionId
@@ -24,6 +25,10 @@ async def create(request: Request, session: SessionId, new: NewChat) -> ChatWith
         raise Invalid("Only the first message may be the system prompt.")
     async with request.state["database"].write(session) as db:
         await sessions.ensure(db, session)
+        if new.reuse_empty and (empty := await chats.empty(db, session, new.username)):
+            await chats.change(db, empty, {"model": new.model, "updated_at": func.clock_timestamp()})
+            await db.refresh(empty)
+            return await _with_messages(db, empty)
         prompts = [message.content for message in new.messages if message.role == "system"]
         chat = await chats.create(db, session, new.username, new.model, "".join(prompts))
         parent = None

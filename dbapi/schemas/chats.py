@@ -21,6 +21,7 @@ class NewChat(BaseModel):
     username: Username
     model: Annotated[Text, Field(max_length=200)] | None = None
     messages: Annotated[list[FirstMessage], Field(max_length=20)] = []
+    reuse_empty: Annotated[bool, Field(description="return a chat without a user's message, if there is one")] = False
 
 
 class ChatRecord(Output):

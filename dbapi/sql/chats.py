@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from dbapi.errors import NotFound
-from dbapi.tables import Chat, Generation
+from dbapi.tables import Chat, Generation, Message
 
 KEEP_DELETED = timedelta(hours=1)  # a deleted chat can be restored for as long
 
@@ -39,6 +39,16 @@ async def latest(db: AsyncSession, session_id: UUID, username: str) -> Chat:
     if chat is None:
         raise NotFound
     return chat
+
+
+async def empty(db: AsyncSession, session_id: UUID, username: str) -> Chat | None:
+    """The latest chat with this username in which the user has written nothing, locked."""
+    written = select(Message.id).where(
+        Message.session_id == session_id, Message.chat_id == Chat.id, Message.role == "user"
+    )
+    named = select(Chat).where(Chat.session_id == session_id, Chat.username == username, Chat.deleted_at.is_(None))
+    unused = named.where(Chat.title.is_(None), ~written.exists())
+    return await db.scalar(unused.order_by(Chat.updated_at.desc(), Chat.id).limit(1).with_for_update())
 
 
 async def all_of(db: AsyncSession, session_id: UUID, limit: int, offset: int = 0) -> Sequence[tuple[Chat, bool]]:

@@ -26,6 +26,9 @@ class BrowserUser:
     async def begin(self, name: str = "Ada") -> None:
         """Starts a chat on the home page."""
         await self.page.goto("/")
+        await self.start(name)
+
+    async def start(self, name: str) -> None:
         await self.page.fill("#username", name)
         await self.page.press("#username", "Enter")
         await self.page.wait_for_url("**/chats/*")

@@ -77,7 +77,7 @@ async def test_user_text_is_shown_as_typed(ada: BrowserUser) -> None:
     assert await mine.evaluate("element => element.textContent") == typed
     assert await mine.evaluate("element => element.children.length") == 0
     assert await ada.page.title() != ""
-    await ada.page.goto("/")
+    await ada.page.goto("/?offset=0")
     assert (
         await ada.page.locator(".chats a *").evaluate_all("all => new Set(all.map((each) => each.localName)).size") == 2
     )

@@ -18,6 +18,33 @@ def test_every_route_has_an_entry() -> None:
     assert {name.replace(":id}", "}") for name in there} == PUBLIC_ROUTES | SESSION_ROUTES.keys()
 
 
+async def test_new_chat_reuses_the_one_in_which_nothing_was_written(visitor: Visitor) -> None:
+    first = await visitor.begin()
+    form = parse((await visitor.http.get(first)).text).select("#chats form")
+    fields = {field.attributes["name"]: field.attributes["value"] for field in form.matching("input")}
+
+    clicked = [await visitor.begin(**fields) for _ in range(3)]
+    await visitor.ended(first, await visitor.say(first, {"text": "Yes."}))
+    another = await visitor.begin(**fields)
+
+    assert set(clicked) == {first}
+    assert another != first
+    assert len(parse((await visitor.http.get("/")).text).matching("li")) == 2
+
+
+async def test_opening_the_application_leads_to_the_latest_chat(visitor: Visitor) -> None:
+    opened = {"Sec-Fetch-Mode": "navigate"}
+    first = await visitor.http.get("/", headers=opened)
+    chat = await visitor.begin()
+
+    again = await visitor.http.get("/", headers=opened)
+    by_link = await visitor.http.get("/", headers=opened | {"Referer": f"{visitor.http.base_url}{chat}"})
+    older = await visitor.http.get("/?offset=200", headers=opened)
+
+    assert (first.status_code, by_link.status_code, older.status_code) == (200, 200, 200)
+    assert (again.status_code, again.headers["location"]) == (303, chat)
+
+
 async def test_a_user_name_opens_a_chat_and_finds_it_again(visitor: Visitor) -> None:
     first = await visitor.begin("Ada")
     again, padded = await visitor.begin("Ada"), await visitor.begin("  Ada ")

@@ -96,8 +96,11 @@ class Dbapi:
 
     # Chats
 
-    async def create_chat(self, session: UUID, username: str, model: str | None, messages: list[NewMessage]) -> Chat:
-        new = {"username": username, "model": model, "messages": messages}
+    async def create_chat(
+        self, session: UUID, username: str, model: str | None, messages: list[NewMessage], reuse_empty: bool = False
+    ) -> Chat:
+        """With `reuse_empty`, returns a chat of this name in which nothing was written yet, if there is one."""
+        new = {"username": username, "model": model, "messages": messages, "reuse_empty": reuse_empty}
         return cast(Chat, await self._call("POST", "/chats", session, json=new))
 
     async def chats(self, session: UUID, offset: int = 0) -> list[ListedChat]:

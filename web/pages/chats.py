@@ -19,8 +19,11 @@ NAME_CODE_POINTS, TITLE_CODE_POINTS, MODEL_CODE_POINTS = 100, 200, 200
 
 async def home(request: Request) -> Response:
     session = await request.state["sessions"].find(request)
+    """Who opens the application, rather than following a link in it, is taken to the latest chat."""
     offset = query.offset(request)
     chats = await request.state["dbapi"].chats(session, offset) if session else []
+    if chats and _opens_the_application(request):
+        return RedirectResponse(f"/chats/{chats[0]['id']}", 303)
     response = _home_page(request, chats, deleted=query.id_parameter(request, "deleted"), offset=offset)
     request.state["sessions"].renew(request, response)
     return response
@@ -41,7 +44,7 @@ async def create(request: Request) -> Response:
     try:
         session, new_token = await sessions.begin(request, device_name(request))
         chat = None if form.get("new") == "1" or new_token else await _latest_chat(request, session, username)
-        chat = chat or await _new_chat(request, session, username, form.get("model"))
+        chat = chat or await _new_chat(request, session, username, form)
     except (TooMany, Unavailable) as error:
         response = _home_page(request, notice=error.message, username=username, status=error.status)
         response.headers.update(error.headers)
@@ -89,6 +92,15 @@ async def restore(request: Request) -> Response:
     return RedirectResponse(f"/chats/{chat_id}", 303)
 
 
+def _opens_the_application(request: Request) -> bool:
+    """Whether a browser opens the address itself, from a bookmark or an icon, instead of following a link or reloading.
+
+    Sec-Fetch-Site does not tell: the service worker of the page sends the request again.
+    """
+    is_navigation = request.headers.get("sec-fetch-mode") == "navigate"
+    return is_navigation and not request.url.query and "referer" not in request.headers
+
+
 def _home_page(
     request: Request,
     chats: Sequence[ListedChat] = (),
@@ -113,7 +125,9 @@ async def _latest_chat(request: Request, session: UUID, username: str) -> Chat |
         return None
 
 
-async def _new_chat(request: Request, session: UUID, username: str, model: str | None) -> Chat:
+async def _new_chat(request: Request, session: UUID, username: str, form: dict[str, str]) -> Chat:
+    """With the field `reuse`, a chat in which nothing was written yet serves as the new one."""
+    model = form.get("model")
     if model and len(model) > MODEL_CODE_POINTS:
         raise Refused(422, "This model is not available.")
     settings = request.state["settings"]
@@ -122,7 +136,7 @@ async def _new_chat(request: Request, session: UUID, username: str, model: str |
         {"role": "assistant", "content": settings.opening_message},
     ]
     messages = [message for message in messages if not is_blank(message["content"])]
-    return await request.state["dbapi"].create_chat(session, username, model or None, messages)
+    return await request.state["dbapi"].create_chat(session, username, model or None, messages, "reuse" in form)
 
 
 async def _session_and_chat(request: Request) -> tuple[UUID, UUID]:
