@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser.page import PHONE, last, script, send
+from tests.browser.page import PHONE, ask, last, script, send
 
 pytestmark = pytest.mark.browser
 
@@ -45,16 +45,18 @@ async def test_on_touch_enter_breaks_the_line(open_page: Callable[..., Any]) -> 
 
 
 async def test_a_draft_survives_a_reload_and_belongs_to_its_chat(page: Page) -> None:
+    await ask(page, "Why?")
     await page.fill("#content", "half a thought")
     await page.reload()
     assert await page.input_value("#content") == "half a thought"
 
+    chat = page.url
     await page.keyboard.press("Alt+n")
-    await page.wait_for_load_state()
+    await page.wait_for_url(lambda url: url != chat)
     assert await page.input_value("#content") == ""
     await page.go_back()
     await page.locator("#content").press("Enter")
-    await expect(page.locator(".user .content")).to_have_text("half a thought")
+    await expect(page.locator(".user .content").last).to_have_text("half a thought")
     await page.reload()
     assert await page.input_value("#content") == ""
 
