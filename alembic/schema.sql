@@ -3,6 +3,21 @@
 -- The roles belong to the cluster: runnel_owner owns the tables, runnel_log owns the log's functions,
 -- runnel_runtime has the rights of dbapi's login.
 
+CREATE FUNCTION public.announce_chat() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+BEGIN
+  IF TG_OP = 'UPDATE' THEN
+    NEW.revision := OLD.revision + 1;
+  END IF;
+  PERFORM pg_notify('runnel_chats', NEW.session_id || ':' || NEW.id || ':' || NEW.revision);
+  RETURN NEW;
+END
+$$;
+
+ALTER FUNCTION public.announce_chat() OWNER TO runnel_owner;
+
 CREATE FUNCTION public.begin_write(writer uuid, most integer) RETURNS double precision
     LANGUAGE plpgsql
     AS $$
@@ -142,6 +157,7 @@ BEGIN
              AND c.seq > (SELECT coalesce(max(v.seq), 0) FROM generation_chunks v WHERE v.generation_id = finished.id AND v.kind = 2)) log
    WHERE m.id = finished.message_id;
   PERFORM pg_notify('runnel_log', finished.id || ':' || finished.last_seq || ':' || final_status);
+  PERFORM pg_notify('runnel_chats', finished.session_id || ':' || finished.chat_id || ':');
   RETURN true;
 END
 $$;
@@ -367,6 +383,7 @@ CREATE TABLE public.chats (
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     updated_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     deleted_at timestamp with time zone,
+    revision integer DEFAULT 0 NOT NULL,
     CONSTRAINT chats_title_check CHECK ((char_length(title) <= 200)),
     CONSTRAINT chats_username_check CHECK (((char_length(username) >= 1) AND (char_length(username) <= 100)))
 );
@@ -537,6 +554,8 @@ CREATE UNIQUE INDEX generations_one_per_chat ON public.generations USING btree (
 CREATE INDEX generations_waiting ON public.generations USING btree (queued_at) WHERE (status = ANY (ARRAY['queued'::text, 'streaming'::text]));
 
 CREATE INDEX messages_by_parent ON public.messages USING btree (parent_id, chat_id, session_id);
+
+CREATE TRIGGER announce BEFORE INSERT OR UPDATE ON public.chats FOR EACH ROW EXECUTE FUNCTION public.announce_chat();
 
 ALTER TABLE ONLY public.chats
     ADD CONSTRAINT chats_session_id_fkey FOREIGN KEY (session_id) REFERENCES public.sessions(id) ON DELETE CASCADE;

@@ -1,5 +1,6 @@
 """Chats of one session."""
 
+from collections.abc import Callable
 from typing import Annotated
 from uuid import UUID
 
@@ -9,7 +10,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from dbapi.auth import SessionId
 from dbapi.endpoint import Query, endpoint
 from dbapi.errors import Invalid
-from dbapi.schemas.chats import ChatChange, ChatInList, ChatList, ChatRecord, ChatWithMessages, NewChat, Tip
+from dbapi.schemas.chats import (
+    ChatChange,
+    ChatInList,
+    ChatList,
+    ChatRecord,
+    ChatState,
+    ChatWithMessages,
+    NewChat,
+    Tip,
+)
 from dbapi.sql import chats, messages, sessions
 from dbapi.sql.messages import MAX_MESSAGES
 from dbapi.state import Request
@@ -40,29 +50,25 @@ async def create(request: Request, session: SessionId, new: NewChat) -> ChatWith
         return await _with_messages(db, chat)
 
 
-def _offset(text: str) -> int:
-    """0 unless the text is a number."""
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 8 else 0
+def _number(default: int) -> Callable[[str], int]:
+    """Parses a number of up to seven digits; `default` for any other text."""
+    return lambda text: int(text) if text.isascii() and text.isdecimal() and len(text) < 8 else default
 
 
-Offset = Annotated[int, Query(_offset, {"type": "integer", "minimum": 0, "maximum": 9_999_999})]
+Offset = Annotated[int, Query(_number(0), {"type": "integer", "minimum": 0, "maximum": 9_999_999})]
 
 
 @endpoint()
 async def index(request: Request, session: SessionId, offset: Offset = 0) -> ChatList:
     """Lists up to 200 of the session's chats, latest first. `?offset=N` leaves out the N latest."""
     async with request.state["database"].session(session) as db:
+        state = await chats.list_state(db, session)  # first: the list may be newer than its state, but not older
         found = await chats.all_of(db, session, MAX_CHATS, offset)
     records = [(ChatRecord.model_validate(chat).model_dump(), running) for chat, running in found]
-    return ChatList(chats=[ChatInList(**record, running=running) for record, running in records])
+    return ChatList(chats=[ChatInList(**record, running=running) for record, running in records], state=state)
 
 
-def _count(text: str) -> int:
-    """All messages unless the text is a number."""
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 8 else MAX_MESSAGES
-
-
-Last = Annotated[int, Query(_count, {"type": "integer", "minimum": 1, "maximum": 9_999_999})]
+Last = Annotated[int, Query(_number(MAX_MESSAGES), {"type": "integer", "minimum": 1, "maximum": 9_999_999})]
 
 
 @endpoint()
@@ -70,6 +76,14 @@ async def show(request: Request, session: SessionId, chat_id: UUID, last: Last =
     """Returns a chat with the messages of its shown branch, or with `?last=N` the newest N of them."""
     async with request.state["database"].session(session) as db:
         return await _with_messages(db, await chats.get(db, session, chat_id), last)
+
+
+@endpoint()
+async def state(request: Request, session: SessionId, chat_id: UUID) -> ChatState:
+    """Returns what tells an open page of this chat whether it is out of date."""
+    async with request.state["database"].session(session) as db:
+        revision = await chats.revision(db, session, chat_id)
+        return ChatState(revision=revision, list_state=await chats.list_state(db, session))
 
 
 @endpoint()

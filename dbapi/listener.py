@@ -19,16 +19,18 @@ HEARTBEAT_SECONDS = 5.0
 CHECK_SECONDS = 10.0
 CHECK_TIMEOUT_SECONDS = 5.0
 RECONNECT_SECONDS = 0.5
+MAX_CHATS = 10_000  # that a slow subscriber may have to hear of; with more, it reads everything again
 
 logger = logging.getLogger("dbapi.events")
 
 
 class Subscriber:
-    """The notifications that one subscriber has not received yet. Their number is bounded by the number of answers."""
+    """The notifications that one subscriber has not received yet: at most one for each answer, MAX_CHATS for chats."""
 
     def __init__(self, owner: str = "") -> None:
         self.owner = owner
         self.changed: dict[str, str] = {}
+        self.chats: dict[str, tuple[str, int | None]] = {}  # by chat: its session, and its revision if that has changed
         self.signed_out: list[str] = []
         self.work = self.lost = False
         self.woken = asyncio.Event()
@@ -38,6 +40,9 @@ class Subscriber:
         line: dict[str, Any] = {}
         if self.changed:
             line["log"], self.changed = self.changed, {}
+        if self.chats:
+            line["chats"] = [(session, chat, revision) for chat, (session, revision) in self.chats.items()]
+            self.chats = {}
         if self.signed_out:
             line["signed_out"], self.signed_out = self.signed_out, []
         for flag in ("work", "lost"):
@@ -72,6 +77,7 @@ class Listener:
             connection.add_termination_listener(lambda _: lost.set())
             await connection.add_listener("runnel_log", self._on_log)
             await connection.add_listener("runnel_work", self._on_work)
+            await connection.add_listener("runnel_chats", self._on_chat)
             await connection.add_listener("runnel_devices", self._on_signed_out)
             self._wake_all(lost=True)
             while not lost.is_set():
@@ -97,6 +103,15 @@ class Listener:
 
     def _on_work(self, connection: asyncpg.Connection, pid: int, channel: str, payload: str) -> None:
         self._wake_all(work=True)
+
+    def _on_chat(self, connection: asyncpg.Connection, pid: int, channel: str, payload: str) -> None:
+        session, chat, revision = payload.split(":")
+        for subscriber in self._subscribers:
+            _, earlier = subscriber.chats.get(chat, (session, None))
+            subscriber.chats[chat] = session, int(revision) if revision else earlier
+            if len(subscriber.chats) > MAX_CHATS:
+                subscriber.chats, subscriber.lost = {}, True
+            subscriber.woken.set()
 
     def _on_signed_out(self, connection: asyncpg.Connection, pid: int, channel: str, payload: str) -> None:
         for subscriber in self._subscribers:

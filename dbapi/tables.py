@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    FetchedValue,
     ForeignKey,
     ForeignKeyConstraint,
     Identity,
@@ -85,7 +86,9 @@ class Chat(Base):
     deleted_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    revision: Mapped[int] = mapped_column(server_default="0", server_onupdate=FetchedValue())  # a trigger counts
 
+    __mapper_args__ = {"eager_defaults": True}  # noqa: RUF012 (an update also reads the new revision)
     __table_args__ = (
         UniqueConstraint("session_id", "id", name="chats_of_session"),
         ForeignKeyConstraint(

@@ -37,7 +37,7 @@ async def create(request: Request, session: SessionId | None, chat_id: UUID, new
         added = await turns.add_turn(connection, chat, new.content, parent_id, key, new.request, address)
         claimed = await _claim(connection, new.claim, added[1]["generation_id"])
         prompt = await _prompt(connection, chat, added[0]["id"]) if claimed else None
-    return _turn(session_id, added, created=True, claimed=claimed, prompt=prompt)
+    return _turn(session_id, added, created=True, claimed=claimed, prompt=prompt, revision=added[1]["revision"])
 
 
 def _turn(
@@ -46,6 +46,7 @@ def _turn(
     created: bool,
     claimed: Claimed | None = None,
     prompt: Prompt | None = None,
+    revision: int = 0,
 ) -> Turn:
     user, assistant = dict(pair[0]), dict(pair[1])
     if claimed:
@@ -57,6 +58,7 @@ def _turn(
         created=created,
         claimed=claimed,
         prompt=prompt,
+        revision=revision,
     )
 
 

@@ -28,7 +28,7 @@ class Settings:
     llama_api_key: str = ""
     llama_slots: int = 4
     body_bytes: int = 400_000  # maximum size of a request body; 0: no limit
-    streams_per_address: int = 100  # open streams per client address; 0: no limit
+    streams_per_address: int = 200  # open streams per client address, one for each visible page; 0: no limit
     streams_per_session: int = 40  # open streams per device in nginx, and per session in each web process; 0: no limit
     writes_per_address: int = 1200  # forms per minute and client address; 0: no limit
 

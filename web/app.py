@@ -21,6 +21,7 @@ from web.errors import UserError
 from web.generation.log_writer import LogWriter
 from web.generation.notifications import Notifications
 from web.generation.worker import Worker
+from web.live.changes import Changes
 from web.live.hub import LiveAnswers
 from web.live.open_streams import OpenStreams
 from web.middleware import AllowedHosts, SameOrigin, SecurityHeaders
@@ -64,11 +65,19 @@ async def lifespan(settings: Settings, app: Starlette) -> AsyncIterator[State]:
     log_writer = LogWriter(dbapi, settings, live.appended)
     worker = Worker(settings, dbapi, llama, log_writer, live)
     sessions, open_streams = Sessions(settings, dbapi), OpenStreams(settings.streams_per_session)
-    notifications = Notifications(dbapi, settings, live, log_writer, worker, sessions, open_streams)
-    background = partial(llama.run, live.model_changed), log_writer.run, live.run, worker.run, notifications.run
+    changes = Changes(dbapi, open_streams)
+    notifications = Notifications(dbapi, settings, live, log_writer, worker, sessions, open_streams, changes)
+    background = (
+        partial(llama.run, live.model_changed),
+        log_writer.run,
+        live.run,
+        worker.run,
+        notifications.run,
+        changes.run,
+    )
     with drain.on_signal() as draining:
         tasks = [asyncio.create_task(restart_on_error(task)) for task in background]
-        handing_over = asyncio.create_task(hand_over(draining, live, worker))
+        handing_over = asyncio.create_task(hand_over(draining, live, changes, worker))
         yield {
             "settings": settings,
             "templates": templates,
@@ -79,6 +88,7 @@ async def lifespan(settings: Settings, app: Starlette) -> AsyncIterator[State]:
             "worker": worker,
             "live_answers": live,
             "open_streams": open_streams,
+            "changes": changes,
             "page_limit": PageLimit(),
         }
         draining.set()
@@ -100,8 +110,9 @@ async def restart_on_error(task: Callable[[], Awaitable[None]]) -> None:
             await asyncio.sleep(RESTART_SECONDS)
 
 
-async def hand_over(draining: asyncio.Event, live: LiveAnswers, worker: Worker) -> None:
+async def hand_over(draining: asyncio.Event, live: LiveAnswers, changes: Changes, worker: Worker) -> None:
     """Hands over at the shutdown signal, not after the last stream, so that other processes continue the answers."""
     await draining.wait()
     live.shut_down()
+    changes.is_leaving.set()
     await worker.hand_over()

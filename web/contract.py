@@ -5,6 +5,7 @@ during a rolling update an old web process talks to a new dbapi.
 """
 
 from typing import Literal, NamedTuple, TypedDict
+from uuid import UUID
 
 Status = Literal["queued", "streaming", "complete", "stopped", "failed"]
 FINAL = frozenset[Status](("complete", "stopped", "failed"))
@@ -70,6 +71,7 @@ class Chat(TypedDict):
     tip_id: str | None
     created_at: str
     updated_at: str
+    revision: int  # how often it was changed
 
 
 MAX_CHATS = 200  # in one response
@@ -77,6 +79,18 @@ MAX_CHATS = 200  # in one response
 
 class ListedChat(Chat):
     running: bool  # an answer is queued or streaming
+
+
+class ChatList(TypedDict):
+    chats: list[ListedChat]
+    state: str  # changes with the list
+
+
+class ChatState(TypedDict):
+    """A page that shows something else is out of date."""
+
+    revision: int
+    list_state: str
 
 
 class ChatWithMessages(Chat):
@@ -163,6 +177,7 @@ class Turn(TypedDict):
     created: bool  # False if this turn existed before
     claimed: ClaimedAnswer | None
     prompt: Prompt | None
+    revision: int  # of the chat with this turn
 
 
 class StartedAnswer(TypedDict):
@@ -224,10 +239,19 @@ class LogChange(NamedTuple):
     stop_requested: bool = False
 
 
+class ChatRevision(NamedTuple):
+    """A chat was changed."""
+
+    session: UUID
+    chat_id: UUID
+    revision: int | None  # None if only the list of chats has changed
+
+
 class Notification(NamedTuple):
     """A wake-up from PostgreSQL. It may be lost, and `is_lost` means: check everything."""
 
     changes: list[LogChange]
+    chats: list[ChatRevision]
     signed_out: list[str]  # hashes of devices' tokens
     has_work: bool  # an answer may be claimable
     is_lost: bool  # earlier notifications may be missing

@@ -2,7 +2,7 @@
 
 from kit import ids
 from kit.routing import Route
-from web.pages import chat_settings, chats, devices, exports, health, messages, metrics, pwa, streams
+from web.pages import chat_events, chat_settings, chats, devices, exports, health, messages, metrics, pwa, streams
 
 ids.register()
 
@@ -21,6 +21,7 @@ routes = [
     Route("/chats/{chat_id:id}.md", exports.show_markdown),
     Route("/chats/{chat_id:id}.txt", exports.show_text),
     Route("/chats/{chat_id:id}/list", chats.sidebar),
+    Route("/chats/{chat_id:id}/events", chat_events.show),
     Route("/chats/{chat_id:id}/title", chats.rename, methods=["POST"]),
     Route("/chats/{chat_id:id}/delete", chats.delete, methods=["POST"]),
     Route("/chats/{chat_id:id}/restore", chats.restore, methods=["POST"]),

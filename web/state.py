@@ -9,6 +9,7 @@ from web.clients.dbapi import Dbapi
 from web.clients.llama import Llama
 from web.concurrency import PageLimit
 from web.generation.worker import Worker
+from web.live.changes import Changes
 from web.live.hub import LiveAnswers
 from web.live.open_streams import OpenStreams
 from web.rendering.templates import Templates
@@ -26,6 +27,7 @@ class State(TypedDict):
     worker: Worker
     live_answers: LiveAnswers
     open_streams: OpenStreams
+    changes: Changes
     page_limit: PageLimit
 
 

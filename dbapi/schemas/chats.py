@@ -34,6 +34,7 @@ class ChatRecord(Output):
     tip_id: UUID | None
     created_at: datetime
     updated_at: datetime
+    revision: Annotated[int, Field(description="how often the chat was changed")]
 
 
 class Parameters(BaseModel):
@@ -73,3 +74,11 @@ class ChatInList(ChatRecord):
 
 class ChatList(Output):
     chats: list[ChatInList]
+    state: Annotated[str, Field(description="changes with the list")]
+
+
+class ChatState(Output):
+    """Pages that show another revision, or the list in another state, are out of date."""
+
+    revision: int
+    list_state: str

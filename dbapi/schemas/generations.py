@@ -119,6 +119,10 @@ class Notification(BaseModel):
     """A line of the event stream. An empty object is a heartbeat."""
 
     log: Annotated[dict[UUID, str], Field(description='by generation id: "seq", "seq:status", or "seq:stop"')] = {}
+    chats: Annotated[
+        list[tuple[UUID, UUID, int | None]],
+        Field(description="changed chats: session, chat, revision; without it, only the list of chats has changed"),
+    ] = []
     signed_out: Annotated[list[str], Field(description="hashes of the tokens of signed-out devices")] = []
     work: Annotated[bool, Field(description="an answer may be claimable")] = False
     lost: Annotated[bool, Field(description="notifications may have been lost: read everything again")] = False

@@ -70,6 +70,7 @@ class Turn(Output):
     prompt: Annotated[
         Prompt | None, Field(description="of a claimed answer, so that its writer need not request it")
     ] = None
+    revision: Annotated[int, Field(description="of the chat with this turn, if it was created")] = 0
 
 
 class AnswerRequest(BaseModel):

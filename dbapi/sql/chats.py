@@ -62,6 +62,27 @@ async def all_of(db: AsyncSession, session_id: UUID, limit: int, offset: int = 0
     return (await db.execute(own.order_by(Chat.updated_at.desc(), Chat.id).limit(limit).offset(offset))).tuples().all()
 
 
+async def revision(db: AsyncSession, session_id: UUID, chat_id: UUID) -> int:
+    """Raises NotFound."""
+    own = select(Chat.revision).where(Chat.session_id == session_id, Chat.id == chat_id, Chat.deleted_at.is_(None))
+    found = await db.scalar(own)
+    if found is None:
+        raise NotFound
+    return found
+
+
+async def list_state(db: AsyncSession, session_id: UUID) -> str:
+    """A text that changes whenever the session's list of chats does."""
+    return str(await db.scalar(text(_LIST_STATE), {"session_id": session_id}))
+
+
+_LIST_STATE = """
+SELECT count(*) || '.' || coalesce(sum(revision), 0) || '.' || (
+         SELECT count(*) FROM generations WHERE session_id = :session_id AND status IN ('queued', 'streaming'))
+  FROM chats WHERE session_id = :session_id
+"""
+
+
 async def change(db: AsyncSession, chat: Chat, values: dict[str, Any]) -> None:
     for name, value in values.items():
         setattr(chat, name, value)

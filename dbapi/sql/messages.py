@@ -65,8 +65,8 @@ async def delete_pair(db: AsyncSession, chat: Chat, message_id: UUID) -> None:
     pair = (await db.execute(text(_PAIR), values)).one_or_none()
     if pair is None:
         raise NotFound
-    if chat.tip_id in pair.removed:
-        await db.execute(text(_SET_TIP), values | {"tip_id": pair.parent_id})
+    tip_id = pair.parent_id if chat.tip_id in pair.removed else chat.tip_id
+    await db.execute(text(_SET_TIP), values | {"tip_id": tip_id})  # in any case, since it announces the change
     await db.execute(text(_MOVE_UP), values | {"parent_id": pair.parent_id})
     await db.execute(
         text("DELETE FROM messages WHERE session_id = :session_id AND chat_id = :chat_id AND id = :message_id"), values
@@ -95,7 +95,7 @@ async def stop(db: AsyncSession, session_id: UUID, chat_id: UUID, message_id: UU
         return await _status(db, session_id, chat_id, message_id)
     if row.status == "stopped":
         await db.execute(text(_STOP_MESSAGE), {"session_id": session_id, "message_id": message_id})
-    await db.execute(text("SELECT pg_notify('runnel_log', :payload)"), {"payload": f"{row.id}:{row.last_seq}:stop"})
+    await db.execute(text(_NOTIFY), {"log": f"{row.id}:{row.last_seq}:stop", "chat": f"{session_id}:{chat_id}:"})
     return str(row.status)
 
 
@@ -110,6 +110,7 @@ UPDATE generations
    AND EXISTS (SELECT FROM chats c WHERE c.session_id = :session_id AND c.id = :chat_id AND c.deleted_at IS NULL)
 RETURNING id, status, last_seq
 """
+_NOTIFY = "SELECT pg_notify('runnel_log', :log), pg_notify('runnel_chats', :chat)"
 _STOP_MESSAGE = "UPDATE messages SET status = 'stopped' WHERE session_id = :session_id AND id = :message_id"
 
 

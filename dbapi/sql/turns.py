@@ -119,7 +119,10 @@ async def add_turn(
     request: dict[str, Any],
     address: bytes | None = None,
 ) -> tuple[asyncpg.Record, asyncpg.Record]:
-    """Adds the user's message and the queued answer, and shows their branch. The answer's row has its generation_id."""
+    """Adds the user's message and the queued answer, and shows their branch.
+
+    The answer's row has its generation_id and the chat's new revision.
+    """
     own = chat["session_id"], chat["id"], parent_id, content, key, chat["model"], title_of(content)
     user_message, assistant_message = await connection.fetch(_ADD_TURN, *own, _parameters(chat, request), address)
     return user_message, assistant_message
@@ -138,14 +141,14 @@ WITH user_message AS (
   SELECT session_id, chat_id, id, $8, $9 FROM assistant_message RETURNING id
 ), shown AS (
   UPDATE chats SET tip_id = assistant_message.id, updated_at = clock_timestamp(), title = coalesce(title, $7)
-    FROM assistant_message WHERE chats.session_id = $1 AND chats.id = $2
+    FROM assistant_message WHERE chats.session_id = $1 AND chats.id = $2 RETURNING revision
 )
 SELECT id, parent_id, role, content, reasoning, status, error, model, usage, timings, created_at, position,
-       NULL::uuid AS generation_id
+       NULL::uuid AS generation_id, (SELECT revision FROM shown) AS revision
   FROM user_message
  UNION ALL
 SELECT id, parent_id, role, content, reasoning, status, error, model, usage, timings, created_at, position,
-       (SELECT id FROM queued)
+       (SELECT id FROM queued), (SELECT revision FROM shown)
   FROM assistant_message ORDER BY position
 """
 
@@ -190,6 +193,9 @@ async def reopen_answer(
 
 
 _REOPEN_MESSAGE = """
+WITH changed AS (
+  UPDATE chats SET tip_id = tip_id WHERE session_id = $1 AND id = $2
+)
 UPDATE messages SET status = 'queued', error = NULL WHERE session_id = $1 AND chat_id = $2 AND id = $3
 """
 

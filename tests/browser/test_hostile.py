@@ -39,6 +39,7 @@ async def test_hostile_output_creates_no_requests_and_no_elements(ada: BrowserUs
     assert [re.sub("[0-9a-f-]{36}", "ID", url) for url in requested] == [
         "/chats/ID/messages",
         "/chats/ID/messages/ID/stream?after=0.0",
+        "/chats/ID/events",
     ]
     came = await ada.page.evaluate("came")
     assert len(came) > 100, "it was looked at while it grew"

@@ -74,7 +74,6 @@ async def test_a_menu_stays_in_the_window_and_closes(
 async def test_arrow_keys_move_in_a_menu(page: Page) -> None:
     await ask(page, "Why?")
     await expect(page.locator("#chats .running")).to_have_count(0)  # the list is loaded again after an answer
-    await page.wait_for_load_state("networkidle")
     await page.locator("#chats [aria-current] ~ .more").focus()
     await page.keyboard.press("Enter")
     await page.locator("#chat-menu input").focus()

@@ -36,6 +36,7 @@ ENDPOINTS = {
     "GET /chats": Endpoint("list"),
     "GET /chats/{chat_id}": Endpoint("own"),
     "GET /chats/username/{username}": Endpoint("own"),
+    "GET /chats/{chat_id}/state": Endpoint("own"),
     "PATCH /chats/{chat_id}": Endpoint("own", {"title": "Hi"}),
     "DELETE /chats/{chat_id}": Endpoint("own"),
     "POST /chats/{chat_id}/restore": Endpoint("own"),

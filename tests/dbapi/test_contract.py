@@ -102,6 +102,10 @@ async def list_chats(api: Api) -> list[httpx.Response]:
     return [await api.get("/chats")]
 
 
+async def show_state(api: Api) -> list[Any]:
+    return [await api.get(f"/chats/{(await new_chat(api))['id']}/state")]
+
+
 async def show_chat(api: Api) -> list[httpx.Response]:
     chat = await new_chat(api)
     await append(api, await running(api, chat), 1, "Because.")
@@ -261,6 +265,7 @@ CASES: dict[str, Case] = {
     "POST /chats": create_chat,
     "GET /chats": list_chats,
     "GET /chats/{chat_id}": show_chat,
+    "GET /chats/{chat_id}/state": show_state,
     "GET /chats/username/{username}": show_latest_chat,
     "PATCH /chats/{chat_id}": change_chat,
     "DELETE /chats/{chat_id}": delete_chat,

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from dbapi.listener import MAX_CHATS, Listener, Subscriber
 from dbapi.reaper import DEFAULT_SILENCE_SECONDS
 from tests.dbapi.calls import LEASE_SECONDS, append, claim, finish, new_chat, queued, running
 from tests.dbapi.conftest import Api
@@ -147,3 +148,41 @@ async def test_a_disconnected_process_keeps_its_leases_for_the_silence_it_announ
     await until(lambda: claim(api, owner="successor"), seconds=5)
 
     assert not early
+
+
+async def test_every_change_of_a_chat_is_announced_with_its_revision(api: Api) -> None:
+    async with listening(api, owner="test") as events:
+        chat = await new_chat(api)
+
+        async def announced() -> int | None:
+            def of_chat(line: Any) -> Any:
+                return [change for change in line.get("chats", []) if change[1] == chat["id"]]
+
+            ((session, _, revision),) = await events.until(of_chat)
+            assert session == api.headers["X-Session-ID"]
+            return revision  # type: ignore[no-any-return]
+
+        async def state() -> int:
+            return (await api.get(f"/chats/{chat['id']}/state")).json()["revision"]  # type: ignore[no-any-return]
+
+        assert await announced() == await state() == chat["revision"]
+        turn = await queued(api, chat)
+        assert await announced() == await state()
+        claimed = (await claim(api))[turn["generation_id"]]
+        await finish(api, claimed, 0)
+        assert await announced() is None  # the list of chats shows that it is no longer running
+        renamed = (await api.patch(f"/chats/{chat['id']}", json={"title": "Renamed"})).json()
+        assert await announced() == await state() == renamed["revision"]
+        await api.delete(f"/chats/{chat['id']}")
+        assert await announced() == renamed["revision"] + 1
+
+
+async def test_a_subscriber_that_reads_nothing_keeps_a_bounded_number_of_chats() -> None:
+    listener, subscriber = Listener(""), Subscriber()
+    listener._subscribers.add(subscriber)
+
+    for number in range(MAX_CHATS + 1):
+        listener._on_chat(None, 0, "", f"session:{number}:1")
+
+    assert subscriber.lost
+    assert not subscriber.chats

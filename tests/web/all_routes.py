@@ -24,6 +24,7 @@ SESSION_ROUTES = {
     "POST /chats/{chat_id}/messages": {"content": "Hi"},
     "GET /chats/{chat_id}/messages/{message_id}/stream": None,
     "GET /chats/{chat_id}/list": None,
+    "GET /chats/{chat_id}/events": None,
     "GET /chats/{chat_id}/settings": None,
     "POST /chats/{chat_id}/settings": {},
     "POST /chats/{chat_id}/title": {"title": "x"},

@@ -65,6 +65,19 @@ async def other(visitors: Callable[..., Visitor]) -> Visitor:
     return visitors()
 
 
+@pytest.fixture(scope="session")
+async def second_web(stack: Stack) -> Service:
+    """Another web process."""
+    return await stack.web()
+
+
+@pytest.fixture
+async def elsewhere(web: Service, second_web: Service, visitors: Callable[..., Visitor]) -> Visitor:
+    """A visitor without a session, at another replica."""
+    visitor: Visitor = visitors(second_web)
+    return visitor
+
+
 @pytest.fixture
 async def owner(stack: Stack) -> AsyncIterator[Any]:
     """A database connection of the tables' owner, which row-level security does not restrict."""

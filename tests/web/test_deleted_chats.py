@@ -5,18 +5,13 @@ from typing import Any
 
 import pytest
 
-from tests.stack import Service, Stack, until
+from tests.stack import Service, until
 from tests.web.actions import RUNNING
 from tests.web.all_routes import CHAT_ROUTES, call
 from tests.web.visitor import EVENTS, HTML, TEXT, Visitor
 
 RESTORE = "POST /chats/{chat_id}/restore"
 GONE = [name for name in CHAT_ROUTES if name != RESTORE]
-
-
-@pytest.fixture(scope="module")
-async def second_web(stack: Stack, default_web: Service) -> Service:
-    return await stack.web()
 
 
 @pytest.fixture

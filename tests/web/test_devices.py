@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import segno
 
-from tests.stack import Service, Stack, until
+from tests.stack import Service, until
 from tests.web.device_page import devices, form_of
 from tests.web.dom import parse
 from tests.web.visitor import EVENTS, HTML, TEXT, Visitor
@@ -20,18 +20,6 @@ SIGNED_OUT_SECONDS = 2.0
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:150.0) Gecko/20100101 Firefox/150.0"
 PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKit/605.1.15 "
 PHONE += "(KHTML, like Gecko) Version/19.0 Safari/604.1"
-
-
-@pytest.fixture(scope="session")
-async def second_web(stack: Stack) -> Service:
-    return await stack.web()
-
-
-@pytest.fixture
-async def elsewhere(web: Service, second_web: Service, visitors: Callable[..., Visitor]) -> Visitor:
-    """A visitor without a session, at another replica."""
-    visitor: Visitor = visitors(second_web)
-    return visitor
 
 
 async def link_of(visitor: Visitor) -> str:

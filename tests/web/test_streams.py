@@ -23,7 +23,7 @@ async def test_the_events_of_a_stream_end_like_a_reload(visitor: Visitor, name: 
     assert ended["status"] == "complete", ended
     assert ended["content"] == text_of(name) or text_of(name) is None
     assert events[-1] == Event("complete", "done", None)
-    assert {event.event for event in events} <= {"message", "ping", "done"}
+    assert {event.event for event in events} <= {"message", "ping", "changed", "done"}
     assert all(re.fullmatch(r"[0-9]+\.[0-9]+", event.id) for event in events if event.id is not None)
     assert watched.response.headers["content-type"] == "text/event-stream; charset=utf-8"
     assert watched.response.headers["x-accel-buffering"] == "no"

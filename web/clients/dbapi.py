@@ -19,13 +19,15 @@ from web.contract import (
     AppendRow,
     Chat,
     ChatChange,
+    ChatList,
+    ChatRevision,
+    ChatState,
     ChatWithMessages,
     Chunk,
     Claim,
     ClaimedList,
     Device,
     Finish,
-    ListedChat,
     Log,
     LogChange,
     Message,
@@ -103,15 +105,18 @@ class Dbapi:
         new = {"username": username, "model": model, "messages": messages, "reuse_empty": reuse_empty}
         return cast(Chat, await self._call("POST", "/chats", session, json=new))
 
-    async def chats(self, session: UUID, offset: int = 0) -> list[ListedChat]:
+    async def chats(self, session: UUID, offset: int = 0) -> ChatList:
         """Up to MAX_CHATS of the session's chats, latest first, without the `offset` latest."""
         path = f"/chats?offset={offset}" if offset else "/chats"
-        return cast(dict[str, list[ListedChat]], await self._call("GET", path, session, retry=True))["chats"]
+        return cast(ChatList, await self._call("GET", path, session, retry=True))
 
     async def chat(self, session: UUID, chat_id: UUID, last: int = 0) -> ChatWithMessages:
         """A chat with all its messages, or with the `last` ones."""
         query = f"?last={last}" if last else ""
         return cast(ChatWithMessages, await self._call("GET", f"/chats/{chat_id}{query}", session, retry=True))
+
+    async def chat_state(self, session: UUID, chat_id: UUID) -> ChatState:
+        return cast(ChatState, await self._call("GET", f"/chats/{chat_id}/state", session, retry=True))
 
     async def change_chat(self, session: UUID, chat_id: UUID, values: ChatChange) -> Chat:
         return cast(Chat, await self._call("PATCH", f"/chats/{chat_id}", session, json=values, retry=True))
@@ -275,6 +280,7 @@ class _NotificationLine(TypedDict, total=False):
     """One line of dbapi's /events. `log` maps generation ids to "seq", "seq:status" or "seq:stop"."""
 
     log: dict[str, str]
+    chats: list[tuple[str, str, int | None]]
     signed_out: list[str]
     work: bool
     lost: bool
@@ -282,7 +288,8 @@ class _NotificationLine(TypedDict, total=False):
 
 def _notification(line: _NotificationLine) -> Notification:
     changes = [_log_change(*change) for change in line.get("log", {}).items()]
-    return Notification(changes, line.get("signed_out", []), line.get("work", False), line.get("lost", False))
+    chats = [ChatRevision(UUID(session), UUID(chat), revision) for session, chat, revision in line.get("chats", [])]
+    return Notification(changes, chats, line.get("signed_out", []), line.get("work", False), line.get("lost", False))
 
 
 def _log_change(generation_id: str, change: str) -> LogChange:

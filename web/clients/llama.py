@@ -193,7 +193,7 @@ class Llama:
         generation = properties.get("default_generation_settings")
         context = generation.get("n_ctx") if isinstance(generation, dict) else None
         parameters = generation.get("params") if isinstance(generation, dict) else None
-        self.defaults = _numbers(parameters) if isinstance(parameters, dict) else {}
+        self.defaults = _defaults(parameters) if isinstance(parameters, dict) else {}
         self.context = context if isinstance(context, int) and context > 0 else None
         self.models = [model for model in models if not _NO_CHAT_MODEL.search(model)] or models
         self.capabilities_known = True
@@ -290,8 +290,9 @@ class Llama:
         return error
 
 
-def _numbers(values: dict[str, object]) -> dict[str, float]:
-    return {name: value for name, value in values.items() if isinstance(value, int | float)}
+def _defaults(parameters: dict[str, object]) -> dict[str, float]:
+    values = parameters.items()
+    return {name: value for name, value in values if isinstance(value, int | float) and not isinstance(value, bool)}
 
 
 def _base(url: str, key: str) -> tuple[httpx.URL, dict[str, str]]:

@@ -8,6 +8,7 @@ from web.contract import Notification
 from web.errors import Unavailable
 from web.generation.log_writer import LogWriter
 from web.generation.worker import Worker
+from web.live.changes import Changes
 from web.live.hub import LiveAnswers
 from web.live.open_streams import OpenStreams
 from web.sessions import Sessions
@@ -27,11 +28,12 @@ class Notifications:
         worker: Worker,
         sessions: Sessions,
         open_streams: OpenStreams,
+        changes: Changes,
     ) -> None:
         self._dbapi, self._lease_seconds = dbapi, settings.lease_seconds
         self._silence_seconds = settings.renew_seconds + LATE_SECONDS
         self._live_answers, self._log_writer, self._worker = live_answers, log_writer, worker
-        self._sessions, self._open_streams = sessions, open_streams
+        self._sessions, self._open_streams, self._changes = sessions, open_streams, changes
 
     async def run(self) -> None:
         """Consumes the notification stream, and reconnects whenever it is lost."""
@@ -50,8 +52,11 @@ class Notifications:
                 self._live_answers.notified(change)
             if change.stop_requested:
                 self._log_writer.request_stop(change.generation_id)
+        for chat in notification.chats:
+            self._changes.announce(chat)
         if notification.is_lost:
             self._live_answers.reload_all()
+            self._changes.check_all()
         if notification.is_lost or notification.has_work:
             self._worker.check_queue()
         if notification.is_lost or notification.signed_out:

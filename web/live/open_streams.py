@@ -1,14 +1,15 @@
-"""The open streams of this process: it limits them per session, and ends those of a signed-out device."""
+"""The open streams of this process: it limits them per session, ends those of a signed-out device, and tells the pages
+of a session what has changed."""
 
 import asyncio
 import contextlib
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from uuid import UUID
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from web.errors import TooMany
+from web.live.event_stream import EventStream
 
 RETRY_SECONDS = 5
 CLOSING_SECONDS = 1.0  # for a client that reads nothing; then its connection is cut
@@ -17,36 +18,45 @@ CLOSING_SECONDS = 1.0  # for a client that reads nothing; then its connection is
 class OpenStreams:
     def __init__(self, max_per_session: int) -> None:
         self._max_per_session = max_per_session
-        self._streams: set[OpenStream] = set()
-        self._of_session: Counter[UUID] = Counter()
+        self._of_session: dict[UUID, set[OpenStream]] = {}
+
+    def __iter__(self) -> "Iterator[OpenStream]":
+        return (stream for streams in self._of_session.values() for stream in streams)
+
+    def __contains__(self, stream: "OpenStream") -> bool:
+        return stream in self._of_session.get(stream.session, ())
 
     @property
     def devices(self) -> set[str]:
-        return {stream.device for stream in self._streams}
+        return {stream.device for stream in self}
 
-    def open(self, session: UUID, device: str, response: ASGIApp, closing_part: bytes) -> "OpenStream":
+    def open(self, session: UUID, chat_id: UUID, device: str, response: ASGIApp, closing_part: bytes) -> "OpenStream":
         """Counts the response until it ends. `closing_part` is sent when its device is signed out. Raises TooMany."""
-        if self._max_per_session and self._of_session[session] >= self._max_per_session:
+        if self._max_per_session and len(self._of_session.get(session, ())) >= self._max_per_session:
             message = (
                 f"{self._max_per_session} answers are open in this session already. "
                 "Close a tab to watch this one. The answer is generated in any case."
             )
             raise TooMany(message, RETRY_SECONDS)
-        stream = OpenStream(self, session, device, response, closing_part)
-        self._streams.add(stream)
-        self._of_session[session] += 1
+        stream = OpenStream(self, session, chat_id, device, response, closing_part)
+        self._of_session.setdefault(session, set()).add(stream)
         return stream
 
     def close(self, stream: "OpenStream") -> None:
-        self._streams.discard(stream)
-        self._of_session[stream.session] -= 1
-        if not self._of_session[stream.session]:
+        streams = self._of_session[stream.session]
+        streams.discard(stream)
+        if not streams:
             del self._of_session[stream.session]
+
+    def notify(self, session: UUID, event: bytes) -> None:
+        """Sends an event to all pages of a session."""
+        for stream in self._of_session.get(session, ()):
+            stream.notify(event)
 
     def sign_out(self, devices: Iterable[str]) -> None:
         """Ends the streams of these devices."""
         signed_out = set(devices)
-        for stream in self._streams:
+        for stream in self:
             if stream.device in signed_out:
                 stream.end()
 
@@ -55,12 +65,16 @@ class OpenStream:
     """An ASGI response that can be ended from outside at any moment."""
 
     def __init__(
-        self, streams: OpenStreams, session: UUID, device: str, response: ASGIApp, closing_part: bytes
+        self, streams: OpenStreams, session: UUID, chat_id: UUID, device: str, response: ASGIApp, closing_part: bytes
     ) -> None:
-        self.session, self.device = session, device
+        self.session, self.chat_id, self.device = session, chat_id, device
         self._streams, self._response, self._closing_part = streams, response, closing_part
         self._task: asyncio.Task[None] | None = None
         self._is_ended = False
+
+    def notify(self, event: bytes) -> None:
+        if isinstance(self._response, EventStream):
+            self._response.notify(event)
 
     def end(self) -> None:
         self._is_ended = True

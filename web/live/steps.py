@@ -15,6 +15,7 @@ MIN_STEP_SECONDS, MAX_STEP_SECONDS = 0.033, 0.150
 CHARACTERS_PER_SECOND = 250_000  # of the open block, which each step renders again; a large one makes steps rarer
 PAUSE_PER_COST = 4  # an answer whose steps are expensive uses at most a fifth of the process ...
 MAX_PAUSE_SECONDS = 2.0  # ... but its viewers do not wait longer than this
+CHEAP_SECONDS = 0.002  # of a step
 PAGE_STEP_SECONDS = 0.2  # of growing pages
 MAX_REPETITIONS = 8  # of the text in a growing page
 FREE_REPETITIONS = 2_000  # characters on top of that, so that short answers grow smoothly
@@ -95,7 +96,7 @@ class StepTimer:
     """
 
     def __init__(self) -> None:
-        self._last_at = self._cost = 0.0  # CPU seconds of the last step
+        self._last_at = self._cost = 0.0  # seconds of the last step
         self._handle: asyncio.TimerHandle | None = None
 
     def plan(self, make_step: Callable[[], None], open_characters: int, is_urgent: bool) -> None:
@@ -117,9 +118,11 @@ class StepTimer:
         if self._handle:
             self._handle.cancel()
             self._handle = None
-        started_at = time.thread_time()
+        # Only CPU time counts, but asking for it is a system call, which costs as much as a small step.
+        clock = time.thread_time if self._cost > CHEAP_SECONDS else time.monotonic
+        started_at = clock()
         make_step()
-        self._cost = time.thread_time() - started_at
+        self._cost = clock() - started_at
 
 
 class Subscriber:

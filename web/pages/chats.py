@@ -18,10 +18,10 @@ NAME_CODE_POINTS, TITLE_CODE_POINTS, MODEL_CODE_POINTS = 100, 200, 200
 
 
 async def home(request: Request) -> Response:
+    """Redirects to the latest chat if the application is opened, rather than a link in it followed."""
     session = await request.state["sessions"].find(request)
-    """Who opens the application, rather than following a link in it, is taken to the latest chat."""
     offset = query.offset(request)
-    chats = await request.state["dbapi"].chats(session, offset) if session else []
+    chats = (await request.state["dbapi"].chats(session, offset))["chats"] if session else []
     if chats and _opens_the_application(request):
         return RedirectResponse(f"/chats/{chats[0]['id']}", 303)
     response = _home_page(request, chats, deleted=query.id_parameter(request, "deleted"), offset=offset)
@@ -66,7 +66,8 @@ async def sidebar(request: Request) -> Response:
     session, chat_id = await _session_and_chat(request)
     dbapi = request.state["dbapi"]
     chat, chats = await asyncio.gather(dbapi.chat(session, chat_id, last=1), dbapi.chats(session))
-    return request.state["templates"].response("chats/list.html", chat=chat, chats=chats)
+    templates, list_state = request.state["templates"], chats["state"]
+    return templates.response("chats/list.html", chat=chat, chats=chats["chats"], list_state=list_state)
 
 
 async def rename(request: Request) -> Response:

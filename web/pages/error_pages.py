@@ -49,7 +49,7 @@ def error_response(request: Request, status: int, message: str, can_retry: bool 
     """With `can_retry`, the page contains the submitted form, so that it can be sent again."""
     templates = request.state["templates"]
     accept = request.headers.get("accept", "")
-    is_stream = request.scope["path"].endswith("/stream")  # htmx accepts events from any URL
+    is_stream = request.scope["path"].endswith(("/stream", "/events"))  # htmx accepts events from any URL
     if is_htmx(request) and not is_stream:
         return HTMLResponse(templates.html("errors/_notice.html", notice=message), status)
     if "text/html" in accept and "text/event-stream" not in accept:  # never HTML for a client that parses events

@@ -32,9 +32,8 @@ async def create(request: Request) -> Response:
     if not turn["created"]:  # the page may show it already: reload instead of adding it twice
         return Response(status_code=204, headers={"HX-Refresh": "true"})
     views = {"user_message": message_view(turn["user"]), "assistant_message": new_answer_view(turn["assistant"])}
-    return request.state["templates"].response(
-        "messages/_turn.html", 201, chat_id=request.path_params["chat_id"], **views
-    )
+    values = {"chat_id": request.path_params["chat_id"], "revision": turn["revision"]}
+    return request.state["templates"].response("messages/_turn.html", 201, **values, **views)
 
 
 async def regenerate(request: Request) -> Response:

@@ -19,14 +19,12 @@ def id_parameter(request: Request, name: str) -> str:
 
 def last(request: Request) -> int:
     """How many of the newest messages to show."""
-    text = request.query_params.get("last", "")
-    return min(int(text), MAX_MESSAGES) if re.fullmatch("[0-9]{1,6}", text) and int(text) > 0 else PAGE_MESSAGES
+    return min(_number(request, "last") or PAGE_MESSAGES, MAX_MESSAGES)
 
 
 def offset(request: Request) -> int:
     """How many of the latest chats to leave out."""
-    text = request.query_params.get("offset", "")
-    return int(text) if re.fullmatch("[0-9]{1,6}", text) else 0
+    return _number(request, "offset")
 
 
 def same_last(request: Request) -> str:
@@ -34,3 +32,8 @@ def same_last(request: Request) -> str:
     page = request.headers.get("hx-current-url") or request.headers.get("referer", "")
     found = _LAST.search(urlsplit(page).query)
     return f"?{found[1]}" if found else ""
+
+
+def _number(request: Request, name: str) -> int:
+    text = request.query_params.get(name, "")
+    return int(text) if re.fullmatch("[0-9]{1,6}", text) else 0

@@ -35,7 +35,15 @@ async def show(request: Request) -> ASGIApp:
         session = await sessions.require(request)
         message = await _answer(request, session)
         response, closing_part = _representation(request, session, message)
-        return request.state["open_streams"].open(session, sessions.device(request), response, closing_part.encode())
+        open_streams, chat_id, device = (
+            request.state["open_streams"],
+            request.path_params["chat_id"],
+            sessions.device(request),
+        )
+        stream = open_streams.open(session, chat_id, device, response, closing_part.encode())
+        if not _cursor(request).startswith("0."):  # not directly after the question: the page may have missed something
+            request.state["changes"].check(stream)
+        return stream
     except (NotFound, TooMany) as error:  # never HTML: htmx would parse it as events
         return PlainTextResponse(f"{error.message}\n", error.status, error.headers)
 
@@ -80,9 +88,12 @@ def _events(request: Request, session: UUID, message: Message) -> AsyncGenerator
         renderer = _renderer(request, message)
         content = renderer.whole(message["content"])
         return _single(renderer.closing(message, content, request.state["llama"].context))
-    cursor = request.headers.get("last-event-id") or request.query_params.get("after", "")
-    show_events = partial(viewers.events, cursor=cursor, push=push.of(request.scope))
+    show_events = partial(viewers.events, cursor=_cursor(request), push=push.of(request.scope))
     return _watched(request, session, message, show_events)
+
+
+def _cursor(request: Request) -> str:
+    return request.headers.get("last-event-id") or request.query_params.get("after", "")
 
 
 async def _page(request: Request, session: UUID, message: Message) -> AsyncGenerator[str]:

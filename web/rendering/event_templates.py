@@ -53,8 +53,9 @@ class EventTemplates:
     def get(self, change: Change, render_html: Callable[[Change], str]) -> EventTemplate:
         """The template of this kind of change. `render_html` renders a change that holds placeholders."""
         kind = change.mode, not change.new, change.path
-        if kind not in self._templates:
+        template = self._templates.get(kind)
+        if template is None:
             if len(self._templates) >= MAX_TEMPLATES:
                 self._templates.clear()
-            self._templates[kind] = EventTemplate(render_html(change.blank()))
-        return self._templates[kind]
+            template = self._templates[kind] = EventTemplate(render_html(change.blank()))
+        return template

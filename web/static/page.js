@@ -10,19 +10,23 @@
   if (window.isSecureContext) addEventListener("load", () => navigator.serviceWorker?.register(policy.createScriptURL(WORKER)).catch(() => {}));
 })();
 
-// Streams: the page opens one at a time, for the oldest running answer, since a browser has six connections for all its tabs.
+// Streams: the page has one at a time, since a browser has six connections for all its tabs: that of the oldest running
+// answer, else that of the listener, which hears what changes elsewhere. Both get the events of changes (chats.js).
 // hx-sse reopens a lost stream. This code reopens a stream that is silent for too long, or whose first request failed.
 (() => {
   const SILENCE_MS = 40000, MIN_RETRY_MS = 500, MAX_RETRY_MS = 4000, silenceTimers = new WeakMap(), failures = new WeakMap();
+  const listener = document.getElementById("listener");
   let opening;
+  const stop = ({ config, reader }) => { config.reconnect = false; reader?.cancel(); };
   const openNext = () => {
-    const article = document.querySelector(".message.live");
-    if (!article || article._htmx?.sse || opening === article) return; // private: see README.md
-    opening = article;
-    htmx.trigger(article, "stream");
+    const element = document.querySelector(".message.live") ?? listener;
+    if (element._htmx?.sse || opening === element) return; // private: see README.md
+    opening = element;
+    htmx.trigger(element, "stream");
   };
   const onActivity = ({ target, detail }) => {
     if (opening === target) opening = null;
+    if (target !== listener && listener._htmx?.sse) stop(listener._htmx.sse);
     failures.delete(target);
     clearTimeout(silenceTimers.get(target));
     target.classList.remove("reconnecting");
@@ -51,48 +55,6 @@
   });
   document.addEventListener("htmx:after:swap", () => setTimeout(openNext));
   document.addEventListener("DOMContentLoaded", openNext);
-})();
-
-// The list of chats: reloaded after each turn and answer, and regularly while answers in other chats are running.
-// It does not change while it is hidden, has the focus, or has an open menu.
-(() => {
-  const list = document.getElementById("chats"), REFRESH_MS = 5000;
-  let timer;
-  const load = () => htmx.ajax("GET", list.dataset.from, { target: list, swap: "innerHTML" });
-  const refresh = () => {
-    clearTimeout(timer);
-    if (!document.hidden && !list.contains(document.activeElement) && !list.querySelector(":popover-open")) load();
-    schedule();
-  };
-  const schedule = () => { if (list.querySelector("a:not([aria-current]) .running")) timer = setTimeout(refresh, REFRESH_MS); };
-  const showCurrent = () => list.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
-  list.addEventListener("toggle", showCurrent);
-  showCurrent();
-  document.addEventListener("done", refresh);
-  document.addEventListener("turn", refresh);
-  schedule();
-
-  // One menu serves all rows. Renaming keeps the page.
-  list.addEventListener("click", (event) => {
-    const button = event.target.closest(".more"), link = button?.closest("li").querySelector("a");
-    if (!button) return;
-    const menu = document.getElementById("chat-menu"), path = new URL(link.href).pathname;
-    for (const [element, name, end] of [["form", "action", "/title"], ["form + p > a", "href", ".md"], ["form + p > a + a", "href", ".json"], ["p + form", "action", "/delete"]]) {
-      menu.querySelector(element)[name] = path + end;
-    }
-    menu.querySelector("input").value = link.dataset.title;
-    if (!button.popoverTargetElement) menu.togglePopover();
-  });
-  list.addEventListener("submit", async (event) => {
-    const form = event.target, menu = form.closest("#chat-menu");
-    if (!menu || !form.elements.title) return;
-    event.preventDefault();
-    const response = await fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)) }).catch(() => null);
-    if (!response?.ok) return void form.submit(); // shows the error
-    menu.hidePopover();
-    await load();
-    list.querySelector("[aria-current] ~ .more")?.focus();
-  });
 })();
 
 // Sheets open next to their buttons and stay inside the window. Arrow keys move between their items.

@@ -1,0 +1,170 @@
+"""A page that is only looked at shows what happens to the chat and the list of chats on another device."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.async_api import Locator, Page, expect
+
+from tests.browser.browser_user import BrowserUser
+from tests.browser.page import last
+from tests.browser.test_devices import link
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+async def phone(ada: BrowserUser, new_user: Callable[..., Any]) -> BrowserUser:
+    """Another device with the same chat open."""
+    chat = ada.page.url
+    phone: BrowserUser = await new_user()
+    await phone.page.goto(await link(ada.page))
+    await phone.page.get_by_role("button", name="Open my chats here").click()
+    for user in (ada, phone):
+        await user.page.goto(chat)
+    return phone
+
+
+def row(page: Page, title: str) -> Locator:
+    return page.locator("#chats li", has=page.get_by_text(title, exact=True))
+
+
+async def open_menu(page: Page, title: str) -> None:
+    await row(page, title).hover()
+    await row(page, title).locator(".more").click()
+
+
+async def rename(page: Page, title: str, new: str) -> None:
+    await open_menu(page, title)
+    await page.fill("#chat-menu input", new)
+    await page.get_by_role("button", name="Rename", exact=True).click()
+
+
+async def test_turns_and_actions_of_another_device_appear(ada: BrowserUser, phone: BrowserUser) -> None:
+    there = phone.page
+    await ada.say(text="one two " * 200, delay_ms=50)
+    await expect(there.locator("article.user")).to_have_count(1)
+    await expect(there.locator("article.live .content")).to_contain_text("one two")
+
+    await ada.page.get_by_role("button", name="Stop").click()
+    await expect(last(there)).to_contain_text("Stopped.")
+
+    await ada.page.get_by_role("button", name="Continue").click()
+    await expect(there.locator("article.live")).to_have_count(1)
+    await ada.page.get_by_role("button", name="Stop").click()
+    await expect(there.locator("article.live")).to_have_count(0)
+
+    await ada.page.get_by_role("button", name="Regenerate").click()
+    await expect(there.locator("article.live")).to_have_count(1)
+    await ada.page.get_by_role("button", name="Stop").click()
+    await expect(last(there).locator(".versions")).to_contain_text("Version 2")
+    await ada.page.get_by_role("button", name="Previous version").click()
+    await expect(last(there).locator(".versions")).to_contain_text("Version 1")
+    await ada.page.get_by_role("button", name="Next version").click()
+    await expect(last(there).locator(".versions")).to_contain_text("Version 2")
+
+    await ada.page.get_by_title("Edit").click()
+    await ada.page.fill("#edited", "Another question")
+    await ada.page.get_by_role("button", name="Save and send").click()
+    await expect(there.locator("article.user .content")).to_have_text("Another question")
+    await expect(last(there)).to_contain_text("About Another question")
+
+    await phone.say("From the phone")
+    await expect(ada.page.locator("article.user .content").last).to_have_text("From the phone")
+    await expect(ada.page.locator("article.live")).to_have_count(0)
+
+    await ada.page.locator("article.user").last.get_by_title("Delete").click()
+    await ada.page.get_by_role("button", name="Delete message and answers").click()
+    await expect(there.locator("article.user")).to_have_count(1)
+    assert await there.locator("#messages article").evaluate_all(
+        "all => all.map(({ id }) => id)"
+    ) == await ada.page.locator("#messages article").evaluate_all("all => all.map(({ id }) => id)")
+
+
+async def test_changes_of_the_list_appear(ada: BrowserUser, phone: BrowserUser) -> None:
+    there = phone.page
+    await ada.say("First chat")
+    await expect(row(there, "First chat")).to_have_count(1)
+    await rename(ada.page, "First chat", "Renamed")
+    await expect(row(there, "Renamed")).to_have_count(1)
+    await expect(there.locator("#title")).to_have_text("Renamed")
+    await expect(there).to_have_title(re.compile("Renamed"))
+
+    await ada.page.click("#new-chat")
+    await expect(row(there, "New chat")).to_have_count(1)
+    await ada.say(text="word " * 20, hang_after=5)
+    await expect(there.locator("#chats li .running")).to_have_count(1)
+    await ada.page.get_by_role("button", name="Stop").click()
+    await expect(there.locator("#chats li .running")).to_have_count(0)
+    await rename(ada.page, str(await ada.page.locator("#title").text_content()), "Second chat")
+    await expect(row(there, "Second chat")).to_have_count(1)
+
+    await open_menu(ada.page, "Second chat")
+    await ada.page.get_by_role("button", name="Delete chat").click()
+    await expect(row(there, "Second chat")).to_have_count(0)
+    await ada.page.get_by_role("button", name="Undo").click()
+    await expect(row(there, "Second chat")).to_have_count(1)
+
+
+async def test_a_chat_deleted_elsewhere_says_so(ada: BrowserUser, phone: BrowserUser) -> None:
+    phone.expected = re.compile("404")
+    await ada.say("First chat")
+    await expect(phone.page.locator("article.user")).to_have_count(1)
+
+    await open_menu(ada.page, "First chat")
+    await ada.page.get_by_role("button", name="Delete chat").click()
+
+    await expect(phone.page.locator("#notice")).to_contain_text("does not exist")
+
+
+async def test_a_page_that_was_away_catches_up(ada: BrowserUser, phone: BrowserUser) -> None:
+    phone.expected = re.compile("ERR_INTERNET_DISCONNECTED|hx-sse|fetch|network", re.IGNORECASE)
+    await phone.context.set_offline(True)
+
+    await ada.say("While the phone was away")
+    await ada.ended()
+    await phone.context.set_offline(False)
+
+    await expect(phone.page.locator("article.user .content")).to_have_text("While the phone was away")
+    await expect(row(phone.page, "While the phone was away")).to_have_count(1)
+
+
+async def test_what_is_being_written_stays(ada: BrowserUser, phone: BrowserUser) -> None:
+    await phone.say("First question")
+    await phone.ended()
+    await phone.page.fill("#content", "A draft")
+    await phone.page.get_by_title("Edit").click()
+    await phone.page.fill("#edited", "A better question")
+
+    await expect(ada.page.locator("article.user")).to_have_count(1)
+    await ada.say("Second question")
+    await expect(row(phone.page, "First question").locator(".running")).to_have_count(0)
+    await expect(phone.page.locator("#edited")).to_have_value("A better question")
+    await phone.page.keyboard.press("Escape")
+
+    await expect(phone.page.locator("article.user")).to_have_count(2)
+    await expect(phone.page.locator("#content")).to_have_value("A draft")
+
+
+async def test_an_answer_that_grows_is_not_disturbed(ada: BrowserUser, phone: BrowserUser) -> None:
+    await phone.say(text="word " * 40, delay_ms=50)
+    await phone.begun(3)
+
+    await rename(ada.page, str(await ada.page.locator("#title").text_content()), "Renamed")
+
+    await expect(phone.page.locator("#title")).to_have_text("Renamed")
+    await phone.ended()
+    assert (await phone.text()).split() == ["word"] * 40
+
+
+async def test_a_page_has_one_stream(ada: BrowserUser) -> None:
+    """Those of its answers and that of its chat take turns."""
+    await expect(ada.page.locator("article.live")).to_have_count(0)
+    script = """() => ["#listener", ".message.live"].map((name) =>
+        Boolean(document.querySelector(name)?._htmx?.sse))"""
+    await ada.page.wait_for_function(f"() => String(({script})()) === 'true,false'")
+    await ada.say(text="word " * 20, hang_after=5)
+    await ada.page.wait_for_function(f"() => String(({script})()) === 'false,true'")
+    await ada.page.get_by_role("button", name="Stop").click()
+    await ada.page.wait_for_function(f"() => String(({script})()) === 'true,false'")

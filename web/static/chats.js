@@ -1,0 +1,66 @@
+"use strict";
+
+// The list of chats and the messages show what changes in other windows and on other devices. Each event says what has
+// changed: the page then requests it, unless it shows it already, as after its own actions.
+(() => {
+  const list = document.getElementById("chats"), chat = location.pathname.split("/")[2], DELAY_MS = 100, RETRY_MS = 2000;
+  const requesting = new Set();
+  let listTimer, messagesTimer, revision = 0;
+  const load = () => htmx.ajax("GET", list.dataset.from, { source: list, target: list, swap: "innerMorph" });
+  const listState = () => list.querySelector("ul").dataset.state;
+  const refreshList = (delay = DELAY_MS) => {
+    clearTimeout(listTimer);
+    listTimer = setTimeout(() => (list.querySelector(":popover-open") ? refreshList() : load()), delay);
+  };
+  const isBusy = () => [...requesting].some((form) => form.isConnected) || document.querySelector(".edit, #messages :popover-open");
+  const refreshMessages = (delay = DELAY_MS) => {
+    clearTimeout(messagesTimer);
+    messagesTimer = setTimeout(() => {
+      if (revision <= document.getElementById("revision").value) return;
+      if (isBusy()) refreshMessages();
+      else htmx.trigger("#refresh", "refresh");
+    }, delay);
+  };
+  document.addEventListener("changed", ({ detail }) => {
+    const change = JSON.parse(detail.data);
+    if (change.chat === chat && change.revision > revision) ({ revision } = change);
+    if (revision) refreshMessages();
+    if (change.list !== listState()) refreshList();
+  });
+  document.addEventListener("gone", () => htmx.trigger("#refresh", "refresh")); // shows the reason
+  document.addEventListener("htmx:before:request", ({ target }) => { if (target.closest("main form")) requesting.add(target); });
+  document.addEventListener("htmx:finally:request", ({ target, detail }) => {
+    requesting.delete(target);
+    const status = detail.ctx.response?.status;
+    if (status < 500 && status !== 429) return;
+    if (target === list) refreshList(RETRY_MS);
+    if (target.id === "refresh") refreshMessages(RETRY_MS);
+  });
+  document.addEventListener("turn", () => refreshList());
+
+  const showCurrent = () => list.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
+  list.addEventListener("toggle", showCurrent);
+  showCurrent();
+
+  // One menu serves all rows. Renaming keeps the page.
+  list.addEventListener("click", (event) => {
+    const button = event.target.closest(".more"), link = button?.closest("li").querySelector("a");
+    if (!button) return;
+    const menu = document.getElementById("chat-menu"), path = new URL(link.href).pathname;
+    for (const [element, name, end] of [["form", "action", "/title"], ["form + p > a", "href", ".md"], ["form + p > a + a", "href", ".json"], ["p + form", "action", "/delete"]]) {
+      menu.querySelector(element)[name] = path + end;
+    }
+    menu.querySelector("input").value = link.dataset.title;
+    if (!button.popoverTargetElement) menu.togglePopover();
+  });
+  list.addEventListener("submit", async (event) => {
+    const form = event.target, menu = form.closest("#chat-menu");
+    if (!menu || !form.elements.title) return;
+    event.preventDefault();
+    const response = await fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)) }).catch(() => null);
+    if (!response?.ok) return void form.submit(); // shows the error
+    menu.hidePopover();
+    await load();
+    list.querySelector("[aria-current] ~ .more")?.focus();
+  });
+})();
