@@ -499,7 +499,8 @@ CREATE TABLE public.sessions (
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     last_seen_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     writes integer DEFAULT 0 NOT NULL,
-    writes_since timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL
+    writes_since timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    chat_defaults jsonb
 );
 
 ALTER TABLE ONLY public.sessions FORCE ROW LEVEL SECURITY;

@@ -1,7 +1,7 @@
 """Chats of one session."""
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from sqlalchemy import func
@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from dbapi.auth import SessionId
 from dbapi.endpoint import Query, endpoint
-from dbapi.errors import Invalid
+from dbapi.errors import Invalid, NotFound
 from dbapi.schemas.chats import (
     ChatChange,
     ChatInList,
@@ -35,12 +35,12 @@ async def create(request: Request, session: SessionId, new: NewChat) -> ChatWith
         raise Invalid("Only the first message may be the system prompt.")
     async with request.state["database"].write(session) as db:
         await sessions.ensure(db, session)
+        settings = await _settings_of_new(db, session, new)
         if new.reuse_empty and (empty := await chats.empty(db, session, new.username)):
-            await chats.change(db, empty, {"model": new.model, "updated_at": func.clock_timestamp()})
+            await chats.change(db, empty, {**settings, "updated_at": func.clock_timestamp()})
             await db.refresh(empty)
             return await _with_messages(db, empty)
-        prompts = [message.content for message in new.messages if message.role == "system"]
-        chat = await chats.create(db, session, new.username, new.model, "".join(prompts))
+        chat = await chats.create(db, session, new.username, settings)
         parent = None
         for message in new.messages:
             if message.role != "system":
@@ -48,6 +48,28 @@ async def create(request: Request, session: SessionId, new: NewChat) -> ChatWith
                 parent = added.id
         await db.refresh(chat)  # its messages gave it a title
         return await _with_messages(db, chat)
+
+
+async def _settings_of_new(db: AsyncSession, session: UUID, new: NewChat) -> dict[str, Any]:
+    """Those of another chat, else the session's defaults, else those of the request. A model in the request counts."""
+    prompts = [message.content for message in new.messages if message.role == "system"]
+    settings: dict[str, Any] = {"model": None, "system_prompt": "".join(prompts), "parameters": {}}
+    try:
+        if new.settings_of:
+            settings = chats.settings(await chats.get(db, session, new.settings_of))
+        else:
+            settings |= await sessions.chat_defaults(db, session)
+    except NotFound:  # it was deleted meanwhile
+        settings |= await sessions.chat_defaults(db, session)
+    return settings | ({"model": new.model} if new.model else {})
+
+
+@endpoint(status=204)
+async def set_defaults(request: Request, session: SessionId, chat_id: UUID) -> None:
+    """Makes the settings of this chat those of new chats."""
+    async with request.state["database"].write(session) as db:
+        chat = await chats.get(db, session, chat_id)
+        await sessions.set_chat_defaults(db, session, chats.settings(chat))
 
 
 def _number(default: int) -> Callable[[str], int]:

@@ -32,6 +32,7 @@ routes = [
     Route("/chats/{chat_id:id}", chats.change, methods=["PATCH"]),
     Route("/chats/{chat_id:id}", chats.delete, methods=["DELETE"]),
     Route("/chats/{chat_id:id}/state", chats.state),
+    Route("/chats/{chat_id:id}/defaults", chats.set_defaults, methods=["PUT"]),
     Route("/chats/{chat_id:id}/restore", chats.restore, methods=["POST"]),
     Route("/chats/{chat_id:id}/tip", chats.show_branch, methods=["PUT"]),
     Route("/chats/username/{username:path}", chats.show_latest),

@@ -40,6 +40,7 @@ class Session(Base):
     last_seen_at: Mapped[datetime] = mapped_column(server_default=NOW)
     writes: Mapped[int] = mapped_column(server_default="0")
     writes_since: Mapped[datetime] = mapped_column(server_default="-infinity")
+    chat_defaults: Mapped[dict[str, Any] | None]  # model, system_prompt and parameters of new chats
 
 
 class Device(Base):

@@ -8,6 +8,7 @@ from kit.settings import ENVIRONMENTS, SettingsError, choice, positive, secret
 
 SYSTEM_PROMPT = "You are a helpful assistant. Answer clearly and to the point. Use Markdown where it helps."
 OPENING_MESSAGE = "Hello! What can I do for you?"
+STARTERS = "Explain how a rainbow forms|Plan dinners for a week|Write a polite reminder email"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,7 @@ class Settings:
     # New chats
     system_prompt: str = SYSTEM_PROMPT
     opening_message: str = OPENING_MESSAGE
+    starters: str = STARTERS  # first messages that an empty chat offers, separated by |
     # Requests to the model server
     model: str = ""  # the default model, if the server has several
     max_tokens: int = 0  # of an answer, unless the chat's settings say otherwise; 0: what the model's context leaves
@@ -60,6 +62,10 @@ class Settings:
         tokens = wanted if wanted and wanted > 0 else self.max_tokens
         is_too_many = self.max_tokens_limit and not 0 < tokens <= self.max_tokens_limit  # llama.cpp: -1 is no limit
         return self.max_tokens_limit if is_too_many else tokens
+
+    @property
+    def starter_list(self) -> list[str]:
+        return [starter.strip() for starter in self.starters.split("|") if starter.strip()]
 
     @property
     def secure(self) -> bool:

@@ -21,6 +21,9 @@ class NewChat(BaseModel):
     username: Username
     model: Annotated[Text, Field(max_length=200)] | None = None
     messages: Annotated[list[FirstMessage], Field(max_length=20)] = []
+    settings_of: Annotated[
+        UUID | None, Field(description="take over the settings of this chat, instead of the session's defaults")
+    ] = None
     reuse_empty: Annotated[bool, Field(description="return a chat without a user's message, if there is one")] = False
 
 

@@ -18,8 +18,9 @@ from dbapi.tables import Chat, Generation, Message
 KEEP_DELETED = timedelta(hours=1)  # a deleted chat can be restored for as long
 
 
-async def create(db: AsyncSession, session_id: UUID, username: str, model: str | None, system_prompt: str) -> Chat:
-    values = {"session_id": session_id, "username": username, "model": model, "system_prompt": system_prompt}
+async def create(db: AsyncSession, session_id: UUID, username: str, settings: dict[str, Any]) -> Chat:
+    """See `settings`."""
+    values = {"session_id": session_id, "username": username, **settings}
     return (await db.scalars(insert(Chat).values(values).returning(Chat))).one()
 
 
@@ -30,6 +31,11 @@ async def get(db: AsyncSession, session_id: UUID, chat_id: UUID, lock: bool = Fa
     if chat is None:
         raise NotFound
     return chat
+
+
+def settings(chat: Chat) -> dict[str, Any]:
+    """What a new chat can take over."""
+    return {"model": chat.model, "system_prompt": chat.system_prompt, "parameters": chat.parameters}
 
 
 async def latest(db: AsyncSession, session_id: UUID, username: str) -> Chat:

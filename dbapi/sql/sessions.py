@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import delete, func, select, text, update
@@ -14,6 +15,15 @@ from dbapi.tables import Device, Link, Session
 async def ensure(db: AsyncSession, session_id: UUID) -> None:
     """Creates the row of a session. The caller has authenticated the session, so its first write may create it."""
     await db.execute(insert(Session).values(id=session_id).on_conflict_do_nothing())
+
+
+async def chat_defaults(db: AsyncSession, session_id: UUID) -> dict[str, Any]:
+    """The settings of new chats, as far as the user has chosen any."""
+    return await db.scalar(select(Session.chat_defaults).where(Session.id == session_id)) or {}
+
+
+async def set_chat_defaults(db: AsyncSession, session_id: UUID, settings: dict[str, Any]) -> None:
+    await db.execute(update(Session).where(Session.id == session_id).values(chat_defaults=settings))
 
 
 # Devices

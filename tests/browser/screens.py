@@ -122,7 +122,7 @@ async def write_chats(page: Page) -> None:
     await send(page, WORDS)
     await expect(page.locator("article.live table")).to_be_visible()
     await take(page, "streaming")
-    await page.click("article.live .stop")
+    await page.click("#composer .stop")
     await page.click("article:last-of-type button[title=Regenerate]")
     await expect(page.locator("article:last-of-type .versions")).to_contain_text("of 2")
     await expect(page.locator("article.live")).to_have_count(0)

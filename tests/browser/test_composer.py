@@ -80,7 +80,7 @@ async def test_everything_can_be_done_with_the_keyboard(new_user: Callable[..., 
     await keyboard.type('{"text": "never to be finished", "repeat": 200, "delay_ms": 20}')
     await keyboard.press("Enter")
     await ada.begun(3)
-    await keyboard.press("Shift+Tab")
+    await keyboard.press("Tab")
     focused = ada.page.locator(":focus")
     await expect(focused).to_have_text("Stop")
     assert await focused.evaluate("element => getComputedStyle(element).outlineStyle") == "solid", (

@@ -19,7 +19,8 @@ LONG_ENOUGH_TO_COME_BACK = 5000  # milliseconds; a lost stream is opened again a
 async def link(page: Page) -> str:
     """The link that the devices page shows after its button is pressed."""
     await page.goto("/")
-    await page.get_by_role("link", name="Devices").click()
+    await page.get_by_role("button", name="Menu of Ada", exact=True).click()
+    await page.get_by_role("link", name="Devices and sign-out").click()
     await page.get_by_role("button", name="Add a device").click()
     return str(await page.locator(".address a").get_attribute("href"))
 

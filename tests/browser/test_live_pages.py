@@ -97,6 +97,7 @@ async def test_changes_of_the_list_appear(ada: BrowserUser, phone: BrowserUser) 
     await expect(there.locator("#chats li .running")).to_have_count(1)
     await ada.page.get_by_role("button", name="Stop").click()
     await expect(there.locator("#chats li .running")).to_have_count(0)
+    await expect(ada.page.locator("#title")).not_to_have_text("New chat")
     await rename(ada.page, str(await ada.page.locator("#title").text_content()), "Second chat")
     await expect(row(there, "Second chat")).to_have_count(1)
 
@@ -151,6 +152,7 @@ async def test_an_answer_that_grows_is_not_disturbed(ada: BrowserUser, phone: Br
     await phone.say(text="word " * 40, delay_ms=50)
     await phone.begun(3)
 
+    await expect(ada.page.locator("#title")).not_to_have_text("New chat")
     await rename(ada.page, str(await ada.page.locator("#title").text_content()), "Renamed")
 
     await expect(phone.page.locator("#title")).to_have_text("Renamed")
@@ -168,3 +170,17 @@ async def test_a_page_has_one_stream(ada: BrowserUser) -> None:
     await ada.page.wait_for_function(f"() => String(({script})()) === 'false,true'")
     await ada.page.get_by_role("button", name="Stop").click()
     await ada.page.wait_for_function(f"() => String(({script})()) === 'true,false'")
+
+
+async def test_a_stream_opens_even_if_another_one_closes_while_its_answer_is_inserted(ada: BrowserUser) -> None:
+    """The other one asks for the next stream before htmx has processed the new answer."""
+    await ada.say("Why?")
+    await ada.ended()
+    await ada.page.evaluate("""() => document.addEventListener("htmx:before:settle", () => {
+        const closed = new CustomEvent("htmx:sse:close", { bubbles: true, detail: {} });
+        document.getElementById("listener").dispatchEvent(closed);
+    })""")
+
+    await ada.page.get_by_role("button", name="Regenerate").click()
+
+    await expect(last(ada.page).locator(".versions")).to_contain_text("Version 2")

@@ -71,7 +71,7 @@ async def test_the_chat_list_marks_running_answers_and_updates_titles(page: Page
     await expect(page.locator("#chats [aria-current] .running")).to_have_count(1)
     await expect(page.locator("#title")).to_contain_text('{"text"')
 
-    await page.locator(".live .stop").click()
+    await page.locator("#composer .stop").click()
 
     await expect(page.locator("#chats .running")).to_have_count(0)
 

@@ -71,7 +71,7 @@ async def test_the_accessibility_tree_of_a_running_answer_is_in_order(page: Page
     assert places[:4] == sorted(places[:4])
     assert places[-2:] == sorted(places[-2:])
     assert 'textbox "Your message"' in tree
-    await page.locator(".live .stop").click()
+    await page.locator("#composer .stop").click()
 
 
 async def test_all_pages_pass_axe(open_page: Callable[..., Any]) -> None:
@@ -96,7 +96,7 @@ async def test_all_pages_pass_axe(open_page: Callable[..., Any]) -> None:
     await send(page, script(CODE_AND_TABLE + " word" * 200, delay_ms=40))
     await expect(page.locator(".live .tail p")).to_have_count(1)
     await look("a running answer")
-    await page.locator(".live .stop").click()
+    await page.locator("#composer .stop").click()
     await expect(last(page).locator(".outcome")).to_be_visible()
     await look("a stopped answer")
     await ask(page, script("", status=400))

@@ -193,7 +193,7 @@ async def test_everything_works_without_scripts(open_page: Callable[..., Any]) -
 
     await page.get_by_role("link", name="Settings").click()
     await page.fill("#temperature", "0.3")
-    await page.get_by_role("button", name="Save").click()
+    await page.get_by_role("button", name="Save", exact=True).click()
     await page.get_by_role("link", name="Settings").click()
     assert await page.input_value("#temperature") == "0.3"
     await page.get_by_role("link", name="Cancel").click()

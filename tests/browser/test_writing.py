@@ -77,7 +77,7 @@ async def test_typing_continues_during_an_answer_and_the_next_message_waits(page
 
     await expect(page.locator(".user .content").last).to_have_text("and this?")
     await expect(last(page).locator(".progress")).to_contain_text("Waiting")
-    await page.locator(".live .stop").first.click()
+    await page.click("#composer .stop")
     await expect(last(page).locator("footer.actions")).to_be_attached()
 
 

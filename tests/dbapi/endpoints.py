@@ -37,6 +37,7 @@ ENDPOINTS = {
     "GET /chats/{chat_id}": Endpoint("own"),
     "GET /chats/username/{username}": Endpoint("own"),
     "GET /chats/{chat_id}/state": Endpoint("own"),
+    "PUT /chats/{chat_id}/defaults": Endpoint("own"),
     "PATCH /chats/{chat_id}": Endpoint("own", {"title": "Hi"}),
     "DELETE /chats/{chat_id}": Endpoint("own"),
     "POST /chats/{chat_id}/restore": Endpoint("own"),

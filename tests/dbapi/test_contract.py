@@ -102,6 +102,10 @@ async def list_chats(api: Api) -> list[httpx.Response]:
     return [await api.get("/chats")]
 
 
+async def set_defaults(api: Api) -> list[Any]:
+    return [await api.put(f"/chats/{(await new_chat(api))['id']}/defaults")]
+
+
 async def show_state(api: Api) -> list[Any]:
     return [await api.get(f"/chats/{(await new_chat(api))['id']}/state")]
 
@@ -266,6 +270,7 @@ CASES: dict[str, Case] = {
     "GET /chats": list_chats,
     "GET /chats/{chat_id}": show_chat,
     "GET /chats/{chat_id}/state": show_state,
+    "PUT /chats/{chat_id}/defaults": set_defaults,
     "GET /chats/username/{username}": show_latest_chat,
     "PATCH /chats/{chat_id}": change_chat,
     "DELETE /chats/{chat_id}": delete_chat,

@@ -67,6 +67,67 @@ async def test_a_chosen_model_applies_to_the_chat_and_to_chats_started_from_it(t
     await model.http.aclose()
 
 
+async def new_chat_form(visitor: Visitor, chat: str) -> dict[str, str]:
+    form = parse((await visitor.http.get(chat)).text).select("#chats form")
+    return {field.attributes["name"]: field.attributes["value"] for field in form.matching("input")}
+
+
+async def settings_of(visitor: Visitor, chat: str) -> tuple[str, str]:
+    """The instructions and the temperature."""
+    page = parse((await visitor.http.get(f"{chat}/settings")).text)
+    return page.select("#system_prompt").text.strip(), page.select("#temperature").attributes["value"]
+
+
+async def test_a_new_chat_takes_over_the_settings_of_the_chat_it_was_started_from(visitor: Visitor) -> None:
+    chat = await visitor.begin()
+    await visitor.http.post(f"{chat}/settings", data={"system_prompt": "Be brief.", "temperature": "0.5"})
+    await finished_answer(visitor, chat, "Why?")
+
+    later = await visitor.begin(**await new_chat_form(visitor, chat))
+    usual = await visitor.begin("Grace")
+
+    assert later != chat
+    assert await settings_of(visitor, later) == ("Be brief.", "0.5")
+    assert (await settings_of(visitor, usual))[0].startswith("You are a helpful assistant.")
+
+
+async def test_settings_saved_for_all_new_chats_are_their_defaults(visitor: Visitor, other: Visitor) -> None:
+    chat = await visitor.begin()
+    before = await settings_of(visitor, chat)
+    form = {"system_prompt": "Be brief.", "temperature": "0.5"}
+    await visitor.http.post(f"{chat}/settings", data=form | {"default": "1"})
+    await visitor.http.post(f"{chat}/settings", data={"reset": "1"})
+
+    new, theirs = await visitor.begin("Grace"), await other.begin()
+    form = await new_chat_form(visitor, chat)
+    await visitor.http.post(f"{chat}/delete")
+    after_deletion = await visitor.begin(**form)
+
+    assert await settings_of(visitor, new) == ("Be brief.", "0.5")
+    assert await settings_of(other, theirs) == before
+    assert await settings_of(visitor, after_deletion) == ("Be brief.", "0.5")
+
+
+async def test_the_choice_of_a_model_keeps_the_other_settings(visitor: Visitor) -> None:
+    chat = await visitor.begin()
+    await visitor.http.post(f"{chat}/settings", data={"system_prompt": "Be brief.", "temperature": "0.5"})
+
+    chosen = await visitor.http.post(f"{chat}/settings", data={"model": "large"})
+
+    assert chosen.status_code == 303
+    assert await settings_of(visitor, chat) == ("Be brief.", "0.5")
+
+
+async def test_a_starter_of_an_empty_chat_is_sent_as_a_message(visitor: Visitor) -> None:
+    chat = await visitor.begin()
+    button = parse((await visitor.http.get(chat)).text).select(".starters button").attributes
+
+    sent = await visitor.http.post(f"{chat}/messages", data={"content": "", button["name"]: button["value"]})
+
+    assert sent.status_code == 303
+    assert (await visitor.messages(chat))[1]["content"] == button["value"]
+
+
 async def test_with_one_model_there_is_no_choice(visitor: Visitor) -> None:
     chat = await visitor.begin()
 

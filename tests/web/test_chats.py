@@ -115,7 +115,7 @@ async def test_a_chat_shows_its_messages_and_is_titled_after_the_first(visitor: 
     page, home = await visitor.page(chat), parse((await visitor.http.get("/")).text)
 
     assert [article.attributes["class"] for article in page.matching("article")] == [
-        "message assistant",
+        "message assistant opening",
         "message user",
         "message assistant",
     ]

@@ -1,12 +1,13 @@
 """Requests to the model server: their address, their credentials, and the limits of what is read."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from web.clients.llama import MAX_BYTES, Llama
+from web.clients.llama import MAX_BYTES, Llama, _is_tiny
 from web.clients.refusals import retry_after, server_words
 from web.clients.thinking import ThinkTags
 from web.errors import ModelError
@@ -141,3 +142,18 @@ def test_thoughts_do_not_depend_on_how_the_text_is_cut(
     found.append(tags.rest())
 
     assert ("".join(part[0] for part in found), "".join(part[1] for part in found)) == (thoughts, answer.lstrip())
+
+
+@pytest.mark.parametrize(
+    ("models", "is_tiny"),
+    [
+        ([{"id": "SmolLM2-135M", "meta": {"n_params": 134_515_008}}], True),
+        ([{"id": "Qwen2.5-0.5B", "meta": {"n_params": 494_032_768}}], False),
+        ([{"id": "a", "meta": {"n_params": 134_515_008}}, {"id": "b"}], False),
+        ([{"id": "a", "meta": {"n_params": "134515008"}}], False),
+        ([{"id": "a", "meta": []}], False),
+        ([], False),
+    ],
+)
+def test_a_model_is_tiny_only_if_the_server_says_so(models: Any, is_tiny: bool) -> None:
+    assert _is_tiny(models) is is_tiny

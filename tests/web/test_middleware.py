@@ -96,6 +96,8 @@ async def broken(stack: Stack, default_web: Service) -> AsyncIterator[Service]:
             "ok": [],
             "stop": [],
         }
+        if request.url.path == "/events":
+            return JSONResponse(quiet)
         return JSONResponse(quiet | {"session_id": str(uuid4()), "chats": [{"id": "secret-host"}]})
 
     with serving(Starlette(routes=[Route("/{path:path}", nonsense, methods=["GET", "POST"])])) as url:

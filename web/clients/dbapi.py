@@ -99,10 +99,20 @@ class Dbapi:
     # Chats
 
     async def create_chat(
-        self, session: UUID, username: str, model: str | None, messages: list[NewMessage], reuse_empty: bool = False
+        self,
+        session: UUID,
+        username: str,
+        model: str | None,
+        messages: list[NewMessage],
+        settings_of: str | None,
+        reuse_empty: bool = False,
     ) -> Chat:
-        """With `reuse_empty`, returns a chat of this name in which nothing was written yet, if there is one."""
-        new = {"username": username, "model": model, "messages": messages, "reuse_empty": reuse_empty}
+        """Takes over the settings of the chat `settings_of`, else the session's defaults.
+
+        With `reuse_empty`, returns a chat of this name in which nothing was written yet, if there is one.
+        """
+        new: dict[str, object] = {"username": username, "model": model, "messages": messages}
+        new |= {"settings_of": settings_of, "reuse_empty": reuse_empty}
         return cast(Chat, await self._call("POST", "/chats", session, json=new))
 
     async def chats(self, session: UUID, offset: int = 0) -> ChatList:
@@ -120,6 +130,10 @@ class Dbapi:
 
     async def change_chat(self, session: UUID, chat_id: UUID, values: ChatChange) -> Chat:
         return cast(Chat, await self._call("PATCH", f"/chats/{chat_id}", session, json=values, retry=True))
+
+    async def set_chat_defaults(self, session: UUID, chat_id: UUID) -> None:
+        """Makes the settings of this chat those of new chats."""
+        await self._call("PUT", f"/chats/{chat_id}/defaults", session, retry=True)
 
     async def delete_chat(self, session: UUID, chat_id: UUID) -> None:
         await self._call("DELETE", f"/chats/{chat_id}", session)

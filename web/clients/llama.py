@@ -9,7 +9,7 @@ import asyncio
 import logging
 import re
 from base64 import b64encode
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from typing import Literal
 from urllib.parse import urlencode, urlsplit
@@ -35,6 +35,7 @@ READY_CHECK_SECONDS, NOT_READY_CHECK_SECONDS = 5.0, 0.5
 MAX_CHECK_SECONDS = 30.0  # between two checks of a server that is not llama.cpp and does not respond
 MAX_CONNECTIONS = 10_000  # not a limit: admission decides how many answers run
 MAX_IDLE_CONNECTIONS = 20
+TINY = 300_000_000  # parameters; a smaller model is good for trying things out only
 RENAMED = {"max_tokens": "max_completion_tokens"}
 CONTINUING = frozenset(("continue_final_message", "add_generation_prompt"))
 NEVER_LEFT_OUT = frozenset(("messages", "model", "stream"))
@@ -60,6 +61,7 @@ class Llama:
         self.context: int | None = None  # tokens that one answer and its prompt may have together
         self.defaults: dict[str, float] = {}  # of parameters, as far as the server reports them
         self.models: list[str] = []  # those that can answer, as far as their names tell
+        self.is_tiny = False  # its only model is too small for useful answers
         self.state: Health = "down"
         self._replaced: dict[str, dict[str, str]] = {}  # by model: refused parameters, and what to send instead
         self._refuses_to_continue = False
@@ -177,6 +179,7 @@ class Llama:
             if (state := await self.health()) != "ready":
                 return state
             properties = await self._get_object(self.endpoints.root + "/props")
+        self.is_tiny = _is_tiny(found.models)
         self._set_capabilities(properties, owners, [str(model["id"]) for model in found.models if model.get("id")])
         return "ready"
 
@@ -288,6 +291,12 @@ class Llama:
         if isinstance(error, Rejected) and error.message == refusals.NOT_FOUND:
             return Rejected(error.message, f"{words} [asked: {', '.join(self.endpoints.tried)}]")
         return error
+
+
+def _is_tiny(models: Sequence[Mapping[str, object]]) -> bool:
+    """Whether all models are known to be tiny. llama.cpp reports how many parameters its model has."""
+    sizes = [meta.get("n_params") for model in models if isinstance(meta := model.get("meta"), dict)]
+    return bool(models) and len(sizes) == len(models) and all(isinstance(size, int) and size < TINY for size in sizes)
 
 
 def _defaults(parameters: dict[str, object]) -> dict[str, float]:

@@ -46,6 +46,10 @@ async def _chat_page(request: Request, session: UUID) -> Response:
         first_in_context=first_in_context(messages, chat["system_prompt"], llama.context, max_tokens),
         context=llama.context,
         editing=editing,
+        models=llama.models,
+        default_model=request.state["settings"].model or next(iter(llama.models), ""),
+        is_tiny_model=llama.is_tiny,
+        starters=request.state["settings"].starter_list,
         in_place=is_htmx(request),
         notice="",
     )

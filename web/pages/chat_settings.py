@@ -71,13 +71,18 @@ async def show(request: Request) -> Response:
 
 
 async def change(request: Request) -> Response:
-    """With the field `reset`, all settings get their defaults."""
+    """With the field `reset`, all settings get the operator's defaults.
+
+    With the field `default`, the settings also become those of new chats.
+    """
     session, chat_id = await request.state["sessions"].require(request), request.path_params["chat_id"]
     form = await forms.read(request)
     defaults: ChatChange = {"system_prompt": request.state["settings"].system_prompt, "parameters": {}, "model": ""}
     try:
         values = defaults if form.get("reset") else _values(form, _parameters(request))
         await request.state["dbapi"].change_chat(session, chat_id, values)
+        if form.get("default"):
+            await request.state["dbapi"].set_chat_defaults(session, chat_id)
     except Refused as error:
         chat = await request.state["dbapi"].chat(session, chat_id, last=1)
         page = _page(request, chat, form, error)
@@ -113,16 +118,18 @@ def _shown(parameter: Parameter, default: float | None) -> str:
 
 
 def _values(form: dict[str, str], parameters: Sequence[Parameter]) -> ChatChange:
-    """Raises Refused."""
-    system_prompt, model = form.get("system_prompt", ""), form.get("model", "")
-    if len(system_prompt) > PROMPT_CODE_POINTS:
+    """The settings that the form contains: that of the composer has the model only. Raises Refused."""
+    values: ChatChange = {}
+    if "model" in form:
+        values["model"] = form["model"][:MODEL_CODE_POINTS]
+    if "system_prompt" in form:
+        values["system_prompt"] = form["system_prompt"]
+    if len(form.get("system_prompt", "")) > PROMPT_CODE_POINTS:
         raise Refused(422, f"The instructions can have at most {PROMPT_CODE_POINTS:,} characters.")
-    numbers = {parameter.name: _number(parameter, form.get(parameter.name, "")) for parameter in parameters}
-    return {
-        "system_prompt": system_prompt,
-        "model": model[:MODEL_CODE_POINTS],
-        "parameters": cast(Parameters, numbers),
-    }
+    if any(parameter.name in form for parameter in parameters):
+        numbers = {parameter.name: _number(parameter, form.get(parameter.name, "")) for parameter in parameters}
+        values["parameters"] = cast(Parameters, numbers)
+    return values
 
 
 def _number(parameter: Parameter, text: str) -> float | None:

@@ -1,11 +1,13 @@
 """Chats: the home page, the chat page, and the list of chats next to it."""
 
 import asyncio
+import re
 from collections.abc import Sequence
 from uuid import UUID
 
 from starlette.responses import RedirectResponse, Response
 
+from kit.ids import IdConvertor
 from kit.text import is_blank
 from web.contract import MAX_CHATS, Chat, ListedChat, NewMessage
 from web.errors import NotFound, Refused, TooMany, Unavailable
@@ -127,7 +129,10 @@ async def _latest_chat(request: Request, session: UUID, username: str) -> Chat |
 
 
 async def _new_chat(request: Request, session: UUID, username: str, form: dict[str, str]) -> Chat:
-    """With the field `reuse`, a chat in which nothing was written yet serves as the new one."""
+    """Takes over the settings of the chat in the field `settings_of`.
+
+    With the field `reuse`, a chat in which nothing was written yet serves as the new one.
+    """
     model = form.get("model")
     if model and len(model) > MODEL_CODE_POINTS:
         raise Refused(422, "This model is not available.")
@@ -137,7 +142,11 @@ async def _new_chat(request: Request, session: UUID, username: str, form: dict[s
         {"role": "assistant", "content": settings.opening_message},
     ]
     messages = [message for message in messages if not is_blank(message["content"])]
-    return await request.state["dbapi"].create_chat(session, username, model or None, messages, "reuse" in form)
+    settings_of = form.get("settings_of", "")
+    settings_of = settings_of if re.fullmatch(IdConvertor.regex, settings_of) else ""
+    return await request.state["dbapi"].create_chat(
+        session, username, model or None, messages, settings_of or None, "reuse" in form
+    )
 
 
 async def _session_and_chat(request: Request) -> tuple[UUID, UUID]:

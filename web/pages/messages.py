@@ -18,7 +18,7 @@ from web.state import Request
 async def create(request: Request) -> Response:
     """Stores the message and starts its answer."""
     form = await forms.read(request)
-    content = form.get("content", "")
+    content = form.get("content") or form.get("starter", "")
     try:
         turn = await _create_turn(request, form, content)
     except NotFound:

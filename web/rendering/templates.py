@@ -31,6 +31,7 @@ class Templates:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        self._environment.filters["model_name"] = model_name
         self._environment.globals.update(static=self.static, new_id=lambda: str(uuid.uuid4()), max_chats=MAX_CHATS)
 
     def static(self, name: str) -> str:
@@ -44,6 +45,11 @@ class Templates:
 
     def response(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         return HTMLResponse(self.html(template, **values), status)
+
+
+def model_name(model: str) -> str:
+    """A model's id without its folders and file extension."""
+    return model.rpartition("/")[2].removesuffix(".gguf") or model
 
 
 def id_prefix(message_id: str) -> str:

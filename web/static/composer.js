@@ -1,7 +1,7 @@
 "use strict";
 
 // The message field: Enter sends. The draft survives a reload, and is removed when the server has stored the message.
-// Each tab has its own draft. A new tab takes over one that another tab has left, or still shows.
+// Each tab has its own draft; a new tab takes over another one's.
 (() => {
   const form = document.getElementById("composer"), field = form.elements.content;
   const touch = matchMedia("(pointer: coarse)"), drafts = `draft ${location.pathname}`;
@@ -27,6 +27,8 @@
     field.style.height = `${field.scrollHeight + 2}px`;
   };
   const showNotice = (text) => { document.getElementById("notice").textContent = text; };
+
+  form.querySelector(".stop").addEventListener("click", () => { document.querySelector(".live .stop").click(); field.focus({ preventScroll: true }); });
 
   field.value ||= sessionStorage.getItem(key) ?? takeOver();
   grow();
@@ -89,8 +91,9 @@
 (() => {
   let focused;
   document.addEventListener("htmx:before:swap", () => { focused = document.activeElement.closest("#messages footer"); });
-  document.addEventListener("htmx:after:swap", () => {
-    if (!focused || document.activeElement !== document.body) return;
-    (document.querySelector(".live .stop") ?? document.getElementById("content")).focus({ preventScroll: true });
-  });
+  document.addEventListener("htmx:after:swap", () => setTimeout(() => { // page.js has shown the Stop button by then
+    for (const name of ["#composer .stop", "#content"]) {
+      if (focused && document.activeElement === document.body) document.querySelector(name).focus({ preventScroll: true });
+    }
+  }));
 })();

@@ -10,23 +10,28 @@
   if (window.isSecureContext) addEventListener("load", () => navigator.serviceWorker?.register(policy.createScriptURL(WORKER)).catch(() => {}));
 })();
 
-// Streams: the page has one at a time, since a browser has six connections for all its tabs: that of the oldest running
-// answer, else that of the listener, which hears what changes elsewhere. Both get the events of changes (chats.js).
+// The page has one stream, since a browser has six connections for all its tabs: that of the oldest running answer, else
+// that of the listener. Both carry the events of chats.js.
 // hx-sse reopens a lost stream. This code reopens a stream that is silent for too long, or whose first request failed.
 (() => {
   const SILENCE_MS = 40000, MIN_RETRY_MS = 500, MAX_RETRY_MS = 4000, silenceTimers = new WeakMap(), failures = new WeakMap();
   const listener = document.getElementById("listener");
   let opening;
-  const stop = ({ config, reader }) => { config.reconnect = false; reader?.cancel(); };
+  const close = ({ config, reader }) => { config.reconnect = false; reader?.cancel(); };
   const openNext = () => {
     const element = document.querySelector(".message.live") ?? listener;
+    const stop = document.querySelector("#composer .stop"), hadFocus = document.activeElement === stop;
+    stop.hidden = element === listener;
+    if (hadFocus) stop.nextElementSibling.focus();
     if (element._htmx?.sse || opening === element) return; // private: see README.md
-    opening = element;
-    htmx.trigger(element, "stream");
+    htmx.trigger(element, "stream"); // no effect before htmx has processed the element
   };
+  document.addEventListener("htmx:before:request", ({ target }) => {
+    if (target.matches("#listener, .message.live")) opening = target;
+  });
   const onActivity = ({ target, detail }) => {
     if (opening === target) opening = null;
-    if (target !== listener && listener._htmx?.sse) stop(listener._htmx.sse);
+    if (target !== listener && listener._htmx?.sse) close(listener._htmx.sse);
     failures.delete(target);
     clearTimeout(silenceTimers.get(target));
     target.classList.remove("reconnecting");
