@@ -94,3 +94,16 @@ async def test_errors_from_nginx_look_like_the_application(new_user: Callable[..
     )
     assert ours == ["rgb(251, 250, 248)", 1]
     assert [each["id"] for each in (await Axe().run(visitor.page)).response["violations"]] == []
+
+
+async def test_the_only_device_is_signed_out_after_a_second_confirmation(ada: BrowserUser) -> None:
+    """Nobody can open its chats afterwards."""
+    await ada.page.goto("/devices")
+    confirmed = ada.page.get_by_role("button", name="Sign out, and give up the chats")
+    await expect(confirmed).to_be_hidden()
+
+    await ada.page.get_by_text("Sign out …").click()
+    await expect(ada.page.locator("main")).to_contain_text("nobody can open these chats")
+    await confirmed.click()
+
+    await expect(ada.page.get_by_role("button", name="Start chatting")).to_be_visible()

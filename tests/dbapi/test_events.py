@@ -113,7 +113,7 @@ async def test_an_append_to_160_answers_is_reported_completely(api: Api) -> None
         assert await events.until(all_reported)
 
 
-@pytest.mark.parametrize("silence", [{}, {"silence": "0.1"}, {"silence": "unknown"}], ids=str)
+@pytest.mark.parametrize("silence", [{}, {"silence": "0.5"}, {"silence": "unknown"}], ids=str)
 async def test_a_silent_disconnected_process_loses_its_leases_and_a_writing_one_keeps_them(
     api: Api, other: Api, silence: dict[str, str]
 ) -> None:

@@ -101,6 +101,7 @@ class LogModel:
                 "model": None,
                 "usage": None,
                 "timings": None,
+                "created_at": "2026-11-27T12:00:00Z",
                 "generation_id": GENERATION,
                 "finish_reason": None,
                 "siblings": [],
