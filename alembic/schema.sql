@@ -18,6 +18,18 @@ $$;
 
 ALTER FUNCTION public.announce_chat() OWNER TO runnel_owner;
 
+CREATE FUNCTION public.announce_end() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+BEGIN
+  PERFORM pg_notify('runnel_chats', NEW.session_id || ':' || NEW.chat_id || ':');
+  RETURN NULL;
+END
+$$;
+
+ALTER FUNCTION public.announce_end() OWNER TO runnel_owner;
+
 CREATE FUNCTION public.begin_write(writer uuid, most integer) RETURNS double precision
     LANGUAGE plpgsql
     AS $$
@@ -157,7 +169,6 @@ BEGIN
              AND c.seq > (SELECT coalesce(max(v.seq), 0) FROM generation_chunks v WHERE v.generation_id = finished.id AND v.kind = 2)) log
    WHERE m.id = finished.message_id;
   PERFORM pg_notify('runnel_log', finished.id || ':' || finished.last_seq || ':' || final_status);
-  PERFORM pg_notify('runnel_chats', finished.session_id || ':' || finished.chat_id || ':');
   RETURN true;
 END
 $$;
@@ -557,6 +568,8 @@ CREATE INDEX generations_waiting ON public.generations USING btree (queued_at) W
 CREATE INDEX messages_by_parent ON public.messages USING btree (parent_id, chat_id, session_id);
 
 CREATE TRIGGER announce BEFORE INSERT OR UPDATE ON public.chats FOR EACH ROW EXECUTE FUNCTION public.announce_chat();
+
+CREATE TRIGGER announce_end AFTER UPDATE OF status ON public.generations FOR EACH ROW WHEN (((old.status = ANY (ARRAY['queued'::text, 'streaming'::text])) AND (new.status <> ALL (ARRAY['queued'::text, 'streaming'::text])))) EXECUTE FUNCTION public.announce_end();
 
 ALTER TABLE ONLY public.chats
     ADD CONSTRAINT chats_session_id_fkey FOREIGN KEY (session_id) REFERENCES public.sessions(id) ON DELETE CASCADE;

@@ -95,7 +95,7 @@ async def stop(db: AsyncSession, session_id: UUID, chat_id: UUID, message_id: UU
         return await _status(db, session_id, chat_id, message_id)
     if row.status == "stopped":
         await db.execute(text(_STOP_MESSAGE), {"session_id": session_id, "message_id": message_id})
-    await db.execute(text(_NOTIFY), {"log": f"{row.id}:{row.last_seq}:stop", "chat": f"{session_id}:{chat_id}:"})
+    await db.execute(text("SELECT pg_notify('runnel_log', :payload)"), {"payload": f"{row.id}:{row.last_seq}:stop"})
     return str(row.status)
 
 
@@ -110,7 +110,6 @@ UPDATE generations
    AND EXISTS (SELECT FROM chats c WHERE c.session_id = :session_id AND c.id = :chat_id AND c.deleted_at IS NULL)
 RETURNING id, status, last_seq
 """
-_NOTIFY = "SELECT pg_notify('runnel_log', :log), pg_notify('runnel_chats', :chat)"
 _STOP_MESSAGE = "UPDATE messages SET status = 'stopped' WHERE session_id = :session_id AND id = :message_id"
 
 
