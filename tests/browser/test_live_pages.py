@@ -185,3 +185,18 @@ async def test_a_stream_opens_even_if_another_one_closes_while_its_answer_is_ins
     await ada.page.get_by_role("button", name="Regenerate").click()
 
     await expect(last(ada.page).locator(".versions")).to_contain_text("Version 2")
+
+
+async def test_the_page_of_a_deleted_chat_sends_no_more_requests(ada: BrowserUser, phone: BrowserUser) -> None:
+    ada.expected = phone.expected = re.compile("404")
+    await ada.page.request.post(f"{ada.page.url}/delete", headers={"Origin": ada.origin})
+    await expect(phone.page.locator("#notice")).to_contain_text("does not exist")
+    await ada.page.goto("/devices")
+    (other,) = await ada.page.locator(".devices li").filter(has_not_text="this device").get_by_role("button").all()
+    await other.click()  # ends the stream, so the page would open it again
+    await phone.page.wait_for_timeout(3000)
+
+    before = len(phone.requested_urls)
+    await phone.page.wait_for_timeout(5000)
+
+    assert phone.requested_urls[before:] == []

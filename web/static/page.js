@@ -16,14 +16,14 @@
 (() => {
   const SILENCE_MS = 40000, MIN_RETRY_MS = 500, MAX_RETRY_MS = 4000, silenceTimers = new WeakMap(), failures = new WeakMap();
   const listener = document.getElementById("listener");
-  let opening;
+  let opening, gone;
   const close = ({ config, reader }) => { config.reconnect = false; reader?.cancel(); };
   const openNext = () => {
     const element = document.querySelector(".message.live") ?? listener;
     const stop = document.querySelector("#composer .stop"), hadFocus = document.activeElement === stop;
     stop.hidden = element === listener;
     if (hadFocus) stop.nextElementSibling.focus();
-    if (element._htmx?.sse || opening === element) return; // private: see README.md
+    if (gone || element._htmx?.sse || opening === element) return; // private: see README.md
     htmx.trigger(element, "stream"); // no effect before htmx has processed the element
   };
   document.addEventListener("htmx:before:request", ({ target }) => {
@@ -39,6 +39,7 @@
   };
   const onFirstRequestFailed = ({ detail }) => {
     if (!opening || detail.ctx?.sourceElement !== opening) return;
+    gone = opening === listener && detail.ctx.response?.status === 404; // signed out, or deleted
     const count = failures.get(opening) ?? 0;
     failures.set(opening, count + 1);
     opening.classList.add("reconnecting");
@@ -51,7 +52,7 @@
   document.addEventListener("htmx:response:error", onFirstRequestFailed);
   document.addEventListener("htmx:sse:error", ({ target, detail }) => {
     target.classList.add("reconnecting");
-    if (detail.status === 404) detail.connection.config.reconnect = false; // signed out, or deleted
+    if (detail.status === 404) detail.connection.config.reconnect = false;
   });
   document.addEventListener("htmx:sse:close", ({ target }) => {
     clearTimeout(silenceTimers.get(target));
