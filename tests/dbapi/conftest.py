@@ -11,6 +11,9 @@ import pytest
 from tests import stack
 from tests.stack import DBAPI_KEY, NO_LIMITS, Cluster, Service
 
+# Failed assertions in this module show values, like those of tests.
+pytest.register_assert_rewrite("tests.dbapi.contract_cases")
+
 Api = httpx.AsyncClient
 CREDENTIAL = {"Authorization": f"Bearer {DBAPI_KEY}"}
 
