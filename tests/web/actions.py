@@ -24,3 +24,8 @@ def user_messages(page: Node) -> list[str]:
     return [
         article.select(".content").text for article in page.matching("article") if "user" in article.attributes["class"]
     ]
+
+
+def draft(page: Node) -> str:
+    """The text in the form; browsers drop a leading line feed."""
+    return page.select("#content").text.removeprefix("\n").removeprefix("\r")

@@ -1,4 +1,4 @@
-"""A busy, locked or migrating database: visitors get an error soon, keep their text, and recover."""
+"""A busy, locked, migrating or missing database: visitors get an error soon, keep their text, and recover."""
 
 import asyncio
 import contextlib
@@ -12,8 +12,9 @@ import httpx
 import pytest
 
 from tests.stack import DBAPI_KEY, Service, Stack, client, until
+from tests.web.actions import draft
 from tests.web.dom import parse
-from tests.web.visitor import Visitor
+from tests.web.visitor import HTMX, Visitor
 
 TOLD_SECONDS = 3.5  # three, and tolerance for a busy machine
 REQUESTS_A_SECOND = 20
@@ -152,3 +153,57 @@ async def test_a_process_whose_credential_dbapi_rejects_is_not_ready(web: Servic
             assert (await other.get("/readyz")).status_code == 200
     finally:
         await wrong.terminate()
+
+
+async def test_without_the_database_a_message_is_kept_and_can_be_sent_again(
+    stack: Stack, web: Service, visitor: Visitor
+) -> None:
+    chat = await visitor.begin()
+    await stack.dbapi.kill()
+    try:
+        refused, notice = await visitor.post(chat, "Keep\nthis <b>"), await visitor.post(chat, "Keep this", HTMX)
+        home, ready, alive = [await visitor.http.get(path) for path in ("/", "/readyz", "/healthz")]
+    finally:
+        await stack.dbapi.start()
+
+    form = parse(refused.text)
+    assert [answer.status_code for answer in (refused, notice, home, ready, alive)] == [503, 503, 503, 503, 200]
+    assert refused.headers["retry-after"] == notice.headers["retry-after"] == home.headers["retry-after"]
+    assert draft(form) == "Keep\nthis <b>"
+    assert "not available at the moment" in form.select("#notice").text
+    assert notice.text.startswith('<p id="notice"')
+    sent = await visitor.http.post(
+        form.select("form").attributes["action"],
+        data={"content": draft(form), "message_id": form.select("#message-id").attributes["value"]},
+    )
+    assert sent.status_code == 303
+    assert (await visitor.messages(chat))[1]["content"] == "Keep\nthis <b>"
+
+
+async def test_without_the_database_a_user_name_is_kept(stack: Stack, web: Service, visitor: Visitor) -> None:
+    await stack.dbapi.kill()
+    try:
+        refused = await visitor.http.post("/chats", data={"username": "Ada"})
+    finally:
+        await stack.dbapi.start()
+
+    assert refused.status_code == 503
+    assert parse(refused.text).select("#username").attributes["value"] == "Ada"
+
+
+async def test_without_the_database_an_event_stream_never_answers_html(
+    stack: Stack, web: Service, visitor: Visitor
+) -> None:
+    chat = await visitor.begin()
+    message = await visitor.say(chat)
+    await visitor.ended(chat, message)
+    await stack.dbapi.kill()
+    try:
+        refused = await visitor.http.get(
+            f"{chat}/messages/{message}/stream", headers={"Accept": "text/event-stream", "HX-Request": "true"}
+        )
+    finally:
+        await stack.dbapi.start()
+
+    assert refused.status_code == 503
+    assert not refused.headers["content-type"].startswith("text/html")
