@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 from kit import drain
 from kit.routing import Mount
 from web.addresses import Addresses
+from web.appearance import RememberAppearance
 from web.clients.dbapi import Dbapi
 from web.clients.llama import Llama
 from web.concurrency import PageLimit
@@ -27,7 +28,8 @@ from web.live.open_streams import OpenStreams
 from web.middleware import AllowedHosts, SameOrigin, SecurityHeaders
 from web.pages import error_pages
 from web.pages.static_files import StaticFiles
-from web.rendering.templates import STATIC, Templates
+from web.rendering.script import STATIC
+from web.rendering.templates import Templates
 from web.routes import routes
 from web.sessions import Sessions
 from web.settings import Settings
@@ -45,6 +47,7 @@ def create_app(settings: Settings) -> ASGIApp:
         middleware=[
             Middleware(AllowedHosts, hostname=settings.hostname),
             Middleware(SameOrigin, origin=settings.origin),
+            Middleware(RememberAppearance),
         ],
         exception_handlers={
             UserError: error_pages.user_error,

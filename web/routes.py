@@ -2,7 +2,19 @@
 
 from kit import ids
 from kit.routing import Route
-from web.pages import chat_events, chat_settings, chats, devices, exports, health, messages, metrics, pwa, streams
+from web.pages import (
+    appearance,
+    chat_events,
+    chat_settings,
+    chats,
+    devices,
+    exports,
+    health,
+    messages,
+    metrics,
+    pwa,
+    streams,
+)
 
 ids.register()
 
@@ -14,6 +26,8 @@ routes = [
     Route("/manifest.webmanifest", pwa.manifest),
     Route("/sw.js", pwa.service_worker),
     Route("/offline", pwa.offline),
+    Route("/appearance", appearance.show),
+    Route("/appearance", appearance.change, methods=["POST"]),
     # Chats
     Route("/chats", chats.create, methods=["POST"]),
     Route("/chats/{chat_id:id}", chats.show),

@@ -39,8 +39,8 @@ async def test_the_first_load_is_small_and_contacts_no_other_host(open_page: Cal
         *await fresh.evaluate(ICON),
     }
 
-    addresses = {address for address in addresses if not address.endswith("/events")}  # a stream that does not end
-    weights = {address: len(gzip.compress(await (await fresh.request.get(address)).body(), 6)) for address in addresses}
+    files = {address for address in addresses if not address.endswith("/events")}  # a stream that does not end
+    weights = {address: len(gzip.compress(await (await fresh.request.get(address)).body(), 6)) for address in files}
     assert all(address.startswith(origin) for address in addresses)
     assert sum(weights.values()) <= KILOBYTE_BUDGET * 1024, weights
     assert len(addresses) <= REQUEST_BUDGET, addresses

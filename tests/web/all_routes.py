@@ -14,6 +14,8 @@ PUBLIC_ROUTES = {
     "GET /offline",
     "GET /join",
     "GET /metrics",
+    "GET /appearance",
+    "POST /appearance",
 }
 SESSION_ROUTES = {
     "POST /chats": {"username": "Ada"},

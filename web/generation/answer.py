@@ -31,6 +31,8 @@ class Answer:
         self.estimated_tokens = 1.0  # of the prompt
         self.started_at = self.written_at = time.monotonic()  # written: when text last arrived
         self._first_token_at: float | None = None
+        self._thinking_since: float | None = None
+        self._thinking_until: float | None = None
         self._parts: list[str] = []
         self._bytes = 0
 
@@ -57,12 +59,20 @@ class Answer:
         if text:
             self._bytes += size
             self.has_output = self._has_grown = True
-            self._first_token_at = self._first_token_at or time.monotonic()
+            self._note_time(kind)
         if kind == CONTENT:
             self._parts.append(text)
         else:
             self.has_reasoning = True
         return text
+
+    def _note_time(self, kind: int) -> None:
+        now = time.monotonic()
+        self._first_token_at = self._first_token_at or now
+        if kind != CONTENT:
+            self._thinking_since = self._thinking_since or now
+        elif self._thinking_since and not self._thinking_until:
+            self._thinking_until = now
 
     def restart(self) -> None:
         """Discards the text: the model server cannot continue it."""
@@ -100,6 +110,8 @@ class Answer:
         timings = dict(self.timings or {})
         if self._first_token_at:
             timings["first_word_ms"] = round(1000 * (self._first_token_at - self.started_at), 1)
+        if self._thinking_since and self._thinking_until:
+            timings["thinking_ms"] = round(1000 * (self._thinking_until - self._thinking_since), 1)
         return {
             "id": self.entry.id,
             "fence": self.entry.fencing_token,

@@ -8,6 +8,7 @@ from starlette.responses import RedirectResponse, Response
 from web.contract import Chat, ChatChange, Parameters
 from web.errors import Refused
 from web.pages import forms
+from web.rendering.templates import is_htmx
 from web.settings import Settings
 from web.state import Request
 
@@ -73,7 +74,7 @@ async def show(request: Request) -> Response:
 async def change(request: Request) -> Response:
     """With the field `reset`, all settings get the operator's defaults.
 
-    With the field `default`, the settings also become those of new chats.
+    With the field `default`, the settings also become those of new chats. htmx gets no page: it updates its own.
     """
     session, chat_id = await request.state["sessions"].require(request), request.path_params["chat_id"]
     form = await forms.read(request)
@@ -88,7 +89,7 @@ async def change(request: Request) -> Response:
         page = _page(request, chat, form, error)
         page.headers.update(error.headers)
         return page
-    return RedirectResponse(f"/chats/{chat_id}", 303)
+    return Response(status_code=204) if is_htmx(request) else RedirectResponse(f"/chats/{chat_id}", 303)
 
 
 def _parameters(request: Request) -> list[Parameter]:

@@ -8,14 +8,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request, StateT
 from starlette.responses import HTMLResponse
 
+from web.appearance import current
 from web.contract import MAX_CHATS, Message
+from web.rendering import script
 from web.rendering.byte_cache import ByteCache
 from web.rendering.event_templates import EventTemplates
 from web.rendering.markdown import render
 from web.rendering.versions import version
 
 WEB = Path(__file__).parent.parent
-STATIC = WEB / "static"
 MAX_CACHED_BYTES = 32 * 1024 * 1024  # of texts and their HTML, so that a chat opens without rendering it all
 
 
@@ -32,12 +33,15 @@ class Templates:
             lstrip_blocks=True,
         )
         self._environment.filters["model_name"] = model_name
-        self._environment.globals.update(static=self.static, new_id=lambda: str(uuid.uuid4()), max_chats=MAX_CHATS)
+        self._environment.globals.update(
+            appearance=current, static=self.static, new_id=lambda: str(uuid.uuid4()), max_chats=MAX_CHATS
+        )
 
     def static(self, name: str) -> str:
         """The URL of a static file. It contains a hash of the content, so browsers may cache it for ever."""
         if name not in self._versions:
-            self._versions[name] = version((STATIC / name).read_bytes())
+            content = script.content() if name == script.NAME else (script.STATIC / name).read_bytes()
+            self._versions[name] = version(content)
         return f"/static/{name}?v={self._versions[name]}"
 
     def html(self, template: str, **values: Any) -> str:

@@ -37,7 +37,7 @@
   });
   document.addEventListener("turn", () => refreshList());
   list.addEventListener("htmx:before:swap", (event) => {
-    if (!list.querySelector(":popover-open")) return;
+    if (event.target !== list || !list.querySelector(":popover-open")) return;
     event.preventDefault();
     refreshList(RETRY_MS);
   });
@@ -66,42 +66,4 @@
     menu.hidePopover();
     refreshList();
   });
-})();
-
-// Keyboard shortcuts, and the help dialog that lists them. Shortcuts without Alt work only outside of fields, and can be disabled.
-(() => {
-  const help = document.getElementById("help"), helpButton = document.getElementById("ask-help"), field = document.getElementById("content");
-  const singleKeys = document.getElementById("single-keys");
-  const click = (selector) => document.querySelector(selector)?.click();
-  const openNeighbor = (offset) => {
-    const chats = [...document.querySelectorAll("#chats .chats a")];
-    chats[chats.findIndex((chat) => chat.ariaCurrent) + offset]?.click();
-  };
-  const copyLastAnswer = () => [...document.querySelectorAll(".assistant:not(.live) button.copy")].at(-1)?.click();
-  const withAlt = {
-    KeyN: () => click("#new-chat"),
-    KeyS: () => click(".live .stop"),
-    KeyC: copyLastAnswer,
-    ArrowUp: () => openNeighbor(-1),
-    ArrowDown: () => openNeighbor(1),
-  };
-  const withoutAlt = { "/": () => field.focus(), "?": () => help.showModal() };
-
-  document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.isComposing || help.open) return;
-    const typing = !help.contains(event.target) && event.target.closest("input, textarea, select, [contenteditable]"); // a closed dialog keeps the focus for one frame
-    const action = event.altKey ? !event.shiftKey && withAlt[event.code] : !typing && singleKeys.checked && withoutAlt[event.key];
-    if (!action) return;
-    event.preventDefault();
-    action();
-  });
-  helpButton.hidden = false;
-  helpButton.addEventListener("click", () => help.showModal());
-  help.addEventListener("click", (event) => { if (event.target === help) help.close(); });
-
-  singleKeys.checked = localStorage.getItem("single-keys") !== "off";
-  singleKeys.addEventListener("change", () => localStorage.setItem("single-keys", singleKeys.checked ? "on" : "off"));
-  const announce = help.querySelector("form").elements.announce;
-  announce.value = localStorage.getItem("announce") ?? "sentences";
-  help.addEventListener("change", () => localStorage.setItem("announce", announce.value));
 })();

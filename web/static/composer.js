@@ -21,7 +21,11 @@
     localStorage.setItem(key, text);
     return text;
   };
+  const count = document.getElementById("count"), limit = Number(field.dataset.limit) || Infinity, NEARLY = 0.9;
   const grow = () => {
+    const { length } = field.value.length > NEARLY * limit ? [...field.value] : "";
+    count.textContent = length > NEARLY * limit ? `${length.toLocaleString()} of ${limit.toLocaleString()} characters` : "";
+    count.classList.toggle("failed", length > limit);
     if (CSS.supports("field-sizing", "content")) return;
     field.style.height = "auto";
     field.style.height = `${field.scrollHeight + 2}px`;
@@ -56,13 +60,15 @@
 
   // The server's errors contain a notice. This explains all others: no connection, or an error page of a proxy.
   const explain = (what, source) => {
+    const panel = source?.closest("#panel");
+    if (panel?.open) panel.querySelector(".notice").textContent = `${what} Please try again.`;
     if (!source?.closest("main") || source.matches(".message")) return; // not a stream, which reconnects
     showNotice(`${what} ${source === form ? "Your message is still here: please send it again." : "Please try again."}`);
   };
   document.addEventListener("htmx:error", ({ detail }) => explain("The server cannot be reached.", detail.ctx?.sourceElement));
   document.addEventListener("htmx:after:request", (event) => {
     const { response, text, sourceElement } = event.detail.ctx;
-    if (!(response?.status >= 400) || text?.includes('id="notice"')) return;
+    if (!(response?.status >= 400) || text?.includes('class="notice"')) return;
     event.preventDefault();
     explain(`The server cannot be reached (error ${response.status}).`, sourceElement);
   });

@@ -37,7 +37,7 @@
 
 // Copying a message or a code block. The buttons for code are on the block under the pointer, else on the first visible one.
 (() => {
-  const tools = document.getElementById("code"), status = document.getElementById("said"), BAR_PIXELS = 48, HEIGHT_PIXELS = 40;
+  const tools = document.getElementById("code"), [wrap, copyButton] = tools.querySelectorAll("button"), status = document.getElementById("said"), BAR_PIXELS = 48, HEIGHT_PIXELS = 40;
   let code, pointed;
   const copySelected = (text) => { // browsers have no clipboard over plain HTTP
     const field = document.createElement("textarea"), focused = document.activeElement;
@@ -57,7 +57,7 @@
     button?.classList.add("copied");
     setTimeout(() => button?.classList.remove("copied"), 1500);
   };
-  const copyCode = (block) => copy(block.textContent, "Code", tools.firstElementChild);
+  const copyCode = (block) => copy(block.textContent, "Code", copyButton);
   const sourceOf = async (article) => { // an answer's Markdown, with formulas as LaTeX
     const shown = article.querySelector(".content").innerText, url = `${location.pathname}/messages/${article.id.slice(8)}/stream`;
     const response = article.matches(".assistant") && await fetch(url, { headers: { Accept: "text/plain" } }).catch(() => null);
@@ -95,7 +95,14 @@
   document.addEventListener("htmx:sse:after:message", place);
   addEventListener("scroll", place, { passive: true });
   addEventListener("resize", place);
-  tools.addEventListener("click", () => copyCode(code));
+  copyButton.addEventListener("click", () => copyCode(code));
+  const wrapLines = (on) => {
+    document.body.classList.toggle("wrapped", on);
+    wrap.ariaPressed = on;
+    localStorage.wrap = on ? "on" : "";
+  };
+  wrap.addEventListener("click", () => { wrapLines(!document.body.matches(".wrapped")); place(); });
+  wrapLines(Boolean(localStorage.wrap));
   document.addEventListener("keydown", (event) => {
     const focused = document.activeElement;
     if ((event.ctrlKey || event.metaKey) && event.code === "KeyC" && focused.matches(".content pre") && getSelection().isCollapsed) copyCode(focused);
@@ -107,60 +114,4 @@
   document.addEventListener("htmx:after:swap", showCopyButtons);
   document.addEventListener("htmx:sse:close", showCopyButtons);
   showCopyButtons();
-})();
-
-// Screen readers: announces each sentence of a running answer once, when it is complete.
-(() => {
-  const region = document.getElementById("announcer"), PAUSE_MS = 1000, MAX_LINES = 20, SENTENCE_ENDS = /[.!?…]["'”’)\]]*\s|[。！？]/g;
-  const positions = new WeakMap(), states = new WeakMap(), timers = new WeakMap();
-  const mode = () => localStorage.getItem("announce") ?? "sentences";
-  const announce = (text) => {
-    const line = document.createElement("p");
-    line.textContent = text;
-    region.append(line);
-    while (region.childElementCount > MAX_LINES) region.firstChild.remove();
-  };
-  const takeNewText = (article, ended) => {
-    const blocks = [...article.querySelectorAll(".content > :not(.tail), .content > .tail > *")], parts = [];
-    let { block, characters } = positions.get(article) ?? { block: 0, characters: 0 };
-    for (; block < blocks.length; block++, characters = 0) {
-      const isOpen = !ended && block === blocks.length - 1, element = blocks[block], text = element.textContent;
-      if (element.matches("pre")) {
-        if (isOpen) break;
-        const lines = text.trimEnd().split("\n").length;
-        parts.push(`Code, ${lines} line${lines > 1 ? "s" : ""}.`);
-        continue;
-      }
-      const ends = [...text.matchAll(SENTENCE_ENDS)].map((match) => match.index + match[0].length);
-      const end = isOpen ? Math.max(characters, ...ends) : text.length;
-      parts.push(text.slice(characters, end));
-      if (isOpen) { characters = end; break; }
-    }
-    positions.set(article, { block, characters });
-    return parts.join(" ").replace(/\s+/g, " ").trim();
-  };
-  const announceNewText = (article, ended) => {
-    clearTimeout(timers.get(article));
-    timers.delete(article);
-    announceState(article);
-    const text = takeNewText(article, ended);
-    if (text && mode() === "sentences") announce(text);
-  };
-  const announceState = (article) => {
-    const state = article.querySelector(".progress")?.textContent.trim();
-    if (state && state !== states.get(article) && mode() !== "off") announce(state);
-    states.set(article, state);
-  };
-  document.addEventListener("htmx:sse:after:connection", ({ target }) => {
-    announceState(target);
-    if (!positions.has(target)) takeNewText(target); // earlier text is read as part of the page
-  });
-  document.addEventListener("htmx:sse:after:message", ({ target, detail }) => {
-    if (!detail.message.event && !timers.has(target)) timers.set(target, setTimeout(announceNewText, PAUSE_MS, target));
-  });
-  document.addEventListener("done", ({ target }) => {
-    announceNewText(target, true);
-    const reason = target.querySelector(".outcome summary, span.outcome")?.textContent;
-    if (mode() !== "off") announce(reason ?? "The answer is finished.");
-  });
 })();

@@ -1,0 +1,36 @@
+"""The theme and the text size of a browser."""
+
+import pytest
+
+from tests.web.dom import parse
+from tests.web.visitor import Visitor
+
+
+@pytest.mark.parametrize("theme", ["", "light", "dark"])
+async def test_a_chosen_theme_is_an_attribute_of_every_page(visitor: Visitor, theme: str) -> None:
+    chat = await visitor.begin()
+
+    saved = await visitor.http.post("/appearance", data={"theme": theme, "text_size": "large", "chat": chat[7:]})
+    pages = [parse((await visitor.http.get(path)).text).select("html") for path in ("/devices", chat, "/offline")]
+
+    assert saved.headers["location"] == chat
+    assert [page.attributes.get("data-theme", "") for page in pages] == [theme] * 3
+    assert [page.attributes["data-text"] for page in pages] == ["large"] * 3
+
+
+@pytest.mark.parametrize("value", ['"><script>', "Dark", "x" * 5000, "\x00", "🦆"])
+async def test_unknown_values_mean_the_default(visitor: Visitor, value: str) -> None:
+    cookie = value.encode("latin-1", "replace").replace(b"\x00", b"")
+    headers = {b"Cookie": b"theme=" + cookie + b"; text_size=" + cookie}
+    saved = await visitor.http.post("/appearance", data={"theme": value, "text_size": value, "chat": value})
+    page = await visitor.http.get("/", headers=headers)
+
+    assert saved.headers["location"] == "/"
+    assert all("Max-Age=0" in header for header in saved.headers.get_list("set-cookie"))
+    assert parse(page.text).select("html").attributes == {"lang": "en"}
+
+
+async def test_the_page_returns_to_known_addresses_only(visitor: Visitor) -> None:
+    for chat in ("//evil.example", "https://evil.example", "../x", "{00000000-0000-4000-8000-000000000000}"):
+        saved = await visitor.http.post("/appearance", data={"theme": "dark", "chat": chat})
+        assert saved.headers["location"] in ("/", "/chats/00000000-0000-4000-8000-000000000000")
