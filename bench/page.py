@@ -68,7 +68,8 @@ async def _load(tab: Page, address: str) -> dict[str, list[float]]:
     tools.on("Network.dataReceived", lambda event: bodies.update({event["requestId"]: event["encodedDataLength"]}))
     await tools.send("Network.enable")
     await tab.add_init_script(_OBSERVE)
-    await tab.goto(address, wait_until="networkidle")
+    await tab.goto(address)
+    await tab.evaluate("navigator.serviceWorker.ready.then(() => 1)")
     kib: dict[str, list[float]] = {}
     for request, kind in kinds.items():
         kib.setdefault(kind, []).append((bodies[request] or finished.get(request, 0.0)) / 1024)

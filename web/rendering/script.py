@@ -6,7 +6,7 @@ from pathlib import Path
 STATIC = Path(__file__).parent.parent / "static"
 NAME = "app.js"
 # page.js registers an extension before hx-sse adds its own
-OWN = ("composer", "reading", "announcer", "chats", "panel", "keys")
+OWN = ("stream", "composer", "reading", "announcer", "chats", "panel", "keys")
 FILES = ("htmx.min.js", "page.js", "hx-sse.min.js", *(f"{name}.js" for name in OWN))
 
 

@@ -97,7 +97,7 @@
 (() => {
   let focused;
   document.addEventListener("htmx:before:swap", () => { focused = document.activeElement.closest("#messages footer"); });
-  document.addEventListener("htmx:after:swap", () => setTimeout(() => { // page.js has shown the Stop button by then
+  document.addEventListener("htmx:after:swap", () => setTimeout(() => { // stream.js has shown the Stop button by then
     for (const name of ["#composer .stop", "#content"]) {
       if (focused && document.activeElement === document.body) document.querySelector(name).focus({ preventScroll: true });
     }
