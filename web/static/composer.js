@@ -24,7 +24,7 @@
   const count = document.getElementById("count"), limit = Number(field.dataset.limit) || Infinity, NEARLY = 0.9;
   const grow = () => {
     const { length } = field.value.length > NEARLY * limit ? [...field.value] : "";
-    count.textContent = length > NEARLY * limit ? `${length.toLocaleString()} of ${limit.toLocaleString()} characters` : "";
+    count.textContent = length > NEARLY * limit ? `${length.toLocaleString()} / ${limit.toLocaleString()}` : "";
     count.classList.toggle("failed", length > limit);
     if (CSS.supports("field-sizing", "content")) return;
     field.style.height = "auto";
