@@ -2,7 +2,19 @@
 
 from kit import ids
 from kit.routing import Route
-from web.pages import chat_events, chat_settings, chats, devices, exports, health, messages, metrics, pwa, streams
+from web.pages import (
+    chat_events,
+    chat_settings,
+    chats,
+    devices,
+    exports,
+    health,
+    messages,
+    metrics,
+    presets,
+    pwa,
+    streams,
+)
 
 ids.register()
 
@@ -27,6 +39,7 @@ routes = [
     Route("/chats/{chat_id:id}/restore", chats.restore, methods=["POST"]),
     Route("/chats/{chat_id:id}/settings", chat_settings.show),
     Route("/chats/{chat_id:id}/settings", chat_settings.change, methods=["POST"]),
+    Route("/chats/{chat_id:id}/presets/{preset_id:id}/delete", presets.delete, methods=["POST"]),
     # Devices, and the link that adds one to a session
     Route("/devices", devices.index),
     Route("/devices/link", devices.create_link, methods=["POST"]),
