@@ -505,6 +505,22 @@ ALTER TABLE public.messages ALTER COLUMN "position" ADD GENERATED ALWAYS AS IDEN
     CACHE 1
 );
 
+CREATE TABLE public.presets (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    session_id uuid NOT NULL,
+    name text NOT NULL,
+    model text,
+    system_prompt text DEFAULT ''::text NOT NULL,
+    parameters jsonb DEFAULT '{}'::jsonb NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    updated_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT presets_name_check CHECK (((char_length(name) >= 1) AND (char_length(name) <= 100)))
+);
+
+ALTER TABLE ONLY public.presets FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.presets OWNER TO runnel_owner;
+
 CREATE TABLE public.sessions (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
@@ -554,6 +570,12 @@ ALTER TABLE ONLY public.messages
 ALTER TABLE ONLY public.messages
     ADD CONSTRAINT messages_turn UNIQUE (session_id, chat_id, turn_key);
 
+ALTER TABLE ONLY public.presets
+    ADD CONSTRAINT presets_of_session UNIQUE (session_id, name);
+
+ALTER TABLE ONLY public.presets
+    ADD CONSTRAINT presets_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.sessions
     ADD CONSTRAINT sessions_pkey PRIMARY KEY (id);
 
@@ -595,6 +617,9 @@ ALTER TABLE ONLY public.messages
 ALTER TABLE ONLY public.messages
     ADD CONSTRAINT messages_parent FOREIGN KEY (session_id, chat_id, parent_id) REFERENCES public.messages(session_id, chat_id, id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY public.presets
+    ADD CONSTRAINT presets_session_id_fkey FOREIGN KEY (session_id) REFERENCES public.sessions(id) ON DELETE CASCADE;
+
 ALTER TABLE public.chats ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.devices ENABLE ROW LEVEL SECURITY;
@@ -627,6 +652,8 @@ CREATE POLICY own_session ON public.links TO runnel_runtime USING ((session_id =
 
 CREATE POLICY own_session ON public.messages TO runnel_runtime USING ((session_id = public.current_session_id()));
 
+CREATE POLICY own_session ON public.presets TO runnel_runtime USING ((session_id = public.current_session_id()));
+
 CREATE POLICY own_session ON public.sessions TO runnel_runtime USING ((id = public.current_session_id()));
 
 CREATE POLICY own_token ON public.devices FOR SELECT TO runnel_runtime USING ((token_hash = decode(NULLIF(current_setting('app.token_hash'::text, true), ''::text), 'hex'::text)));
@@ -645,7 +672,11 @@ CREATE POLICY owner ON public.links TO runnel_owner USING (true);
 
 CREATE POLICY owner ON public.messages TO runnel_owner USING (true);
 
+CREATE POLICY owner ON public.presets TO runnel_owner USING (true);
+
 CREATE POLICY owner ON public.sessions TO runnel_owner USING (true);
+
+ALTER TABLE public.presets ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.sessions ENABLE ROW LEVEL SECURITY;
 
@@ -743,5 +774,7 @@ GRANT UPDATE(error) ON TABLE public.messages TO runnel_log;
 GRANT UPDATE(usage) ON TABLE public.messages TO runnel_log;
 
 GRANT UPDATE(timings) ON TABLE public.messages TO runnel_log;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.presets TO runnel_runtime;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.sessions TO runnel_runtime;

@@ -108,7 +108,7 @@ async def _inside(settings: Settings) -> AsyncIterator[Finding]:
         await connection.close()
 
 
-_TABLES = ("sessions", "devices", "links", "chats", "messages", "generations", "generation_chunks")
+_TABLES = ("sessions", "devices", "links", "presets", "chats", "messages", "generations", "generation_chunks")
 _UNPROTECTED = """
 SELECT relname FROM pg_class
  WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND relname <> 'alembic_version'

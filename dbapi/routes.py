@@ -1,6 +1,6 @@
 """Every URL."""
 
-from dbapi import chats, devices, events, generations, messages, readiness, sessions, turns
+from dbapi import chats, devices, events, generations, messages, presets, readiness, sessions, turns
 from kit import ids
 from kit.routing import Route
 
@@ -25,6 +25,11 @@ routes = [
     Route("/devices", devices.delete_all, methods=["DELETE"]),
     Route("/devices/{device_id:id}", devices.delete, methods=["DELETE"]),
     Route("/links", devices.create_link, methods=["POST"]),
+    # Presets: named settings that any chat of the session can take over
+    Route("/presets", presets.index),
+    Route("/presets", presets.save, methods=["PUT"]),
+    Route("/presets/{preset_id:id}", presets.show),
+    Route("/presets/{preset_id:id}", presets.delete, methods=["DELETE"]),
     # Chats
     Route("/chats", chats.create, methods=["POST"]),
     Route("/chats", chats.index),

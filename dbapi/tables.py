@@ -71,6 +71,23 @@ class Link(Base):
     __table_args__ = (UniqueConstraint("session_id", name="links_of_session"),)
 
 
+class Preset(Base):
+    """Named settings that any chat of the session can take over."""
+
+    __tablename__ = "presets"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, server_default=NEW_ID)
+    session_id: Mapped[UUID] = mapped_column(ForeignKey("sessions.id", ondelete="CASCADE"))
+    name: Mapped[str] = mapped_column(CheckConstraint("char_length(name) BETWEEN 1 AND 100"))
+    model: Mapped[str | None]
+    system_prompt: Mapped[str] = mapped_column(server_default="")
+    parameters: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+    __table_args__ = (UniqueConstraint("session_id", "name", name="presets_of_session"),)
+
+
 class Chat(Base):
     __tablename__ = "chats"
 

@@ -258,7 +258,7 @@ async def until(
 
 async def row_counts(owner: Any) -> dict[str, int]:
     """Counts the rows of every table that requests can change."""
-    tables = ("sessions", "devices", "links", "chats", "messages", "generations", "generation_chunks")
+    tables = ("sessions", "devices", "links", "presets", "chats", "messages", "generations", "generation_chunks")
     return {table: await owner.fetchval(f"SELECT count(*) FROM {table}") for table in tables}
 
 

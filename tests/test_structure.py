@@ -31,7 +31,7 @@ LAYERS = {
         {"dbapi.state", "dbapi.auth"},
         {"dbapi.endpoint"},
         {"dbapi.chats", "dbapi.messages", "dbapi.turns", "dbapi.generations", "dbapi.sessions", "dbapi.devices"}
-        | {"dbapi.events", "dbapi.readiness"},
+        | {"dbapi.presets", "dbapi.events", "dbapi.readiness"},
         {"dbapi.openapi", "dbapi.routes"},
         {"dbapi.app", "dbapi.diagnostics"},
         {"dbapi.__main__"},

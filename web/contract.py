@@ -108,6 +108,25 @@ class ChatChange(TypedDict, total=False):
     parameters: Parameters
 
 
+class NewPreset(TypedDict):
+    """Named settings of a session. They replace those of the same name."""
+
+    name: str
+    model: str | None
+    system_prompt: str
+    parameters: Parameters
+
+
+class ListedPreset(TypedDict):
+    id: str
+    name: str
+
+
+class Preset(NewPreset, ListedPreset):
+    created_at: str
+    updated_at: str
+
+
 class Device(TypedDict):
     id: str
     name: str

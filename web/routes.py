@@ -12,6 +12,7 @@ from web.pages import (
     health,
     messages,
     metrics,
+    presets,
     pwa,
     streams,
 )
@@ -41,6 +42,7 @@ routes = [
     Route("/chats/{chat_id:id}/restore", chats.restore, methods=["POST"]),
     Route("/chats/{chat_id:id}/settings", chat_settings.show),
     Route("/chats/{chat_id:id}/settings", chat_settings.change, methods=["POST"]),
+    Route("/chats/{chat_id:id}/presets/{preset_id:id}/delete", presets.delete, methods=["POST"]),
     # Devices, and the link that adds one to a session
     Route("/devices", devices.index),
     Route("/devices/link", devices.create_link, methods=["POST"]),

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, Field
 
-from dbapi.schemas.fields import Output, Text, Username, not_too_long
+from dbapi.schemas.fields import Name, Output, Text, not_too_long
 from dbapi.schemas.messages import MessageRecord
 
 
@@ -18,7 +18,7 @@ class FirstMessage(BaseModel):
 class NewChat(BaseModel):
     """A `system` message must be the first and becomes the chat's system prompt."""
 
-    username: Username
+    username: Name
     model: Annotated[Text, Field(max_length=200)] | None = None
     messages: Annotated[list[FirstMessage], Field(max_length=20)] = []
     settings_of: Annotated[

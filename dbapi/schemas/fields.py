@@ -32,7 +32,7 @@ def _is_short(text: str) -> str:
     return text
 
 
-Username = Annotated[
+Name = Annotated[
     str, AfterValidator(clean), AfterValidator(str.strip), AfterValidator(_not_blank), AfterValidator(_is_short)
 ]
 Content = Annotated[str, AfterValidator(clean), AfterValidator(_not_blank), AfterValidator(not_too_long)]

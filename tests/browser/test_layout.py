@@ -118,6 +118,11 @@ async def test_on_a_phone_everything_fits_and_can_be_touched(open_page: Callable
     assert await page.evaluate(TARGETS) == []
     await page.goto(f"{page.url.partition('#')[0]}/settings")
     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    await page.fill("#preset_name", "Wide" * 25)
+    await page.get_by_role("button", name="Save as preset").tap()
+    await expect(page.locator(".presets a")).to_have_count(1)
+    await expect_no_overflow(page)
+    assert await page.evaluate(TARGETS) == []
 
 
 async def test_a_long_draft_leaves_room_for_the_conversation(ada: BrowserUser) -> None:

@@ -121,3 +121,26 @@ async def test_without_javascript_appearance_is_a_page(open_page: Callable[..., 
 
     assert page.url == chat
     assert await page.locator("html").get_attribute("data-theme") == "dark"
+
+
+async def test_presets_are_saved_applied_and_deleted_in_the_panel(page: Page) -> None:
+    panel, chat = page.locator("#panel"), page.url
+    await open_settings(page)
+    await page.fill("#panel #system_prompt", "Answer in rhymes.")
+    await page.fill("#panel #preset_name", "Poet")
+    await panel.get_by_role("button", name="Save as preset").click()
+    await expect(panel.get_by_role("link", name="Poet")).to_be_visible()
+    await panel.get_by_role("link", name="Cancel").click()
+
+    await open_settings(page)
+    await expect(page.locator("#panel #system_prompt")).not_to_have_value("Answer in rhymes.")
+    await panel.get_by_role("link", name="Poet").click()
+    await expect(page.locator("#panel #system_prompt")).to_have_value("Answer in rhymes.")
+    await panel.get_by_role("button", name="Save", exact=True).click()
+    await expect(panel).not_to_be_visible()
+
+    await open_settings(page)
+    await expect(page.locator("#panel #system_prompt")).to_have_value("Answer in rhymes.")
+    await panel.get_by_role("button", name="Delete preset Poet").click()
+    await expect(panel.get_by_role("link", name="Poet")).to_have_count(0)
+    assert page.url == chat

@@ -211,5 +211,28 @@ async def test_everything_works_without_scripts(open_page: Callable[..., Any]) -
     assert await page.locator("#chats").is_visible()
 
 
+async def test_presets_are_saved_applied_and_deleted_without_scripts(plain: BrowserUser) -> None:
+    page = plain.page
+    await page.get_by_role("link", name="Settings", exact=True).click()
+    await page.fill("#system_prompt", "Rhyme.")
+    await page.fill("#preset_name", "Poet")
+    await page.get_by_role("button", name="Save as preset").click()
+    await expect(page.locator("#system_prompt")).to_have_value("Rhyme.")
+    await page.get_by_role("link", name="Back to the chat").click()
+    await page.get_by_role("link", name="Settings", exact=True).click()
+    await expect(page.locator("#system_prompt")).not_to_have_value("Rhyme.")
+
+    await page.get_by_role("link", name="Poet").click()
+    await page.get_by_role("button", name="Save", exact=True).click()
+    await page.get_by_role("link", name="Settings", exact=True).click()
+    await expect(page.locator("#system_prompt")).to_have_value("Rhyme.")
+
+    await page.fill("#preset_name", "Clerk")
+    await page.press("#preset_name", "Enter")
+    await page.get_by_role("link", name="Settings", exact=True).click()
+    await page.get_by_role("button", name="Delete preset Poet").click()
+    await expect(page.locator(".presets a")).to_have_text(["Clerk"])
+
+
 async def contains(frame: Frame, text: str) -> bool:
     return text in await visible(frame)

@@ -8,6 +8,7 @@ from tests.stack import until
 
 MOMENT = 0.05  # seconds: a lease that ends during the test
 LEASE_SECONDS = 60.0  # longer than any test
+MANY_PRESETS = "INSERT INTO presets (session_id, name) SELECT $1, 'No. ' || n FROM generate_series(1, $2) n"
 OPENING = {"role": "assistant", "content": "Hello!"}
 
 
@@ -33,6 +34,12 @@ async def new_device(api: Api) -> str:
         each for each in (await api.get("/devices")).json()["devices"] if each["token_hash"] == token["token_hash"]
     ]
     return str(device["id"])
+
+
+async def new_preset(api: Api, name: str = "Poet", **settings: Any) -> Any:
+    saved = await api.put("/presets", json={"name": name} | settings)
+    assert saved.status_code == 200, saved.text
+    return saved.json()
 
 
 async def queued(api: Api, chat: Any = None, **more: Any) -> Any:
@@ -86,7 +93,7 @@ async def message(api: Api, chat_id: str, message_id: str) -> Any:
 
 async def row_checksums(owner: Any) -> dict[str, tuple[Any, ...]]:
     """Number and checksum of the rows of all tables, to prove that nothing changed."""
-    tables = ["sessions", "devices", "links", "chats", "messages", "generations", "generation_chunks"]
+    tables = ["sessions", "devices", "links", "presets", "chats", "messages", "generations", "generation_chunks"]
     return {
         table: tuple(await owner.fetchrow(f"SELECT count(*), sum(hashtextextended(t::text, 0)) FROM {table} t"))
         for table in tables

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import httpx
 
-from tests.dbapi.calls import LEASE_SECONDS, append, finish, new_chat, new_device, new_turn, queued, running
+from tests.dbapi.calls import LEASE_SECONDS, append, finish, new_chat, new_device, new_preset, new_turn, queued, running
 from tests.dbapi.conftest import Api
 from tests.dbapi.endpoints import call
 
@@ -47,6 +47,25 @@ async def sign_out_device(api: Api) -> list[httpx.Response]:
 async def sign_out_others(api: Api) -> list[httpx.Response]:
     await new_device(api)
     return [await api.delete("/devices", params={"keep": "ab" * 32})]
+
+
+async def list_presets(api: Api) -> list[httpx.Response]:
+    await new_preset(api)
+    return [await api.get("/presets")]
+
+
+async def save_preset(api: Api) -> list[httpx.Response]:
+    """Created, and replaced."""
+    settings = {"model": "m", "system_prompt": "Rhyme.", "parameters": {"temperature": 0.5}}
+    return [await api.put("/presets", json={"name": "Poet"} | more) for more in (settings, {})]
+
+
+async def show_preset(api: Api) -> list[httpx.Response]:
+    return [await api.get(f"/presets/{(await new_preset(api))['id']}")]
+
+
+async def delete_preset(api: Api) -> list[httpx.Response]:
+    return [await api.delete(f"/presets/{(await new_preset(api))['id']}")]
 
 
 async def create_chat(api: Api) -> list[httpx.Response]:
@@ -223,6 +242,10 @@ CASES: dict[str, Case] = {
     "DELETE /devices": sign_out_others,
     "DELETE /devices/{device_id}": sign_out_device,
     "POST /links": create_link,
+    "GET /presets": list_presets,
+    "PUT /presets": save_preset,
+    "GET /presets/{preset_id}": show_preset,
+    "DELETE /presets/{preset_id}": delete_preset,
     "POST /chats": create_chat,
     "GET /chats": list_chats,
     "GET /chats/{chat_id}": show_chat,

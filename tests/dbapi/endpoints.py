@@ -32,6 +32,10 @@ ENDPOINTS = {
     "DELETE /devices": Endpoint("list"),
     "DELETE /devices/{device_id}": Endpoint("own"),
     "POST /links": Endpoint("new", {"token_hash": "ef" * 32}),
+    "GET /presets": Endpoint("list"),
+    "PUT /presets": Endpoint("new", {"name": "Poet"}),
+    "GET /presets/{preset_id}": Endpoint("own"),
+    "DELETE /presets/{preset_id}": Endpoint("own"),
     "POST /chats": Endpoint("new", {"username": "Ada"}),
     "GET /chats": Endpoint("list"),
     "GET /chats/{chat_id}": Endpoint("own"),
@@ -80,7 +84,7 @@ async def call(
     http: httpx.AsyncClient, name: str, ids: dict[str, str] | None = None, headers: Any = None
 ) -> httpx.Response:
     """Ids that are not given are those of no row."""
-    unknown = {"chat_id": UNKNOWN_ID, "message_id": UNKNOWN_ID, "device_id": UNKNOWN_ID, "username": "Nobody"}
+    unknown = dict.fromkeys(("chat_id", "message_id", "device_id", "preset_id"), UNKNOWN_ID) | {"username": "Nobody"}
     method, path = name.split(" ")
     return await http.request(
         method, path.format_map(unknown | (ids or {})), json=ENDPOINTS[name].body, headers=headers

@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import uuid4
 
-from tests.dbapi.calls import new_chat, new_device, new_turn, row_checksums
+from tests.dbapi.calls import new_chat, new_device, new_preset, new_turn, row_checksums
 from tests.dbapi.conftest import Api
 from tests.dbapi.endpoints import NEEDS_ANOTHER_MESSAGE, call
 
@@ -13,6 +13,7 @@ async def check_rows_of_another_session_are_not_found(api: Api, other: Api, owne
     theirs, mine = await new_chat(other, username), await new_chat(api)
     answer, device = (await new_turn(other, theirs))["assistant"], await new_device(other)
     ids = {"chat_id": theirs["id"], "message_id": answer["id"], "username": username, "device_id": device}
+    ids["preset_id"] = (await new_preset(other))["id"]
     before = await row_checksums(owner)
 
     foreign, unknown = await call(api, name, ids), await call(api, name)
@@ -33,3 +34,14 @@ async def check_chats_of_another_session_are_not_listed(api: Api, other: Api) ->
 
     assert [chat["id"] for chat in listed] == [mine["id"]]
     assert theirs["id"] not in str(listed)
+
+
+async def check_presets_of_another_session_are_neither_listed_nor_replaced(api: Api, other: Api) -> None:
+    """Two sessions can have presets of the same name."""
+    theirs = await new_preset(other, "Poet", system_prompt="Rhyme.")
+    mine = await new_preset(api, "Poet", system_prompt="Do not rhyme.")
+
+    listed = (await api.get("/presets")).json()["presets"]
+
+    assert listed == [{"id": mine["id"], "name": "Poet"}]
+    assert (await other.get(f"/presets/{theirs['id']}")).json() == theirs

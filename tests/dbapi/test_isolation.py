@@ -10,8 +10,9 @@ from typing import Any
 import asyncpg
 import pytest
 
+from dbapi.presets import MAX_PRESETS
 from tests.dbapi import isolation_cases
-from tests.dbapi.calls import new_chat, new_device
+from tests.dbapi.calls import MANY_PRESETS, new_chat, new_device, new_preset
 from tests.dbapi.conftest import Api
 from tests.dbapi.endpoints import OWN
 from tests.stack import DBAPI_KEY, NO_LIMITS, Cluster, Service
@@ -65,6 +66,19 @@ async def test_rows_of_another_session_are_not_found(api: Api, other: Api, owner
 
 async def test_the_list_of_chats_contains_only_chats_of_the_session(api: Api, other: Api) -> None:
     await isolation_cases.check_chats_of_another_session_are_not_listed(api, other)
+
+
+async def test_the_presets_of_a_session_are_its_own(api: Api, other: Api) -> None:
+    await isolation_cases.check_presets_of_another_session_are_neither_listed_nor_replaced(api, other)
+
+
+async def test_the_limit_of_presets_counts_only_those_of_the_session(api: Api, other: Api, owner: Any) -> None:
+    await new_preset(other)
+    await owner.execute(MANY_PRESETS, other.headers["X-Session-ID"], MAX_PRESETS - 1)
+
+    mine, theirs = [await each.put("/presets", json={"name": "One more"}) for each in (api, other)]
+
+    assert (mine.status_code, theirs.status_code) == (200, 409)
 
 
 async def test_devices_are_listed_and_signed_out_only_in_their_session(api: Api, other: Api) -> None:

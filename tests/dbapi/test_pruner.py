@@ -9,12 +9,12 @@ import pytest
 
 from dbapi import pruner
 from dbapi.sql.connection import Database
-from tests.dbapi.calls import new_chat, new_turn
+from tests.dbapi.calls import new_chat, new_preset, new_turn
 from tests.dbapi.conftest import Api
 from tests.stack import Cluster, until
 
 LIFETIME = timedelta(days=400)
-TABLES = ("sessions", "devices", "links", "chats", "messages", "generations")
+TABLES = ("sessions", "devices", "links", "presets", "chats", "messages", "generations")
 
 
 @pytest.fixture
@@ -42,10 +42,11 @@ async def rows(owner: Any, session: str) -> dict[str, int]:
 
 
 async def new_session(api: Api) -> str:
-    """Creates a session with a device, a chat and an answer. Returns its id."""
+    """Creates a session with a device, a preset, a chat and an answer. Returns its id."""
     device = {"token_hash": uuid4().hex * 2, "name": "a browser"}
     session = str((await api.post("/sessions", json=device)).json()["session_id"])
     api.headers["X-Session-ID"] = session
+    await new_preset(api)
     await new_turn(api, await new_chat(api))
     return session
 

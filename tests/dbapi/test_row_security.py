@@ -14,7 +14,7 @@ from tests.dbapi.calls import append, new_chat, new_turn, running
 from tests.dbapi.conftest import Api
 from tests.stack import Cluster
 
-TABLES = ["sessions", "devices", "links", "chats", "messages", "generations", "generation_chunks"]
+TABLES = ["sessions", "devices", "links", "presets", "chats", "messages", "generations", "generation_chunks"]
 SET_SESSION = "SELECT set_config('app.session_id', $1, true)"
 
 
@@ -39,6 +39,7 @@ async def filled(session: str, owner: Any) -> str:
     await owner.execute(
         "INSERT INTO links (token_hash, session_id, expires_at) VALUES ($1, $2, now())", uuid4().bytes * 2, session
     )
+    await owner.execute("INSERT INTO presets (session_id, name) VALUES ($1, 'Poet')", session)
     return session
 
 
@@ -67,6 +68,7 @@ async def test_no_rows_are_visible_without_a_session(runtime: Any, owner: Any, f
         "sessions": 1,
         "devices": 1,
         "links": 1,
+        "presets": 1,
         "chats": 1,
         "messages": 3,
         "generations": 1,
@@ -130,6 +132,8 @@ async def test_a_devices_token_shows_only_that_device(runtime: Any, owner: Any, 
         "UPDATE messages SET session_id = $1",
         "UPDATE devices SET session_id = $1",
         "UPDATE links SET session_id = $1",
+        "INSERT INTO presets (session_id, name) VALUES ($1, 'Poet')",
+        "UPDATE presets SET session_id = $1",
         "INSERT INTO links (token_hash, session_id, expires_at) VALUES (decode(repeat('ab', 32), 'hex'), $1, now())",
         "INSERT INTO messages (session_id, chat_id, role) SELECT $1, id, 'user' FROM chats",
         "INSERT INTO generations (session_id, chat_id, message_id) SELECT $1, chat_id, id FROM messages",
@@ -169,12 +173,12 @@ async def test_a_session_cannot_change_or_delete_another_sessions_rows(runtime: 
         await runtime.fetch(SET_SESSION, str(uuid4()))
         statuses = [
             await runtime.execute(f"DELETE FROM {table}")
-            for table in ("sessions", "devices", "links", "chats", "messages", "generations")
+            for table in ("sessions", "devices", "links", "presets", "chats", "messages", "generations")
         ]
         statuses.append(await runtime.execute("UPDATE messages SET content = 'changed'"))
         statuses.append(await runtime.execute("UPDATE generations SET stop_requested = true"))
 
-    assert statuses == ["DELETE 0"] * 6 + ["UPDATE 0"] * 2
+    assert statuses == ["DELETE 0"] * 7 + ["UPDATE 0"] * 2
     assert await counts(owner) == before
 
 

@@ -45,7 +45,7 @@ QUICKLY = settings(
 )
 document = schemathesis.openapi.from_dict(openapi(routes))
 schema = document.exclude(path="/events")  # its response does not end; see test_contract.py
-scoped = schema.include(path_regex="^/(chats|devices|links)")
+scoped = schema.include(path_regex="^/(chats|devices|links|presets)")
 
 
 class FilledSession:
@@ -60,20 +60,23 @@ class FilledSession:
         turn = self._made(f"/chats/{chat['id']}/turns", {"content": "Why?"})
         self._made("/links", {"token_hash": (link := uuid4().hex * 2)})
         self._made("/devices", {"link_hash": link, "token_hash": uuid4().hex * 2})
+        preset = self._made("/presets", {"name": f"Poet {uuid4()}"}, "PUT")
         (device,) = self.http.get("/devices").json()["devices"]
         self.ids = {
             "chat_id": chat["id"],
             "message_id": turn["assistant"]["id"],
             "username": self.username,
             "device_id": device["id"],
+            "preset_id": preset["id"],
         }
 
     def records(self) -> list[Any]:
-        return [self.http.get(path).json() for path in (f"/chats/{self.ids['chat_id']}", "/chats", "/devices")]
+        paths = (f"/chats/{self.ids['chat_id']}", "/chats", "/devices", "/presets", f"/presets/{self.ids['preset_id']}")
+        return [self.http.get(path).json() for path in paths]
 
-    def _made(self, path: str, body: dict[str, Any]) -> Any:
-        response = self.http.post(path, json=body)
-        assert response.status_code == 201, response.text
+    def _made(self, path: str, body: dict[str, Any], method: str = "POST") -> Any:
+        response = self.http.request(method, path, json=body)
+        assert response.is_success, response.text
         return response.json()
 
 

@@ -17,7 +17,7 @@ import asyncpg
 import httpx
 import pytest
 
-from tests.dbapi.calls import append, finish, message, new_chat, row_checksums, running
+from tests.dbapi.calls import append, finish, message, new_chat, new_preset, row_checksums, running
 from tests.dbapi.conftest import CREDENTIAL
 from tests.stack import DBAPI_KEY, ROOT, Cluster, Service, client, succeed
 
@@ -98,6 +98,7 @@ async def written(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) ->
     database, session = await cluster.new_database(), str(uuid4())
     async with serving_dbapi(cluster, database, tmp_path_factory.mktemp("written") / "log", session) as api:
         chat = await new_chat(api)
+        await new_preset(api, "Poet", system_prompt=AWKWARD)
         done = await running(api, chat)
         assert await append(api, done, 1, AWKWARD)
         assert await finish(api, done, 1)
@@ -116,6 +117,7 @@ async def test_a_restore_brings_back_every_row_and_every_privilege(cluster: Clus
     before, after = await contents(cluster, written.database), await contents(cluster, fresh)
     assert (code, messages) == (0, "")
     assert before["chats"][0] == before["sessions"][0] == 2
+    assert before["presets"][0] == 1
     assert after == before
     assert await privileges(cluster, fresh) == await privileges(cluster, written.database)
 

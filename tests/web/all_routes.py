@@ -29,6 +29,7 @@ SESSION_ROUTES = {
     "GET /chats/{chat_id}/events": None,
     "GET /chats/{chat_id}/settings": None,
     "POST /chats/{chat_id}/settings": {},
+    "POST /chats/{chat_id}/presets/{preset_id}/delete": {},
     "POST /chats/{chat_id}/title": {"title": "x"},
     "POST /chats/{chat_id}/delete": {},
     "POST /chats/{chat_id}/restore": {},
@@ -54,5 +55,5 @@ async def call(
     visitor: Visitor, name: str, chat: str = f"/chats/{UNKNOWN}", message: str = UNKNOWN, headers: Any = None
 ) -> Any:
     method, path = name.split(" ")
-    path = path.replace("/chats/{chat_id}", chat).replace("{message_id}", message)
+    path = path.replace("/chats/{chat_id}", chat).replace("{message_id}", message).replace("{preset_id}", UNKNOWN)
     return await visitor.http.request(method, path, data=SESSION_ROUTES.get(name), headers=headers)

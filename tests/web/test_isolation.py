@@ -113,6 +113,25 @@ async def test_a_device_of_another_session_is_not_found(visitor: Visitor, other:
     assert len(await devices(other)) == 1
 
 
+async def test_the_presets_of_another_session_are_neither_shown_nor_deleted(visitor: Visitor, other: Visitor) -> None:
+    theirs, mine = await other.begin(), await visitor.begin()
+    saved = await other.http.post(
+        f"{theirs}/settings", data={"preset": "1", "preset_name": "Theirs", "system_prompt": "a secret"}
+    )
+    _, _, preset = saved.headers["location"].partition("=")
+
+    pages = [await visitor.http.get(f"{mine}/settings?preset={each}") for each in (preset, UNKNOWN)]
+    ends = [await visitor.http.post(f"{chat}/presets/{preset}/delete") for chat in (mine, theirs)]
+    foreign = await visitor.http.post(f"{theirs}/settings", data={"preset": "1", "preset_name": "Mine"})
+
+    assert pages[0].content == pages[1].content
+    assert "secret" not in pages[0].text + (await visitor.http.get(f"{mine}/settings")).text
+    assert [end.status_code for end in ends] == [303, 404]
+    assert foreign.status_code == 404
+    assert "a secret" in (await other.http.get(saved.headers["location"])).text
+    assert "Theirs" in (await other.http.get(f"{theirs}/settings")).text
+
+
 @pytest.mark.parametrize("verb", CHAT_ACTIONS)
 async def test_a_chat_of_another_session_cannot_be_changed(visitor: Visitor, other: Visitor, verb: str) -> None:
     chat, _ = await visitor.begin(), await other.begin()

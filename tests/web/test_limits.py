@@ -111,8 +111,9 @@ async def test_a_user_name_over_the_limit_stays_in_its_field(tired: Visitor) -> 
     assert refused.headers["retry-after"]
 
 
-async def test_settings_over_the_limit_stay_in_their_fields(tired: Visitor) -> None:
-    typed = {"system_prompt": "Be\nbrief", "temperature": "0.5"}
+@pytest.mark.parametrize("preset", [{}, {"preset": "1", "preset_name": "Poet"}], ids=["of the chat", "preset"])
+async def test_settings_over_the_limit_stay_in_their_fields(tired: Visitor, preset: dict[str, str]) -> None:
+    typed = {"system_prompt": "Be\nbrief", "temperature": "0.5"} | preset
 
     refused = await tired.http.post(f"{tired.chats[0]}/settings", data=typed)
 
@@ -120,6 +121,7 @@ async def test_settings_over_the_limit_stay_in_their_fields(tired: Visitor) -> N
     assert refused.status_code == 429
     assert page.select("#system_prompt").text.strip() == "Be\nbrief"
     assert page.select("#temperature").attributes["value"] == "0.5"
+    assert page.select("#preset_name").attributes["value"] == preset.get("preset_name", "")
     assert "You have sent a lot" in page.select("#notice").text
 
 

@@ -28,12 +28,15 @@ from web.contract import (
     ClaimedList,
     Device,
     Finish,
+    ListedPreset,
     Log,
     LogChange,
     Message,
     NewMessage,
+    NewPreset,
     NewTurn,
     Notification,
+    Preset,
     Prompt,
     StartedAnswer,
     Status,
@@ -95,6 +98,23 @@ class Dbapi:
         """Adds a device to the session of a link. Raises NotFound if the link was used or has expired."""
         new = {"link_hash": link_hash, "token_hash": token_hash, "name": device}
         return UUID(cast(_SessionId, await self._call("POST", "/devices", json=new))["session_id"])
+
+    # Presets
+
+    async def presets(self, session: UUID) -> list[ListedPreset]:
+        """By name."""
+        listed = await self._call("GET", "/presets", session, retry=True)
+        return cast(dict[str, list[ListedPreset]], listed)["presets"]
+
+    async def preset(self, session: UUID, preset_id: str) -> Preset:
+        return cast(Preset, await self._call("GET", f"/presets/{preset_id}", session, retry=True))
+
+    async def save_preset(self, session: UUID, preset: NewPreset) -> Preset:
+        """Creates it, or replaces the one with the same name."""
+        return cast(Preset, await self._call("PUT", "/presets", session, json=preset, retry=True))
+
+    async def delete_preset(self, session: UUID, preset_id: UUID) -> None:
+        await self._call("DELETE", f"/presets/{preset_id}", session)
 
     # Chats
 

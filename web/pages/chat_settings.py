@@ -1,13 +1,14 @@
-"""The settings of one chat: its instructions, its model, and its sampling parameters."""
+"""The settings of one chat: its instructions, its model, and its sampling parameters. Presets fill in the form."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, cast
+from uuid import UUID
 
 from starlette.responses import RedirectResponse, Response
 
-from web.contract import Chat, ChatChange, Parameters
-from web.errors import Refused
-from web.pages import forms
+from web.contract import Chat, ChatChange, Parameters, Preset
+from web.errors import NotFound, Refused, UserError
+from web.pages import forms, presets, query
 from web.rendering.templates import is_htmx
 from web.settings import Settings
 from web.state import Request
@@ -56,40 +57,57 @@ WHOLE_NUMBERS = {"top_k", MAX_TOKENS, "seed"}
 PROMPT_CODE_POINTS, MODEL_CODE_POINTS = 32_000, 200
 
 
-class InvalidParameter(Refused):
-    """`name` is the field that the form marks."""
-
+class InvalidParameter(forms.InvalidField):
     def __init__(self, parameter: Parameter) -> None:
         minimum, maximum = f"{parameter.minimum:g}", f"{parameter.maximum:,}"
-        super().__init__(422, f"{parameter.label} must be a number from {minimum} to {maximum}, or empty.")
-        self.name = parameter.name
+        super().__init__(parameter.name, f"{parameter.label} must be a number from {minimum} to {maximum}, or empty.")
 
 
 async def show(request: Request) -> Response:
-    session = await request.state["sessions"].require(request)
+    """With the query parameter `preset`, the form contains the settings of that preset. Nothing is stored."""
+    session, preset_id = await request.state["sessions"].require(request), query.id_parameter(request, "preset")
     chat = await request.state["dbapi"].chat(session, request.path_params["chat_id"], last=1)
-    return _page(request, chat, {**chat["parameters"], "system_prompt": chat["system_prompt"], "model": chat["model"]})
+    try:
+        preset = await request.state["dbapi"].preset(session, preset_id) if preset_id else None
+    except NotFound:
+        return await _page(request, session, chat, _fields(chat), NotFound("This preset does not exist any more."))
+    return await _page(request, session, chat, _fields(preset or chat), preset=preset)
 
 
 async def change(request: Request) -> Response:
-    """With the field `reset`, all settings get the operator's defaults.
-
-    With the field `default`, the settings also become those of new chats. htmx gets no page: it updates its own.
-    """
-    session, chat_id = await request.state["sessions"].require(request), request.path_params["chat_id"]
-    form = await forms.read(request)
-    defaults: ChatChange = {"system_prompt": request.state["settings"].system_prompt, "parameters": {}, "model": ""}
+    """htmx gets no chat page: it updates its own."""
+    session, form = await request.state["sessions"].require(request), await forms.read(request)
     try:
-        values = defaults if form.get("reset") else _values(form, _parameters(request))
-        await request.state["dbapi"].change_chat(session, chat_id, values)
-        if form.get("default"):
-            await request.state["dbapi"].set_chat_defaults(session, chat_id)
+        following = await _store(request, session, form)
     except Refused as error:
-        chat = await request.state["dbapi"].chat(session, chat_id, last=1)
-        page = _page(request, chat, form, error)
+        chat = await request.state["dbapi"].chat(session, request.path_params["chat_id"], last=1)
+        page = await _page(request, session, chat, form, error)
         page.headers.update(error.headers)
         return page
-    return Response(status_code=204) if is_htmx(request) else RedirectResponse(f"/chats/{chat_id}", 303)
+    if is_htmx(request) and following == f"/chats/{request.path_params['chat_id']}":
+        return Response(status_code=204)
+    return RedirectResponse(following, 303)
+
+
+async def _store(request: Request, session: UUID, form: dict[str, str]) -> str:
+    """Stores the settings, and returns the path of the next page. Raises Refused.
+
+    With the field `reset`, all settings get the operator's defaults. With the field `default`, the settings also become
+    those of new chats. With the field `preset`, they become a preset and not those of the chat. With another button,
+    they become both if a name was typed: in the field of the name, Enter presses the first button of the form.
+    """
+    dbapi, chat_id = request.state["dbapi"], request.path_params["chat_id"]
+    defaults: ChatChange = {"system_prompt": request.state["settings"].system_prompt, "parameters": {}, "model": ""}
+    values = defaults if form.get("reset") else _values(form, _parameters(request))
+    if form.get("preset") or (presets.is_named(form) and not form.get("reset")):
+        await dbapi.chat_state(session, chat_id)  # raises NotFound
+        preset_id = await presets.save(request, session, form, values)
+        if form.get("preset"):
+            return f"/chats/{chat_id}/settings?preset={preset_id}"
+    await dbapi.change_chat(session, chat_id, values)
+    if form.get("default"):
+        await dbapi.set_chat_defaults(session, chat_id)
+    return f"/chats/{chat_id}"
 
 
 def _parameters(request: Request) -> list[Parameter]:
@@ -145,16 +163,30 @@ def _number(parameter: Parameter, text: str) -> float | None:
     return value
 
 
-def _page(request: Request, chat: Chat, values: Mapping[str, object], error: Refused | None = None) -> Response:
-    """`values` are the form's fields: as stored, or as submitted if there is an error."""
+def _fields(settings: Chat | Preset) -> Mapping[str, object]:
+    return {**settings["parameters"], "system_prompt": settings["system_prompt"], "model": settings["model"]}
+
+
+async def _page(
+    request: Request,
+    session: UUID,
+    chat: Chat,
+    values: Mapping[str, object],
+    error: UserError | None = None,
+    preset: Preset | None = None,
+) -> Response:
+    """`values` are the form's fields: as stored in the chat or the preset, or as submitted if they were refused."""
     return request.state["templates"].response(
         "chats/settings.html",
-        error.status if error else 200,
+        error.status if isinstance(error, Refused) else 200,
         chat=chat,
+        preset=preset,
+        presets=await request.state["dbapi"].presets(session),
+        preset_name=values.get(presets.FIELD, ""),
         system_prompt=values.get("system_prompt", ""),
         model=values.get("model") or "",
         values=values,
-        invalid=error.name if isinstance(error, InvalidParameter) else "",
+        invalid=error.name if isinstance(error, forms.InvalidField) else "",
         parameters=_parameters(request),
         models=request.state["llama"].models,
         notice=error.message if error else "",

@@ -9,6 +9,14 @@ from web.state import Request
 MAX_FIELDS = 20
 
 
+class InvalidField(Refused):
+    """`name` is the field that the form marks."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(422, message)
+        self.name = name
+
+
 async def read(request: Request) -> dict[str, str]:
     """The form's fields; of several with one name, the first. Raises Refused (413, 415 or 400)."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() not in (
