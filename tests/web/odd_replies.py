@@ -48,6 +48,18 @@ def whole(**message: Any) -> bytes:
     return json.dumps({"choices": [{"message": message, "finish_reason": "stop"}]}).encode()
 
 
+# Objects, texts and extremes where the page expects numbers
+ODD_NUMBERS = {
+    "total_tokens": {"prompt": 1},
+    "prompt_tokens": {"cached": 1},
+    "completion_tokens": "7",
+    "predicted_per_second": {"mean": 1.5},
+    "cache_n": {"hits": -1},
+    "first_word_ms": {"a": 1},
+    "thinking_ms": {"a": 1},
+}
+
+
 ENDLESS: dict[str, tuple[Replies, Expected]] = {
     "a clean end": ([Reply(piece("one"))], failed("several times", "one", 5)),
     "a reset": ([Reply([piece("one")], end="reset")], failed("several times", "one", 5)),
@@ -109,6 +121,7 @@ SHAPES: dict[str, tuple[Replies, Expected]] = {
     "comments first": ([Reply([*[b": OPENROUTER PROCESSING\n\n"] * 40, GOOD.body], pause=0.1)], ok()),  # type: ignore[list-item]
     "comments within": ([Reply([piece("one"), *[b":\n\n"] * 25, piece(" two three"), STOP], pause=0.1)], ok()),
     "choices null": ([Reply(event(choices=None, usage={"x": 1}) + ONE_TWO_THREE + STOP)], ok()),
+    "odd numbers": ([Reply(ONE_TWO_THREE + event(choices=[], usage=ODD_NUMBERS, timings=ODD_NUMBERS) + STOP)], ok()),
     "no choices": ([Reply(event(prompt_filter_results=[], choices=[]) + ONE_TWO_THREE + STOP)], ok()),
     "delta null": ([Reply(event(choices=[{"delta": None}]) + ONE_TWO_THREE + STOP)], ok()),
     "message instead of delta": ([Reply(event(choices=[{"message": {"content": TEXT}}]) + STOP)], ok()),
