@@ -7,6 +7,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.browser.page import ask, script, send
+from tests.stack import until
 
 pytestmark = pytest.mark.browser
 
@@ -24,6 +25,13 @@ async def open_windows(page: Page, count: int) -> list[Page]:
 
 async def open_streams(windows: list[Page]) -> int:
     return sum([await window.evaluate("Boolean(document.getElementById('listener')._htmx?.sse)") for window in windows])
+
+
+async def share_one_stream(windows: list[Page]) -> None:
+    async def only_one() -> bool:
+        return await open_streams(windows) == 1
+
+    await until(only_one)
 
 
 async def rename(page: Page, title: str) -> None:
@@ -44,21 +52,20 @@ async def test_nine_windows_need_one_connection_and_all_are_up_to_date(page: Pag
     for window in windows:
         await expect(window.locator("article.user")).to_have_count(1)
 
-    await page.wait_for_timeout(500)
-    assert await open_streams(windows) == 1
+    await share_one_stream(windows)
 
 
 async def test_another_window_takes_over_when_the_first_is_closed(page: Page) -> None:
     windows = await open_windows(page, 3)
-    await page.wait_for_timeout(500)
+    await share_one_stream([page, *windows])
     await page.close()
-    await windows[0].wait_for_timeout(1500)
+    await share_one_stream(windows)
 
     await rename(windows[2], "Lakes")
 
     for window in windows:
         await expect(window.locator("#title")).to_have_text("Lakes")
-    assert await open_streams(windows) == 1
+    await share_one_stream(windows)
 
 
 async def test_a_window_hears_of_changes_while_another_one_writes(page: Page) -> None:
@@ -74,8 +81,7 @@ async def test_a_window_hears_of_changes_while_another_one_writes(page: Page) ->
         await expect(window.locator("article.live")).to_have_count(0)
         await expect(window.locator("article.assistant").last).to_contain_text("word word")
 
-    await page.wait_for_timeout(1500)
-    assert await open_streams(windows) == 1
+    await share_one_stream(windows)
 
 
 async def test_windows_without_locks_have_a_stream_each(open_page: Callable[..., Any]) -> None:
@@ -91,3 +97,23 @@ async def test_windows_without_locks_have_a_stream_each(open_page: Callable[...,
 
     await expect(windows[1].locator("#title")).to_have_text("Brooks")
     assert await open_streams(windows) == 2
+
+
+async def test_six_windows_with_running_answers_leave_connections_for_others(page: Page) -> None:
+    windows = [page]
+    for _ in range(6):
+        await send(windows[-1], script("word " * 150, delay_ms=250))
+        await expect(windows[-1].locator(".live")).to_have_count(1)
+        windows.append(await page.context.new_page())
+        await windows[-1].goto(page.url)
+        async with windows[-1].expect_navigation():
+            await windows[-1].click("#new-chat")
+    seventh = windows.pop()
+
+    await expect(seventh.locator("#content")).to_be_visible()
+    await expect(page.locator(".live .content")).to_contain_text("word word")
+    await page.locator("#composer .stop").click()
+    await expect(page.locator(".outcome")).to_have_text("Stopped.")
+    for window in windows[1:]:
+        await expect(window.locator("article.live")).to_have_count(0, timeout=60_000)
+        assert (await window.locator("article.assistant .content").last.inner_text()).count("word") == 150

@@ -2,20 +2,39 @@
 
 // The page has one stream, since a browser has six connections for all its windows: that of the oldest running answer,
 // else that of the listener. Both carry the events of chats.js. The listeners of all windows share one stream: the window
-// that holds a lock keeps it open and passes its events on to the others.
+// that holds a lock keeps it open and passes its events on to the others. Locks also limit how many windows show a running
+// answer at the same time, unless the protocol needs one connection only. Hidden windows have no stream.
 // hx-sse reopens a lost stream. This code reopens a stream that is silent for too long, or whose first request failed.
 (() => {
   const SILENCE_MS = 40000, MIN_RETRY_MS = 500, MAX_RETRY_MS = 4000, silenceTimers = new WeakMap(), failures = new WeakMap();
-  const listener = document.getElementById("listener"), channel = new BroadcastChannel("changes"), CHECK = "check", GRANT_MS = 100;
-  let opening, gone, leads = false, follows = false, resign;
+  const listener = document.getElementById("listener"), channel = new BroadcastChannel("changes"), CHECK = "check", GRANT_MS = 100, SLOTS = 4;
+  const isLimited = navigator.locks && !/^h[23]/.test(performance.getEntriesByType("navigation")[0]?.nextHopProtocol);
+  let opening, gone, leads = false, follows = false, resign, hasSlot = !isLimited, freeSlot;
   const close = ({ config, reader }) => { config.reconnect = false; reader?.cancel(); };
   const openNext = () => {
     const element = document.querySelector(".message.live") ?? listener;
     const stop = document.querySelector("#composer .stop"), hadFocus = document.activeElement === stop;
     stop.hidden = element === listener;
     if (hadFocus) stop.nextElementSibling.focus();
-    if (gone || element._htmx?.sse || opening === element || (follows && element === listener)) return; // private: see README.md
+    if (element === listener) freeSlot?.();
+    else element.classList.toggle("elsewhere", !hasSlot);
+    if (element !== listener && !hasSlot) return void takeSlot();
+    if (gone || document.hidden || element._htmx?.sse || opening === element || (follows && element === listener)) return; // private: see README.md
     htmx.trigger(element, "stream"); // no effect before htmx has processed the element
+  };
+  const takeSlot = () => {
+    if (freeSlot || document.hidden) return;
+    const others = new AbortController();
+    let release = () => {};
+    freeSlot = () => { others.abort(); release(); freeSlot = null; hasSlot = false; };
+    const hold = () => {
+      if (hasSlot || !freeSlot) return;
+      hasSlot = true;
+      others.abort();
+      openNext();
+      return new Promise((done) => { release = done; });
+    };
+    for (let slot = 0; slot < SLOTS; slot++) navigator.locks.request(`answer ${slot}`, { signal: others.signal }, hold).catch(() => {});
   };
   document.addEventListener("htmx:before:request", ({ target }) => {
     if (target.matches("#listener, .message.live")) opening = target;
@@ -77,7 +96,11 @@
     if (data !== CHECK) document.dispatchEvent(new CustomEvent("changed", { detail: { data } }));
     else if (follows) { resign(); openNext(); }
   });
-  document.addEventListener("visibilitychange", () => { if (document.hidden) resign?.(); else openNext(); });
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) return openNext();
+    resign?.();
+    freeSlot?.();
+  });
   document.addEventListener("htmx:after:swap", () => setTimeout(openNext));
   document.addEventListener("DOMContentLoaded", openNext);
 })();
