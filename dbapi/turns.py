@@ -34,7 +34,9 @@ async def create(request: Request, session: SessionId | None, chat_id: UUID, new
         if new.parent_id:
             await turns.check_parent(connection, chat, new.parent_id)
         parent_id = None if new.at_root else new.parent_id or chat["tip_id"]
-        added = await turns.add_turn(connection, chat, new.content, parent_id, key, new.request, address)
+        added = await turns.add_turn(
+            connection, chat, new.content, parent_id, key, new.request, address, new.default_model
+        )
         claimed = await _claim(connection, new.claim, added[1]["generation_id"])
         prompt = await _prompt(connection, chat, added[0]["id"]) if claimed else None
     return _turn(session_id, added, created=True, claimed=claimed, prompt=prompt, revision=added[1]["revision"])
@@ -74,7 +76,9 @@ async def regenerate(
             raise Conflict("Only an answer can be regenerated.")
         address = _bytes(wanted.address)
         await _check_answer_limits(request, connection, session, address)
-        added = await turns.add_answer(connection, chat, earlier["parent_id"], wanted.request, address)
+        added = await turns.add_answer(
+            connection, chat, earlier["parent_id"], wanted.request, address, wanted.default_model
+        )
         claimed = await _claim(connection, wanted.claim, added["generation_id"])
         message = await turns.message(connection, session, chat_id, added["id"])
     return StartedAnswer(message=MessageRecord.model_validate(dict(message)), claimed=claimed)

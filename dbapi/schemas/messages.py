@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from dbapi.schemas.fields import AddressHash, Content, Output, Sha256, Status
+from dbapi.schemas.fields import AddressHash, Content, Output, Sha256, Status, Text
 from dbapi.schemas.generations import Claim, Claimed
 
 
@@ -43,6 +43,9 @@ class NewTurn(BaseModel):
         UUID | None, Field(description="the answer it follows; by default the end of the shown branch")
     ] = None
     at_root: Annotated[bool, Field(description="it follows no message: another beginning of the chat")] = False
+    default_model: Annotated[
+        Text, Field(max_length=200, description="the name of the answer's model, if the chat has none")
+    ] = ""
     request: dict[str, Any] = {}
     claim: Claim | None = None
     token_hash: Annotated[Sha256 | None, Field(description="of a device, instead of X-Session-ID")] = None
@@ -78,6 +81,9 @@ class AnswerRequest(BaseModel):
 
     claim: Claim | None = None
     request: dict[str, Any] = {}
+    default_model: Annotated[
+        Text, Field(max_length=200, description="the name of the answer's model, if the chat has none")
+    ] = ""
     address: AddressHash | None = None
 
 

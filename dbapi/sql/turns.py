@@ -118,12 +118,21 @@ async def add_turn(
     key: bytes | None,
     request: dict[str, Any],
     address: bytes | None = None,
+    default_model: str = "",
 ) -> tuple[asyncpg.Record, asyncpg.Record]:
     """Adds the user's message and the queued answer, and shows their branch.
 
     The answer's row has its generation_id and the chat's new revision.
     """
-    own = chat["session_id"], chat["id"], parent_id, content, key, chat["model"], title_of(content)
+    own = (
+        chat["session_id"],
+        chat["id"],
+        parent_id,
+        content,
+        key,
+        chat["model"] or default_model or None,
+        title_of(content),
+    )
     user_message, assistant_message = await connection.fetch(_ADD_TURN, *own, _parameters(chat, request), address)
     return user_message, assistant_message
 
@@ -159,9 +168,10 @@ async def add_answer(
     parent_id: UUID,
     request: dict[str, Any],
     address: bytes | None = None,
+    default_model: str = "",
 ) -> asyncpg.Record:
     """Adds another queued answer to a user's message, and shows its branch. Returns its id and generation_id."""
-    own = chat["session_id"], chat["id"], parent_id, chat["model"]
+    own = chat["session_id"], chat["id"], parent_id, chat["model"] or default_model or None
     return await connection.fetchrow(_ADD_ANSWER, *own, _parameters(chat, request), address)
 
 

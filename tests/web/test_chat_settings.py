@@ -67,6 +67,18 @@ async def test_a_chosen_model_applies_to_the_chat_and_to_chats_started_from_it(t
     await model.http.aclose()
 
 
+async def test_an_answer_names_its_model_although_none_was_chosen(visitor: Visitor) -> None:
+    chat = await visitor.begin()
+    answer = await finished_answer(visitor, chat, "Why?")
+    shown = parse((await visitor.http.get(chat)).text)
+
+    await visitor.http.post(f"{chat}/messages/{answer['id']}/regenerate")
+    again = (await visitor.messages(chat))[-1]
+
+    assert (answer["model"], again["model"]) == ("fake-llama", "fake-llama")
+    assert shown.select(f"#message-{answer['id']}-footer .by").text == "fake-llama"
+
+
 async def new_chat_form(visitor: Visitor, chat: str) -> dict[str, str]:
     form = parse((await visitor.http.get(chat)).text).select("#chats form")
     return {field.attributes["name"]: field.attributes["value"] for field in form.matching("input")}

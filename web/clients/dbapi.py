@@ -183,10 +183,11 @@ class Dbapi:
         )
 
     async def regenerate(
-        self, session: UUID, chat_id: UUID, message_id: UUID, claim: Claim | None, address: str
+        self, session: UUID, chat_id: UUID, message_id: UUID, claim: Claim | None, address: str, default_model: str
     ) -> StartedAnswer:
         path = f"/chats/{chat_id}/messages/{message_id}/answers"
-        return cast(StartedAnswer, await self._call("POST", path, session, json={"claim": claim, "address": address}))
+        wanted = {"claim": claim, "address": address, "default_model": default_model}
+        return cast(StartedAnswer, await self._call("POST", path, session, json=wanted))
 
     async def continue_answer(
         self, session: UUID, chat_id: UUID, message_id: UUID, claim: Claim | None, address: str

@@ -9,7 +9,7 @@ from web.addresses import network
 from web.contract import ChatWithMessages
 from web.errors import NotFound
 from web.generation.prompt import first_in_context
-from web.pages import query
+from web.pages import models, query
 from web.pages.message_view import MessageView, message_view
 from web.rendering.templates import is_htmx
 from web.state import Request
@@ -49,7 +49,7 @@ async def _chat_page(request: Request, session: UUID) -> Response:
         editing=editing,
         limit=request.state["settings"].message_code_points,
         models=llama.models,
-        default_model=request.state["settings"].model or next(iter(llama.models), ""),
+        default_model=models.default_name(request),
         is_tiny_model=llama.is_tiny,
         starters=request.state["settings"].starter_list,
         in_place=is_htmx(request),

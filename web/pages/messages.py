@@ -9,7 +9,7 @@ from kit.ids import IdConvertor
 from kit.text import is_blank
 from web.contract import FINAL, NewTurn, StartedAnswer, Turn
 from web.errors import NotFound, Refused, UserError
-from web.pages import forms, query
+from web.pages import forms, models, query
 from web.pages.message_view import message_view, new_answer_view
 from web.rendering.templates import content_html, is_htmx
 from web.state import Request
@@ -40,7 +40,8 @@ async def regenerate(request: Request) -> Response:
     """Starts another answer to the same message; the earlier one remains as a version."""
     session, chat_id, message_id = await _session_and_message(request)
     claim, address = request.state["worker"].claim(), request.state["addresses"].hashed(request)
-    return _begin(request, await request.state["dbapi"].regenerate(session, chat_id, message_id, claim, address))
+    model = models.default_name(request)
+    return _begin(request, await request.state["dbapi"].regenerate(session, chat_id, message_id, claim, address, model))
 
 
 async def continue_answer(request: Request) -> Response:
@@ -111,6 +112,7 @@ async def _create_turn(request: Request, form: dict[str, str], content: str) -> 
         "claim": request.state["worker"].claim(),
         "token_hash": None if session else device,
         "address": request.state["addresses"].hashed(request),
+        "default_model": models.default_name(request),
     }
     turn = await request.state["dbapi"].create_turn(session, request.path_params["chat_id"], new)
     if session is None:
