@@ -70,9 +70,9 @@ async def test_the_button_that_copies_a_long_code_block_stays_in_reach(page: Pag
 
     await page.evaluate("document.scrollingElement.scrollTop -= 500")
 
-    button = page.locator("#code button")
+    button = page.locator("#code button:last-child")
     await expect(button).to_be_in_viewport()
-    await becomes(page, "getComputedStyle(document.querySelector('#code button'), '::before').content === '\"python\"'")
+    await becomes(page, "getComputedStyle(document.querySelector('#code div'), '::before').content === '\"python\"'")
     await button.click()
     await expect(page.locator("#said")).to_have_text("Code copied")
     copied = await page.evaluate("navigator.clipboard.readText()")

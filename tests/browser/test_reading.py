@@ -40,7 +40,7 @@ async def test_the_page_scrolls_only_for_a_reader_at_its_end(page: Page) -> None
 async def test_copied_text_is_the_same_after_streaming_and_after_a_reload(page: Page) -> None:
     await ask(page, script(CODE_AND_TABLE, delay_ms=2))
     await page.hover("article pre")
-    await page.click("#code button")
+    await page.click("#code button:last-child")
     streamed = await content(page)
 
     await page.reload()
@@ -52,7 +52,7 @@ async def test_copying_messages_and_code_is_announced(page: Page) -> None:
     await ask(page, script(CODE_AND_TABLE))
 
     await page.hover("article pre")
-    await page.click("#code button")
+    await page.click("#code button:last-child")
     await expect(page.locator("#said")).to_have_text("Code copied")
     assert await page.evaluate("navigator.clipboard.readText()") == CODE
     await page.focus("article pre")

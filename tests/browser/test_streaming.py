@@ -183,7 +183,7 @@ async def test_closing_the_browser_does_not_stop_the_answer(ada: BrowserUser) ->
 
 async def test_the_page_follows_the_answer_only_while_its_reader_is_at_the_end(ada: BrowserUser) -> None:
     await ada.say(text=PARAGRAPH * 24, delay_ms=4)
-    await ada.page.wait_for_function("document.scrollingElement.scrollTop > 300")
+    await ada.page.wait_for_function("() => document.scrollingElement.scrollTop > 300")
     jump = ada.page.locator("#newest")
     await expect(jump).to_be_hidden()
 
