@@ -6,6 +6,7 @@
   document.addEventListener("htmx:after:swap", ({ detail: { ctx } }) => {
     if (ctx.target !== panel || ctx.response.status === 204) return;
     if (!panel.open) panel.showModal();
+    panel.scrollTop = 0;
     panel.querySelector("[aria-invalid]")?.focus();
   });
   panel.addEventListener("htmx:after:request", ({ detail }) => {
