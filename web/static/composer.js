@@ -40,7 +40,7 @@
     if (field.value.trim()) form.requestSubmit();
   });
   form.addEventListener("htmx:before:request", () => { sent = field.value; });
-  form.addEventListener("htmx:before:swap", ({ detail }) => {
+  form.addEventListener("htmx:after:request", ({ detail }) => {
     const { status } = detail.ctx.response;
     if (status !== 201 && status !== 204) return;
     if (field.value.startsWith(sent)) field.value = field.value.slice(sent.length);
