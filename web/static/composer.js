@@ -90,7 +90,7 @@
 // Keyboard focus: an action on a message may remove the element that had the focus.
 (() => {
   let focused;
-  document.addEventListener("htmx:before:swap", () => { focused = document.activeElement.closest("#messages footer"); });
+  document.addEventListener("htmx:before:swap", () => { focused = document.activeElement.closest("#messages :is(footer, .edit)"); });
   document.addEventListener("htmx:after:swap", () => setTimeout(() => { // page.js has shown the Stop button by then
     for (const name of ["#composer .stop", "#content"]) {
       if (focused && document.activeElement === document.body) document.querySelector(name).focus({ preventScroll: true });
