@@ -4,7 +4,7 @@ from uuid import UUID
 
 from dbapi.auth import SessionId
 from dbapi.endpoint import endpoint
-from dbapi.schemas.messages import MessageRecord, NewMessage, Prompt, Stopped
+from dbapi.schemas.messages import EditedAnswer, MessageRecord, NewMessage, Prompt, Stopped, Version
 from dbapi.sql import chats, messages, turns
 from dbapi.state import Request
 
@@ -26,12 +26,28 @@ async def show(request: Request, session: SessionId, chat_id: UUID, message_id: 
     return MessageRecord.model_validate(dict(found))
 
 
-@endpoint(status=204)
-async def delete(request: Request, session: SessionId, chat_id: UUID, message_id: UUID) -> None:
-    """Deletes a user's message and its answers. Messages that followed them move up."""
+@endpoint(status=201, status_if_existing=200)
+async def edit(request: Request, session: SessionId, chat_id: UUID, message_id: UUID, edited: EditedAnswer) -> Version:
+    """Adds a version of a finished answer with this text, and shows it. The earlier ones remain.
+
+    A text that a version has already adds no other one.
+    """
     async with request.state["database"].write(session) as db:
         chat = await chats.get(db, session, chat_id, lock=True)
-        await messages.delete_pair(db, chat, message_id)
+        version_id, created = await messages.edit_answer(db, chat, message_id, edited.content)
+    return Version(id=version_id, created=created)
+
+
+@endpoint(status=204)
+async def delete(request: Request, session: SessionId, chat_id: UUID, message_id: UUID) -> None:
+    """Deletes a user's message with its answers, or one version of a finished answer.
+
+    Messages that followed a user's message and its answers move up. Messages that followed a version of an answer
+    follow the nearest other version; without another version, they are deleted as well, and the question remains.
+    """
+    async with request.state["database"].write(session) as db:
+        chat = await chats.get(db, session, chat_id, lock=True)
+        await messages.delete(db, chat, message_id)
 
 
 @endpoint()

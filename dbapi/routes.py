@@ -45,6 +45,7 @@ routes = [
     Route("/chats/{chat_id:id}/message", messages.create, methods=["POST"]),
     Route("/chats/{chat_id:id}/messages/{message_id:id}", messages.show),
     Route("/chats/{chat_id:id}/messages/{message_id:id}", messages.delete, methods=["DELETE"]),
+    Route("/chats/{chat_id:id}/messages/{message_id:id}/versions", messages.edit, methods=["POST"]),
     Route("/chats/{chat_id:id}/messages/{message_id:id}/prompt", messages.prompt),
     Route("/chats/{chat_id:id}/messages/{message_id:id}/stop", messages.stop, methods=["POST"]),
     # Turns: a user's message with its answer

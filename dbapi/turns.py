@@ -39,7 +39,11 @@ async def create(request: Request, session: SessionId | None, chat_id: UUID, new
         )
         claimed = await _claim(connection, new.claim, added[1]["generation_id"])
         prompt = await _prompt(connection, chat, added[0]["id"]) if claimed else None
-    return _turn(session_id, added, created=True, claimed=claimed, prompt=prompt, revision=added[1]["revision"])
+    replaces_tip = added[0]["parent_id"] != parent_id
+    revision = added[1]["revision"]
+    return _turn(
+        session_id, added, created=True, claimed=claimed, prompt=prompt, revision=revision, replaces_tip=replaces_tip
+    )
 
 
 def _turn(
@@ -49,6 +53,7 @@ def _turn(
     claimed: Claimed | None = None,
     prompt: Prompt | None = None,
     revision: int = 0,
+    replaces_tip: bool = False,
 ) -> Turn:
     user, assistant = dict(pair[0]), dict(pair[1])
     if claimed:
@@ -61,6 +66,7 @@ def _turn(
         claimed=claimed,
         prompt=prompt,
         revision=revision,
+        replaces_tip=replaces_tip,
     )
 
 
@@ -68,17 +74,16 @@ def _turn(
 async def regenerate(
     request: Request, session: SessionId, chat_id: UUID, message_id: UUID, wanted: AnswerRequest
 ) -> StartedAnswer:
-    """Adds another answer to the same message and keeps the earlier ones."""
+    """Adds another answer to the same message, or an answer to this message, and keeps the earlier ones."""
     async with request.state["database"].write_turn(session) as (connection, _):
         chat = await turns.lock_chat(connection, session, chat_id)
-        earlier = await turns.message(connection, session, chat_id, message_id)
-        if earlier["role"] != "assistant" or earlier["parent_id"] is None:
+        message = await turns.message(connection, session, chat_id, message_id)
+        question_id = message["id"] if message["role"] == "user" else message["parent_id"]
+        if question_id is None:
             raise Conflict("Only an answer can be regenerated.")
         address = _bytes(wanted.address)
         await _check_answer_limits(request, connection, session, address)
-        added = await turns.add_answer(
-            connection, chat, earlier["parent_id"], wanted.request, address, wanted.default_model
-        )
+        added = await turns.add_answer(connection, chat, question_id, wanted.request, address, wanted.default_model)
         claimed = await _claim(connection, wanted.claim, added["generation_id"])
         message = await turns.message(connection, session, chat_id, added["id"])
     return StartedAnswer(message=MessageRecord.model_validate(dict(message)), claimed=claimed)

@@ -198,6 +198,14 @@ class Turn(TypedDict):
     claimed: ClaimedAnswer | None
     prompt: Prompt | None
     revision: int  # of the chat with this turn
+    replaces_tip: bool  # the chat ended with a question without answer; the user's message is another version of it
+
+
+class Version(TypedDict):
+    """A version of an answer."""
+
+    id: str
+    created: bool  # False if a version with this text existed
 
 
 class StartedAnswer(TypedDict):

@@ -57,5 +57,6 @@ routes = [
     Route("/chats/{chat_id:id}/messages/{message_id:id}/regenerate", messages.regenerate, methods=["POST"]),
     Route("/chats/{chat_id:id}/messages/{message_id:id}/continue", messages.continue_answer, methods=["POST"]),
     Route("/chats/{chat_id:id}/messages/{message_id:id}/show", messages.show_version, methods=["POST"]),
+    Route("/chats/{chat_id:id}/messages/{message_id:id}/edit", messages.edit_answer, methods=["POST"]),
     Route("/chats/{chat_id:id}/messages/{message_id:id}/delete", messages.delete, methods=["POST"]),
 ]

@@ -52,6 +52,17 @@ class NewTurn(BaseModel):
     address: AddressHash | None = None
 
 
+class EditedAnswer(BaseModel):
+    content: Content
+
+
+class Version(Output):
+    """A version of an answer."""
+
+    id: UUID
+    created: Annotated[bool, Field(description="false if a version with this text existed")]
+
+
 class PromptMessage(Output):
     role: Literal["user", "assistant"]
     content: str
@@ -74,6 +85,9 @@ class Turn(Output):
         Prompt | None, Field(description="of a claimed answer, so that its writer need not request it")
     ] = None
     revision: Annotated[int, Field(description="of the chat with this turn, if it was created")] = 0
+    replaces_tip: Annotated[
+        bool, Field(description="the shown branch ended with a question without answer; this is a version of it")
+    ] = False
 
 
 class AnswerRequest(BaseModel):

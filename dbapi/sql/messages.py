@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, func, select, text, update
+from sqlalchemy import RowMapping, Select, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from dbapi.errors import NotFound
+from dbapi.errors import Conflict, NotFound
 from dbapi.sql.branch import NAMED
 from dbapi.tables import Chat, Message
 from dbapi.titles import title_of
@@ -59,18 +59,93 @@ SELECT id FROM path WHERE id IS NOT NULL ORDER BY depth DESC LIMIT 1
 """
 
 
-async def delete_pair(db: AsyncSession, chat: Chat, message_id: UUID) -> None:
-    """Deletes a user's message with all its answers. Messages that followed them move up. Raises NotFound."""
-    values = {"session_id": chat.session_id, "chat_id": chat.id, "message_id": message_id}
-    pair = (await db.execute(text(_PAIR), values)).one_or_none()
-    if pair is None:
+async def edit_answer(db: AsyncSession, chat: Chat, message_id: UUID, content: str) -> tuple[UUID, bool]:
+    """Shows the version of this answer that has this text, and adds it if there is none.
+
+    Returns its id, and whether it is new. No model wrote a new version, so it has no generation; it keeps the thoughts
+    that led to the answer. An unchanged text changes nothing. Raises NotFound, Conflict.
+    """
+    answer = await _message(db, chat, message_id)
+    _check_finished_answer(answer)
+    if content == answer.content:
+        return answer.id, False
+    same = _versions(chat, answer).where(Message.content == content)
+    existing = await db.scalar(same.order_by(Message.position.desc()).limit(1))
+    if existing is None:
+        values = {"content": content, "reasoning": answer.reasoning, "parent_id": answer.parent_id}
+        return (await add(db, chat, role="assistant", **values)).id, True
+    end = await newest_leaf(db, chat, existing)
+    await db.execute(text(_SET_TIP), {"session_id": chat.session_id, "chat_id": chat.id, "tip_id": end})
+    return existing, False
+
+
+async def delete(db: AsyncSession, chat: Chat, message_id: UUID) -> None:
+    """Deletes a user's message with all its answers, or one version of a finished answer. Raises NotFound, Conflict."""
+    message = await _message(db, chat, message_id)
+    if message.role == "user":
+        await _delete_pair(db, chat, message_id)
+    else:
+        _check_finished_answer(message)
+        await _delete_version(db, chat, message)
+
+
+async def _delete_version(db: AsyncSession, chat: Chat, answer: Message) -> None:
+    """Messages that followed this version follow the nearest other one: that before it, else that after it.
+
+    Without another version, they are deleted as well, since a user's message must follow an answer. The question
+    remains. If the shown end of the chat is deleted, the end of the branch of what remains is shown.
+    """
+    values = {"session_id": chat.session_id, "chat_id": chat.id, "message_id": answer.id}
+    order = Message.position > answer.position, func.abs(Message.position - answer.position)
+    nearest = await db.scalar(_versions(chat, answer).where(Message.id != answer.id).order_by(*order).limit(1))
+    if nearest:
+        await db.execute(text(_MOVE_TO), values | {"parent_id": nearest})
+    await db.execute(text(_DELETE), values)  # with all below; if the tip was among them, the chat has none now
+    remaining = nearest or answer.parent_id
+    assert remaining
+    end = await newest_leaf(db, chat, remaining)
+    await db.execute(text(_KEEP_TIP), values | {"tip_id": end})  # in any case, since it announces the change
+
+
+_KEEP_TIP = """
+UPDATE chats SET tip_id = coalesce(tip_id, :tip_id) WHERE session_id = :session_id AND id = :chat_id
+"""
+_MOVE_TO = """
+UPDATE messages SET parent_id = :parent_id
+ WHERE session_id = :session_id AND chat_id = :chat_id AND parent_id = :message_id
+"""
+_DELETE = "DELETE FROM messages WHERE session_id = :session_id AND chat_id = :chat_id AND id = :message_id"
+
+
+async def _message(db: AsyncSession, chat: Chat, message_id: UUID) -> Message:
+    own = select(Message).where(Message.session_id == chat.session_id, Message.chat_id == chat.id)
+    message = await db.scalar(own.where(Message.id == message_id))
+    if message is None:
         raise NotFound
+    return message
+
+
+def _check_finished_answer(message: Message) -> None:
+    if message.role != "assistant" or message.parent_id is None:
+        raise Conflict("This message is not an answer.")
+    if message.status in ("queued", "streaming"):
+        raise Conflict("This answer is not finished yet.")
+
+
+def _versions(chat: Chat, answer: Message) -> Select[UUID]:
+    """The ids of all answers to the same message."""
+    own = select(Message.id).where(Message.session_id == chat.session_id, Message.chat_id == chat.id)
+    return own.where(Message.parent_id == answer.parent_id, Message.role == "assistant")
+
+
+async def _delete_pair(db: AsyncSession, chat: Chat, message_id: UUID) -> None:
+    """Messages that followed the answers move up."""
+    values = {"session_id": chat.session_id, "chat_id": chat.id, "message_id": message_id}
+    pair = (await db.execute(text(_PAIR), values)).one()
     tip_id = pair.parent_id if chat.tip_id in pair.removed else chat.tip_id
     await db.execute(text(_SET_TIP), values | {"tip_id": tip_id})  # in any case, since it announces the change
     await db.execute(text(_MOVE_UP), values | {"parent_id": pair.parent_id})
-    await db.execute(
-        text("DELETE FROM messages WHERE session_id = :session_id AND chat_id = :chat_id AND id = :message_id"), values
-    )
+    await db.execute(text(_DELETE), values)
 
 
 _SET_TIP = "UPDATE chats SET tip_id = :tip_id WHERE session_id = :session_id AND id = :chat_id"

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import asyncpg
 
-from dbapi.errors import NotFound
+from dbapi.errors import Conflict, NotFound
 from dbapi.sql.branch import NUMBERED
 from dbapi.titles import title_of
 
@@ -77,12 +77,14 @@ async def prompt(
 async def find_turn(
     connection: asyncpg.Connection, chat: Mapping[str, Any], key: bytes
 ) -> tuple[asyncpg.Record, asyncpg.Record] | None:
-    """The user's message stored under this key, and its first answer."""
+    """The user's message stored under this key, and its first answer. Raises Conflict if its answers were deleted."""
     own = chat["session_id"], chat["id"]
     user_message = await connection.fetchval(_USER_MESSAGE, *own, key)
     if user_message is None:
         return None
     first_answer = await connection.fetchval(_FIRST_ANSWER, *own, user_message)
+    if first_answer is None:
+        raise Conflict("This message was sent before, and its answer was deleted.")
     return await message(connection, *own, user_message), await message(connection, *own, first_answer)
 
 
@@ -122,6 +124,7 @@ async def add_turn(
 ) -> tuple[asyncpg.Record, asyncpg.Record]:
     """Adds the user's message and the queued answer, and shows their branch.
 
+    A user's message cannot follow another one: if the parent is one, the new message becomes another version of it.
     The answer's row has its generation_id and the chat's new revision.
     """
     own = (
@@ -141,7 +144,8 @@ async def add_turn(
 _ADD_TURN = """
 WITH user_message AS (
   INSERT INTO messages (session_id, chat_id, parent_id, role, content, turn_key)
-  VALUES ($1, $2, $3, 'user', $4, $5) RETURNING *
+  VALUES ($1, $2, (SELECT CASE p.role WHEN 'user' THEN p.parent_id ELSE p.id END FROM messages p
+                    WHERE p.session_id = $1 AND p.chat_id = $2 AND p.id = $3), 'user', $4, $5) RETURNING *
 ), assistant_message AS (
   INSERT INTO messages (session_id, chat_id, parent_id, role, status, model)
   SELECT session_id, chat_id, id, 'assistant', 'queued', $6 FROM user_message RETURNING *

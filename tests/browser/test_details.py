@@ -96,12 +96,12 @@ async def test_copying_works_without_the_clipboard_of_secure_pages(page: Page) -
 
 async def test_editing_begins_at_the_end_and_has_keys(page: Page) -> None:
     await ask(page, "What is green?")
-    await page.get_by_role("link", name="Edit").click()
+    await page.locator(".user").get_by_role("link", name="Edit").click()
     await expect(page.locator("#edited")).to_be_focused()
     await page.keyboard.press("Escape")
     await expect(page.locator("#edited")).to_have_count(0)
 
-    await page.get_by_role("link", name="Edit").click()
+    await page.locator(".user").get_by_role("link", name="Edit").click()
     await expect(page.locator("#edited")).to_be_focused()
     await page.keyboard.type(" And red?")
     await page.keyboard.press("Control+Enter")

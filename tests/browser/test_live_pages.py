@@ -64,7 +64,16 @@ async def test_turns_and_actions_of_another_device_appear(ada: BrowserUser, phon
     await ada.page.get_by_role("button", name="Next version").click()
     await expect(last(there).locator(".versions")).to_contain_text("Version 2")
 
-    await ada.page.get_by_title("Edit").click()
+    await last(ada.page).get_by_title("Edit").click()
+    await ada.page.fill("#edited", "An edited answer")
+    await ada.page.get_by_role("button", name="Save", exact=True).click()
+    await expect(last(there).locator(".content")).to_have_text("An edited answer")
+    await expect(last(there).locator(".versions")).to_contain_text("Version 3")
+    await last(ada.page).get_by_title("Delete").click()
+    await ada.page.get_by_role("button", name="Delete this version").click()
+    await expect(last(there).locator(".versions")).to_contain_text("Version 2/ of 2")
+
+    await ada.page.locator("article.user").get_by_title("Edit").click()
     await ada.page.fill("#edited", "Another question")
     await ada.page.get_by_role("button", name="Save and send").click()
     await expect(there.locator("article.user .content")).to_have_text("Another question")
@@ -73,6 +82,14 @@ async def test_turns_and_actions_of_another_device_appear(ada: BrowserUser, phon
     await phone.say("From the phone")
     await expect(ada.page.locator("article.user .content").last).to_have_text("From the phone")
     await expect(ada.page.locator("article.live")).to_have_count(0)
+
+    await last(ada.page).get_by_title("Delete").click()
+    await ada.page.get_by_role("button", name="Delete answer", exact=True).click()
+    await expect(there.get_by_role("button", name="Answer again")).to_be_visible()
+    await phone.page.get_by_role("button", name="Answer again").click()
+    for user in (ada, phone):
+        await expect(last(user.page)).to_contain_text("About From the phone")
+        await expect(user.page.locator("article.live")).to_have_count(0)
 
     await ada.page.locator("article.user").last.get_by_title("Delete").click()
     await ada.page.get_by_role("button", name="Delete message and answers").click()
@@ -136,7 +153,7 @@ async def test_what_is_being_written_stays(ada: BrowserUser, phone: BrowserUser)
     await phone.say("First question")
     await phone.ended()
     await phone.page.fill("#content", "A draft")
-    await phone.page.get_by_title("Edit").click()
+    await phone.page.locator("article.user").get_by_title("Edit").click()
     await phone.page.fill("#edited", "A better question")
 
     await expect(ada.page.locator("article.user")).to_have_count(1)

@@ -181,12 +181,31 @@ async def test_everything_works_without_scripts(open_page: Callable[..., Any]) -
     await page.get_by_role("button", name="Previous version").click()
     assert "1/2" in re.sub(r"\s|Version|of", "", await page.inner_text(".versions"))
 
-    await page.get_by_role("link", name="Edit").click()
+    await page.locator(".assistant").last.get_by_role("link", name="Edit").click()
+    await page.fill("#edited", " ")
+    await page.get_by_role("button", name="Save", exact=True).click()
+    assert await page.inner_text("#notice") == "Please write a message first."
+    await page.fill("#edited", "By *hand*")
+    await page.get_by_role("button", name="Save", exact=True).click()
+    assert await page.inner_text("article.assistant:last-child .content em") == "hand"
+    await page.locator(".assistant").last.locator(".facts.more").click()
+    assert "by you" in await page.inner_text("dl.sheet:popover-open")
+    await page.locator(".assistant").last.get_by_title("Delete").click()
+    await page.get_by_role("button", name="Delete this version").click()
+    assert "2/2" in re.sub(r"\s|Version|of", "", await page.inner_text(".versions"))
+
+    await page.locator(".user").get_by_role("link", name="Edit").click()
     await page.fill("#edited", "Changed")
     await page.get_by_role("button", name="Save and send").click()
     assert await page.inner_text(".user .content") == "Changed"
     await page.wait_for_timeout(300)
     await page.reload()
+    await page.locator(".assistant").last.get_by_title("Delete").click()
+    await page.get_by_role("button", name="Delete answer").click()
+    await page.get_by_role("button", name="Answer again").click()
+    await page.wait_for_timeout(300)
+    await page.reload()
+    assert "About Changed" in await page.inner_text("article.assistant:last-child .content")
     await page.locator(".user .more").click()
     await page.get_by_role("button", name="Delete message and answers").click()
     assert await page.locator(".user .content").count() == 0 or await page.inner_text(".user .content") != "Changed"

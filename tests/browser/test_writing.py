@@ -22,6 +22,16 @@ async def test_enter_sends_and_shift_enter_breaks_the_line(page: Page) -> None:
     await expect(page.locator("#content")).to_be_focused()
 
 
+async def test_a_message_that_was_sent_before_leaves_the_field(page: Page) -> None:
+    await page.fill("#content", "Only once")
+    await page.evaluate("fetch(composer.action, { method: 'POST', body: new URLSearchParams(new FormData(composer)) })")
+
+    await page.click("#composer .send")
+
+    await expect(page.locator(".user .content")).to_have_text("Only once")
+    await expect(page.locator("#content")).to_have_value("")
+
+
 async def test_enter_that_confirms_ime_input_does_not_send(page: Page) -> None:
     await page.fill("#content", "にほん")
 

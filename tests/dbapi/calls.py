@@ -77,6 +77,25 @@ async def finish(api: Api, claimed: Any, last_seq: int, status: str = "complete"
     return response.json()["done"]  # type: ignore[no-any-return]
 
 
+async def answered(api: Api, chat: Any, content: str = "Why?", text: str = "Because.", **more: Any) -> Any:
+    """Creates a turn and finishes its answer with this text. Returns the turn."""
+    turn = await new_turn(api, chat, content, **more)
+    claimed = (await claim(api))[turn["assistant"]["generation_id"]]
+    assert await append(api, claimed, 1, text)
+    assert await finish(api, claimed, 1)
+    return turn
+
+
+async def another_answer(api: Api, chat: Any, message_id: str, text: str) -> str:
+    """Requests another answer to the message and finishes it with this text. Returns its id."""
+    started = await api.post(f"/chats/{chat['id']}/messages/{message_id}/answers", json={})
+    assert started.status_code == 201, started.text
+    claimed = (await claim(api))[started.json()["message"]["generation_id"]]
+    assert await append(api, claimed, 1, text)
+    assert await finish(api, claimed, 1)
+    return str(claimed["message_id"])
+
+
 async def read(api: Api, generation_id: str, after: int = 0) -> tuple[Any, list[Any]]:
     """Returns the state and the chunks, each as [seq, fence, kind, text]."""
     response = await api.post("/generations/read", json={"entries": [[generation_id, after]]})

@@ -7,7 +7,18 @@ from uuid import uuid4
 
 import httpx
 
-from tests.dbapi.calls import LEASE_SECONDS, append, finish, new_chat, new_device, new_preset, new_turn, queued, running
+from tests.dbapi.calls import (
+    LEASE_SECONDS,
+    answered,
+    append,
+    finish,
+    new_chat,
+    new_device,
+    new_preset,
+    new_turn,
+    queued,
+    running,
+)
 from tests.dbapi.conftest import Api
 from tests.dbapi.endpoints import call
 
@@ -139,6 +150,13 @@ async def delete_message(api: Api) -> list[httpx.Response]:
     return [await api.delete(f"/chats/{chat['id']}/messages/{turn['user']['id']}")]
 
 
+async def edit_answer(api: Api) -> list[httpx.Response]:
+    chat = await new_chat(api)
+    answer = (await answered(api, chat))["assistant"]
+    path = f"/chats/{chat['id']}/messages/{answer['id']}/versions"
+    return [await api.post(path, json={"content": "Therefore."}) for _ in range(2)]
+
+
 async def show_prompt(api: Api) -> list[httpx.Response]:
     chat = await new_chat(api)
     return [await api.get(f"/chats/{chat['id']}/messages/{(await queued(api, chat))['id']}/prompt")]
@@ -261,6 +279,7 @@ CASES: dict[str, Case] = {
     "GET /chats/{chat_id}/messages/{message_id}": show_messages,
     "GET /chats/{chat_id}/messages/{message_id}/prompt": show_prompt,
     "DELETE /chats/{chat_id}/messages/{message_id}": delete_message,
+    "POST /chats/{chat_id}/messages/{message_id}/versions": edit_answer,
     "POST /chats/{chat_id}/messages/{message_id}/answers": regenerate,
     "POST /chats/{chat_id}/messages/{message_id}/continue": continue_answer,
     "POST /chats/{chat_id}/messages/{message_id}/stop": stop_answer,

@@ -51,6 +51,7 @@ ENDPOINTS = {
     "GET /chats/{chat_id}/messages/{message_id}": Endpoint("own"),
     "GET /chats/{chat_id}/messages/{message_id}/prompt": Endpoint("own"),
     "DELETE /chats/{chat_id}/messages/{message_id}": Endpoint("own"),
+    "POST /chats/{chat_id}/messages/{message_id}/versions": Endpoint("own", {"content": "Hi"}),
     "POST /chats/{chat_id}/messages/{message_id}/answers": Endpoint("own", {}),
     "POST /chats/{chat_id}/messages/{message_id}/continue": Endpoint("own", {}),
     "POST /chats/{chat_id}/messages/{message_id}/stop": Endpoint("own"),
@@ -62,11 +63,12 @@ ENDPOINTS = {
     "POST /generations/read": Endpoint("service", LOG_ENTRIES),
     "GET /events": Endpoint("service"),
 }
-# These act on another message than a running answer. tests/web/test_versions.py and
-# tests/web/test_continuing_and_deleting.py show that they work for the owner of the chat.
+# These act on another message than a running answer. tests/web/test_versions.py,
+# tests/web/test_continuing_and_deleting.py and tests/dbapi/test_versions.py show that they work for the owner.
 NEEDS_ANOTHER_MESSAGE = {
     "PUT /chats/{chat_id}/tip",
     "DELETE /chats/{chat_id}/messages/{message_id}",
+    "POST /chats/{chat_id}/messages/{message_id}/versions",
     "POST /chats/{chat_id}/messages/{message_id}/continue",
 }
 GUARDED = [name for name, endpoint in ENDPOINTS.items() if endpoint.access != "open"]

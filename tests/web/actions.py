@@ -8,9 +8,9 @@ from tests.web.visitor import Visitor
 FINISHED, RUNNING = {"text": "Because."}, {"text": "one two three", "hang_after": 2}
 
 
-async def act(visitor: Visitor, chat: str, message: str, verb: str, status: int = 303) -> str:
+async def act(visitor: Visitor, chat: str, message: str, verb: str, status: int = 303, **form: str) -> str:
     """Posts an action on a message; returns the location of the redirect."""
-    answer = await visitor.http.post(f"{chat}/messages/{message}/{verb}")
+    answer = await visitor.http.post(f"{chat}/messages/{message}/{verb}", data=form)
     assert answer.status_code == status, answer.text
     return str(answer.headers.get("location", ""))
 

@@ -37,6 +37,7 @@ SESSION_ROUTES = {
     "POST /chats/{chat_id}/messages/{message_id}/regenerate": {},
     "POST /chats/{chat_id}/messages/{message_id}/continue": {},
     "POST /chats/{chat_id}/messages/{message_id}/show": {},
+    "POST /chats/{chat_id}/messages/{message_id}/edit": {"content": "Hi"},
     "POST /chats/{chat_id}/messages/{message_id}/delete": {},
 }
 SESSION_ROUTES |= {  # see tests/web/test_devices.py
@@ -48,7 +49,7 @@ SESSION_ROUTES |= {  # see tests/web/test_devices.py
 }
 CHAT_ROUTES = [name for name in SESSION_ROUTES if "{chat_id}" in name]
 CHAT_ACTIONS = ["title", "delete", "restore", "settings"]
-ANSWER_ACTIONS = ["regenerate", "continue", "show", "delete", "stop"]
+ANSWER_ACTIONS = ["regenerate", "continue", "show", "edit", "delete", "stop"]
 
 
 async def call(

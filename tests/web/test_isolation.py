@@ -149,9 +149,9 @@ async def test_a_message_of_another_session_cannot_be_changed(visitor: Visitor, 
     done = await finished_answer(visitor, theirs)
     before = await visitor.messages(theirs)
 
-    await act(other, theirs, done["id"], verb, 404)
-    await act(other, own, done["id"], verb, 404)
-    await act(visitor, theirs, str(uuid4()), verb, 404)
+    await act(other, theirs, done["id"], verb, 404, content="mine")
+    await act(other, own, done["id"], verb, 404, content="mine")
+    await act(visitor, theirs, str(uuid4()), verb, 404, content="mine")
 
     assert await visitor.messages(theirs) == before
 

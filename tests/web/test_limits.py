@@ -102,6 +102,19 @@ async def test_a_message_over_the_limit_stays_in_its_field(tired: Visitor) -> No
     assert len(await tired.messages(chat)) == 1
 
 
+async def test_an_edited_answer_over_the_limit_stays_in_its_field(pair: tuple[Visitor, Visitor]) -> None:
+    visitor, _ = pair
+    chat = visitor.chats[0]
+    answer = await visitor.ended(chat, await visitor.say(chat))
+    path = f"{chat}/messages/{answer['id']}"
+    edits = [await visitor.http.post(f"{path}/edit", data={"content": f"Text {n}"}) for n in range(WRITES)]
+
+    assert [each.status_code for each in edits] == [303] * (WRITES - 2) + [429] * 2, "a chat and a turn were written"
+    assert parse(edits[-1].text).select("#edited").text.strip() == f"Text {WRITES - 1}"
+    assert "You have sent a lot" in parse(edits[-1].text).select("#notice").text
+    assert (await visitor.http.post(f"{path}/delete")).status_code == 429
+
+
 async def test_a_user_name_over_the_limit_stays_in_its_field(tired: Visitor) -> None:
     refused = await tired.http.post("/chats", data={"username": "Grace", "new": "1"})
 

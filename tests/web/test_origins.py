@@ -28,6 +28,7 @@ UNSAFE = {  # every unsafe route, with a form that changes nothing
     f"/chats/{UNKNOWN}/messages/{UNKNOWN}/regenerate": ({}, 404),
     f"/chats/{UNKNOWN}/messages/{UNKNOWN}/continue": ({}, 404),
     f"/chats/{UNKNOWN}/messages/{UNKNOWN}/show": ({}, 404),
+    f"/chats/{UNKNOWN}/messages/{UNKNOWN}/edit": ({"content": "Hi"}, 404),
     f"/chats/{UNKNOWN}/messages/{UNKNOWN}/delete": ({}, 404),
 }
 SITES = [

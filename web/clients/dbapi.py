@@ -41,6 +41,7 @@ from web.contract import (
     StartedAnswer,
     Status,
     Turn,
+    Version,
 )
 from web.errors import NotFound, Refused, TooMany, Unavailable
 
@@ -194,6 +195,10 @@ class Dbapi:
     ) -> StartedAnswer:
         path = f"/chats/{chat_id}/messages/{message_id}/continue"
         return cast(StartedAnswer, await self._call("POST", path, session, json={"claim": claim, "address": address}))
+
+    async def edit_answer(self, session: UUID, chat_id: UUID, message_id: UUID, content: str) -> Version:
+        path = f"/chats/{chat_id}/messages/{message_id}/versions"
+        return cast(Version, await self._call("POST", path, session, json={"content": content}, retry=True))
 
     async def delete_message(self, session: UUID, chat_id: UUID, message_id: UUID) -> None:
         await self._call("DELETE", f"/chats/{chat_id}/messages/{message_id}", session)

@@ -29,7 +29,8 @@ async def create(request: Request) -> Response:
         request.state["worker"].begin(turn["assistant"], turn["claimed"], turn["prompt"])
     if not is_htmx(request):
         return _to_message(request, turn["assistant"]["id"])
-    if not turn["created"]:  # the page may show it already: reload instead of adding it twice
+    # The page may show the turn already, or the question that it replaces: reload instead of adding the turn
+    if not turn["created"] or turn["replaces_tip"]:
         return Response(status_code=204, headers={"HX-Refresh": "true"})
     views = {"user_message": message_view(turn["user"]), "assistant_message": new_answer_view(turn["assistant"])}
     values = {"chat_id": request.path_params["chat_id"], "revision": turn["revision"]}
@@ -37,7 +38,7 @@ async def create(request: Request) -> Response:
 
 
 async def regenerate(request: Request) -> Response:
-    """Starts another answer to the same message; the earlier one remains as a version."""
+    """Starts another answer to the same message, or an answer to this message; earlier ones remain as versions."""
     session, chat_id, message_id = await _session_and_message(request)
     claim, address = request.state["worker"].claim(), request.state["addresses"].hashed(request)
     model = models.default_name(request)
@@ -58,8 +59,23 @@ async def show_version(request: Request) -> Response:
     return _to_message(request, message_id)
 
 
+async def edit_answer(request: Request) -> Response:
+    """Saves the text as a version of the answer, without asking the model. `create` edits messages of the user."""
+    form = await forms.read(request)
+    content = form.get("content", "")
+    try:
+        session, chat_id, message_id = await _session_and_message(request)
+        _check_length(content, request.state["settings"].message_code_points, "Please shorten it.")
+        version = await request.state["dbapi"].edit_answer(session, chat_id, message_id, content)
+    except NotFound:
+        raise
+    except UserError as error:
+        return _not_sent(request, form, error, is_answer=True)
+    return _to_message(request, version["id"])
+
+
 async def delete(request: Request) -> Response:
-    """Deletes a user's message with its answers."""
+    """Deletes a user's message with its answers, or one version of an answer."""
     session, chat_id, message_id = await _session_and_message(request)
     await request.state["dbapi"].delete_message(session, chat_id, message_id)
     return RedirectResponse(f"/chats/{chat_id}{query.same_last(request)}", 303)
@@ -120,13 +136,12 @@ async def _create_turn(request: Request, form: dict[str, str], content: str) -> 
     return turn
 
 
-def _check_length(content: str, maximum: int) -> None:
+def _check_length(content: str, maximum: int, advice: str = "Please shorten it, or send it in parts.") -> None:
     """`maximum` is in code points; 0 means no limit."""
     if is_blank(content):
         raise Refused(422, "Please write a message first.")
     if maximum and len(content) > maximum:
-        length = f"This message has {len(content):,} characters; the maximum is {maximum:,}."
-        raise Refused(413, f"{length} Please shorten it, or send it in parts.")
+        raise Refused(413, f"This message has {len(content):,} characters; the maximum is {maximum:,}. {advice}")
 
 
 def _id(text: str | None) -> str | None:
@@ -139,7 +154,7 @@ def _id(text: str | None) -> str | None:
         raise Refused(422, "This form is not valid. Please reload the page.") from error
 
 
-def _not_sent(request: Request, form: dict[str, str], error: UserError) -> Response:
+def _not_sent(request: Request, form: dict[str, str], error: UserError, is_answer: bool = False) -> Response:
     """A notice. htmx leaves the text in its field; without htmx, a small page has the form with the text.
 
     The chat itself is not shown: a refusal must not cost more than what it refuses.
@@ -155,7 +170,9 @@ def _not_sent(request: Request, form: dict[str, str], error: UserError) -> Respo
         content=form.get("content", ""),
         parent_id=parent_id if parent_id == "root" or re.fullmatch(IdConvertor.regex, parent_id) else "",
         chat_id=request.path_params["chat_id"],
+        path=request.url.path,
         editing=query.id_parameter(request, "edit"),
+        is_answer=is_answer,
     )
     response.headers.update(error.headers)
     return response

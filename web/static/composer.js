@@ -44,7 +44,7 @@
     if (field.value.trim()) form.requestSubmit();
   });
   form.addEventListener("htmx:before:request", () => { sent = field.value; });
-  form.addEventListener("htmx:before:swap", ({ detail }) => {
+  form.addEventListener("htmx:after:request", ({ detail }) => {
     const { status } = detail.ctx.response;
     if (status !== 201 && status !== 204) return;
     if (field.value.startsWith(sent)) field.value = field.value.slice(sent.length);
@@ -96,7 +96,7 @@
 // Keyboard focus: an action on a message may remove the element that had the focus.
 (() => {
   let focused;
-  document.addEventListener("htmx:before:swap", () => { focused = document.activeElement.closest("#messages footer"); });
+  document.addEventListener("htmx:before:swap", () => { focused = document.activeElement.closest("#messages :is(footer, .edit)"); });
   document.addEventListener("htmx:after:swap", () => setTimeout(() => { // stream.js has shown the Stop button by then
     for (const name of ["#composer .stop", "#content"]) {
       if (focused && document.activeElement === document.body) document.querySelector(name).focus({ preventScroll: true });
