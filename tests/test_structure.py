@@ -14,7 +14,7 @@ MAX_FUNCTION_LINES = 45
 # Lowest first. A module imports from its own layer and from lower ones.
 LAYERS = {
     "web": [
-        {"web.contract", "web.errors", "web.settings"},
+        {"web.appearance", "web.contract", "web.errors", "web.settings"},
         {"web.clients", "web.rendering", "web.middleware", "web.addresses"} | {"web.concurrency"},
         {"web.sessions", "web.live"},
         {"web.generation"},

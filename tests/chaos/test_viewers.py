@@ -118,7 +118,7 @@ async def test_another_session_cannot_see_the_answer(faults: FaultInjector, ada:
 async def test_two_hundred_visits_leave_nothing_behind(faults: FaultInjector, ada: User) -> None:
     answer = text(20)
     path = await ada.say(script(answer, 20))
-    await visits(faults, ada, path, 40)  # fills the caches
+    await visits(faults, ada, path, CYCLES)  # fills the caches and the pools of connections
     before = await until(lambda: settled(faults))
 
     await visits(faults, ada, path, CYCLES)

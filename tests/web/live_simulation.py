@@ -17,9 +17,10 @@ from web.rendering.templates import Templates
 SESSION, CHAT = UUID(int=1), UUID(int=2)
 TEMPLATES = Templates()
 STEP_SECONDS = 0.04  # a little longer than the shortest pause between two steps
-PAGE = f"""<article id="message-{MESSAGE}"><div id="message-{MESSAGE}-thought"></div>
+PAGE = f"""<article id="message-{MESSAGE}"><p id="message-{MESSAGE}-thinking"></p>
+<div id="message-{MESSAGE}-thought"></div>
 <div class="content"><div class="tail" id="message-{MESSAGE}-tail"></div></div>
-<footer id="message-{MESSAGE}-footer"></footer></article>"""
+<footer id="message-{MESSAGE}-footer"></footer></article><p id="context"></p>"""
 
 
 class Viewer:

@@ -135,7 +135,7 @@ async def test_settings_over_the_limit_stay_in_their_fields(tired: Visitor, pres
     assert page.select("#system_prompt").text.strip() == "Be\nbrief"
     assert page.select("#temperature").attributes["value"] == "0.5"
     assert page.select("#preset_name").attributes["value"] == preset.get("preset_name", "")
-    assert "You have sent a lot" in page.select("#notice").text
+    assert "You have sent a lot" in page.select(".notice").text
 
 
 @pytest.mark.parametrize(("verb", "typed"), [("title", {"title": 'My "new" title'}), ("delete", {}), ("restore", {})])

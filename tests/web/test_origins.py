@@ -13,6 +13,7 @@ from tests.web.visitor import HTML, Visitor
 from web.routes import routes
 
 UNSAFE = {  # every unsafe route, with a form that changes nothing
+    "/appearance": ({"theme": "dark"}, 303),
     "/chats": ({"username": ""}, 422),
     f"/chats/{UNKNOWN}/messages": ({"content": "Hi"}, 404),
     "/devices/link": ({}, (404, 200)),  # without a session, and with one
