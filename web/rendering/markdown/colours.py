@@ -24,6 +24,7 @@ _SINGLE = r"(?<!\w)[A-Za-z]{0,2}'(?:[^'\\\n]|\\[\s\S])*+'?"
 _CHARACTER = r"'(?:[^'\\\n]|\\[^\n][^'\n]{0,8})'"  # any other apostrophe may be a lifetime or a prime
 _BACKTICKS = r"`(?:[^`\\]|\\[\s\S])*+`?"
 _TRIPLE = r"[A-Za-z]{0,2}(?:\"\"\"[\s\S]*?(?:\"\"\"|\Z)|'''[\s\S]*?(?:'''|\Z))"
+_START = r"(?=[\w@$\"'`#;/{-])"  # no token begins with another character; most positions need no closer look
 _REST = r"(?P<n>(?<![\w.])\d[\w.]*+)|(?P<w>[@$]?[^\W\d]\w*+)"
 
 
@@ -35,7 +36,7 @@ class _Language(NamedTuple):
 
 def _language(comment: str, *strings: str, keywords: str = "", key_mark: str = "") -> _Language:
     pattern = "|".join([comment, f"(?P<s>{'|'.join(strings)})", _REST])
-    return _Language(re.compile(pattern), frozenset(keywords.split()), key_mark)
+    return _Language(re.compile(f"{_START}(?:{pattern})"), frozenset(keywords.split()), key_mark)
 
 
 _CURLY = """
