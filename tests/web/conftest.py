@@ -10,7 +10,7 @@ from tests.stack import Cluster, Service, Stack, running_stack, until
 from tests.web.visitor import Model, Visitor
 
 # Failed assertions in these helpers show values, like those of tests.
-pytest.register_assert_rewrite("tests.web.answer_scripts", "tests.web.sanitized_html")
+pytest.register_assert_rewrite("tests.web.answer_scripts", "tests.web.block_viewer", "tests.web.sanitized_html")
 
 
 @pytest.fixture(scope="session")

@@ -11,10 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.web.block_viewer import PREFIX, Viewer, prefixes
 from web.rendering import blocks
 from web.rendering.markdown import render
 from web.rendering.markdown.mend import mend
 from web.rendering.markdown.rendering import plain
+from web.rendering.patches import Patch
 
 CORPUS = {path.stem: path.read_bytes().decode() for path in sorted((Path(__file__).parent / "corpus").glob("*.md"))}
 CORPUS |= {
@@ -29,7 +31,6 @@ CORPUS |= {
     "ragged-in-fence": "fine\n\n```\n" + "|-" * 40 + "|\n" + "x\n" * 99 + "```\nfine\n\nfine\n",
 }
 SHORT = [name for name, text in CORPUS.items() if len(text) < 2500]
-PREFIX = "message-1-"
 PIECES = re.findall(r"\w+|[ \t]+|\n+|\r\n?|[^\w\s]+", "".join(CORPUS[name] for name in SHORT))
 PIECES += [
     "```",
@@ -48,46 +49,6 @@ PIECES += [
     "\r",
 ]
 texts = st.lists(st.sampled_from(PIECES), max_size=50).map("".join)
-
-
-class Viewer:
-    """Applies steps as the page does."""
-
-    def __init__(self) -> None:
-        self.at, self.frozen, self.tail = blocks.START, "", ""
-        self.line: blocks.OpenLine | None = None
-        self.word_steps = 0  # steps that only added words
-
-    def see(self, text: str) -> None:
-        now = blocks.position(text, self.at)
-        if self.line and (words := blocks.added_words(text, self.line, self.at, now)) is not None:
-            ends = re.compile(
-                "".join(rf"</{tag}>\n*" for tag in reversed(re.findall(r" > (\w+):last-child", self.line.path))) + r"\Z"
-            ).search(self.tail)
-            assert ends
-            self.tail = self.tail[: ends.start()] + words + self.tail[ends.start() :]
-            self.at, self.word_steps = now, self.word_steps + 1
-            return
-        step = blocks.step(text, self.at, now, PREFIX)
-        self.line = step.line
-        if step.append is None:
-            self.frozen, self.tail = self.frozen + step.frozen, step.tail
-        else:
-            assert step.frozen == step.tail == ""
-            end = self.tail.rindex("</code>")
-            self.tail = self.tail[:end] + step.append + self.tail[end:]
-        self.at = now
-
-    def finish(self, text: str) -> str:
-        end = blocks.end(text, self.at, PREFIX)
-        return end.html if end.whole else self.frozen + end.html
-
-
-def prefixes(text: str, sizes: list[int]) -> list[str]:
-    lengths = [0]
-    while lengths[-1] < len(text):
-        lengths.append(lengths[-1] + sizes[len(lengths) % len(sizes)])
-    return [text[:length] for length in lengths]
 
 
 def boundary(text: str, start: int = 0) -> int:
@@ -207,7 +168,7 @@ def test_an_open_code_fence_receives_only_its_new_text() -> None:
     before = blocks.position(text[:-4])
     step = blocks.step(text, before, blocks.position(text, before))
 
-    assert step == ("", "", "ass\n", None)
+    assert step == ("", "", Patch(False, "ass\n", " code"), None)
 
 
 @pytest.mark.parametrize(
@@ -291,10 +252,10 @@ def test_a_line_that_may_close_a_code_fence_is_held_back(ending: str) -> None:
 
 
 def test_a_closed_code_fence_is_frozen_at_once() -> None:
-    frozen, tail, append, _ = blocks.snapshot("```py\nreturn 1\n```\n")
+    frozen, tail, patch, _ = blocks.snapshot("```py\nreturn 1\n```\n")
 
     assert "tok-k" in frozen
-    assert (tail, append) == ("", None)
+    assert (tail, patch) == ("", None)
 
 
 # Half-typed Markdown

@@ -11,6 +11,7 @@ from web.rendering.markdown import limits, parser
 from web.rendering.markdown.deadline import Overtime, deadline
 from web.rendering.markdown.mend import mend
 from web.rendering.markdown.rendering import escape, is_plain, render
+from web.rendering.patches import Patch
 
 WINDOW_CHARACTERS = 64 * 1024  # a longer block is frozen only at the end of the text, unless it is a code fence
 CODE_END = "</code></pre>\n"
@@ -59,7 +60,7 @@ class Step(NamedTuple):
 
     frozen: str  # the blocks finished since then, to be inserted before the tail
     tail: str  # the new content of the tail
-    append: str | None = None  # if not None: escaped text for the end of the tail's <code>, instead of both
+    patch: Patch | None = None  # if not None: the change of the tail, instead of both
     line: OpenLine | None = None  # of the tail
 
 
@@ -101,7 +102,7 @@ def step(text: str, before: TextPosition, after: TextPosition, prefix: str = "")
     if before.open_code_fence and before.open_code_fence == after.open_code_fence:
         start, end = _shown_end(text, before), _shown_end(text, after)
         if "\r" not in text[start - 1 : end]:
-            return Step("", "", escape(text[start:end]))
+            return Step("", "", Patch(False, escape(text[start:end]), " code"))
     tail, line = open_block(text, after, prefix)
     return Step(finished_blocks(text, before, after, prefix), tail, line=line)
 
