@@ -7,6 +7,7 @@ import html
 import re
 from typing import NamedTuple
 
+from web.rendering.byte_cache import ByteCache
 from web.rendering.markdown import limits, parser
 from web.rendering.markdown.deadline import Overtime, deadline
 from web.rendering.markdown.mend import mend
@@ -14,6 +15,7 @@ from web.rendering.markdown.rendering import escape, is_plain, render
 from web.rendering.patches import Patch
 
 WINDOW_CHARACTERS = 64 * 1024  # a longer block is frozen only at the end of the text, unless it is a code fence
+MAX_CACHED_BYTES = 64 * 1024
 CODE_END = "</code></pre>\n"
 
 _OPENING_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
@@ -115,7 +117,7 @@ def finished_blocks(text: str, before: TextPosition, after: TextPosition, prefix
 def open_block(text: str, at: TextPosition, prefix: str = "") -> tuple[str, OpenLine | None]:
     """The whole HTML of the block that is open at a position, and its last line."""
     if at.open_code_fence:
-        return _render_open_fence(text, at, prefix), None
+        return _render_open_fence(text, at), None
     source = text[at.boundary : at.length]
     mended = _mended(source)
     tail = _without_growing_link(render(mended, prefix, finished=False), source)
@@ -167,11 +169,15 @@ def _without_growing_link(tail: str, source: str) -> str:
     return tail[: found.start()] + found[1] + found[2]
 
 
-def _render_open_fence(text: str, at: TextPosition, prefix: str) -> str:
+_openings: ByteCache[str] = ByteCache(MAX_CACHED_BYTES)  # HTML of opening lines
+
+
+def _render_open_fence(text: str, at: TextPosition) -> str:
     assert at.open_code_fence
     code_start = at.open_code_fence.code_start
-    opened = render(text[at.boundary : code_start], prefix, finished=False)
-    return opened.removesuffix(CODE_END) + escape(text[code_start : _shown_end(text, at)]) + CODE_END
+    opening = text[at.boundary : code_start]
+    opened = _openings.get((opening,), lambda: render(opening, finished=False).removesuffix(CODE_END))
+    return opened + escape(text[code_start : _shown_end(text, at)]) + CODE_END
 
 
 # Plain words consist of characters that open, close or change nothing anywhere in a line. That excludes the ASCII
