@@ -41,10 +41,12 @@ class Viewer:
 
 
 def patched(tail: str, patch: Patch) -> str:
-    """The tail with more text at the end of its only <code>."""
-    assert (patch.replaces, patch.path) == (False, " code")
-    end = tail.rindex("</code>")
-    return tail[:end] + patch.html + tail[end:]
+    """The tail with another end of its only <code>, or of the last <span> in it."""
+    tag = "code" if patch.path == " code" else "span"
+    start, end = tail.rindex(f"<{tag}"), tail.rindex(f"</{tag}>")
+    if not patch.replaces:
+        return tail[:end] + patch.html + tail[end:]
+    return tail[:start] + patch.html + tail[end:].removeprefix("</span>")
 
 
 def prefixes(text: str, sizes: list[int]) -> list[str]:

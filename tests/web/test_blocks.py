@@ -245,7 +245,7 @@ def test_only_words_next_to_markup_are_rendered() -> None:
 def test_a_line_that_may_close_a_code_fence_is_held_back(ending: str) -> None:
     text = f"```py\nx\n{ending}"
 
-    assert blocks.snapshot(text).tail == '<pre tabindex="0"><code class="language-py">x\n</code></pre>\n'
+    assert blocks.snapshot(text).tail == '<pre tabindex="0"><code class="language-py">x\n<span></span></code></pre>\n'
     if "```" in ending:
         assert blocks.position(text + "\n").boundary == len(text) + 1
     assert blocks.snapshot(text + "x").tail.count("`") == ending.count("`")

@@ -24,6 +24,7 @@ from web.rendering.templates import Templates
 SESSION, CHAT = UUID(int=1), UUID(int=2)
 GENERATION, MESSAGE = str(UUID(int=3)), str(UUID(int=4))
 TEMPLATES = Templates()
+FENCE = "~~~py\n"
 STEP_SECONDS = 0.04  # a little longer than the shortest pause between two steps
 PAGE = f"""<article id="message-{MESSAGE}"><div id="message-{MESSAGE}-thought"></div>
 <div class="content"><div class="tail" id="message-{MESSAGE}-tail"></div></div>
@@ -166,12 +167,14 @@ class Viewer:
 
 
 def squeezed(text: str) -> str:
-    return "".join(text.split())
+    return "".join(text.removeprefix(FENCE).split())
 
 
 class World:
-    def __init__(self) -> None:
-        self.log = LogModel()
+    """The answer is text, or code in an open fence."""
+
+    def __init__(self, is_code: bool) -> None:
+        self.log, self.is_code = LogModel(), is_code
         dbapi, llama = cast(Any, self.log), cast(Any, Llama())
         self.hubs = [LiveAnswers(dbapi, llama, TEMPLATES), LiveAnswers(dbapi, llama, TEMPLATES)]
         self.viewers = [Viewer(self.log) for _ in range(3)]
@@ -207,13 +210,20 @@ class World:
             await asyncio.sleep(0)
 
     def _text(self, number: int) -> str:
-        """Halves of words, whole words, and paragraphs, none twice. Plain words are added without rendering."""
+        """Halves of words, whole words, and paragraphs, none twice. Plain words are added without rendering.
+
+        In code, lines, and strings over several lines.
+        """
         self.words += 1
+        if self.is_code:
+            return f"w{self.words}" + ("", " ", '"""', "\n", "\n\n", "(1)\n")[number % 6]
         return f"w{self.words}" + ("", " ", "", " ", "\n\n", ". ")[number % 6]
 
     async def _append(self, kind: int, text: str, delay: int) -> None:
         """The response to the append is late, so a hub may read the chunk before it."""
         assert self.writer is not None
+        if self.is_code and kind == CONTENT and not self.log.text():
+            text = FENCE + text
         chunk = self.log.append(kind, text)
         for hub in self.hubs:
             if delay % 2:
@@ -263,8 +273,8 @@ def running(hubs: list[LiveAnswers]) -> Iterator[None]:
             task.cancel()
 
 
-async def play(operations: list[tuple[str, int]]) -> None:
-    world = World()
+async def play(operations: list[tuple[str, int]], is_code: bool = False) -> None:
+    world = World(is_code)
     with running(world.hubs):
         for name, number in operations:
             await world.do(name, number)
@@ -282,10 +292,10 @@ NAMES += ["reason", "restart", "lose chunks", "notify", "leave", "slow"]
 OPERATIONS = st.lists(st.tuples(st.sampled_from(NAMES), st.integers(0, 11)), max_size=40)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(OPERATIONS)
-def test_a_viewer_sees_a_prefix_of_the_answer_or_is_reset(operations: list[tuple[str, int]]) -> None:
-    asyncio.run(play(operations))
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(OPERATIONS, st.booleans())
+def test_a_viewer_sees_a_prefix_of_the_answer_or_is_reset(operations: list[tuple[str, int]], is_code: bool) -> None:
+    asyncio.run(play(operations, is_code))
 
 
 READ = [("read all", 4), ("read all", 9), ("wait", 4)]
@@ -318,5 +328,6 @@ TWO_CHUNKS = [("append", 0), *READ, ("append", 6), *READ, ("wait", 4)]
         "and ends at the same seq",
     ],
 )
-def test_a_takeover_shows_no_text_twice(operations: list[tuple[str, int]]) -> None:
-    asyncio.run(play(operations))
+@pytest.mark.parametrize("is_code", [False, True], ids=["text", "code"])
+def test_a_takeover_shows_no_text_twice(operations: list[tuple[str, int]], is_code: bool) -> None:
+    asyncio.run(play(operations, is_code))
