@@ -30,7 +30,7 @@ TICK_SECONDS = 0.01
 
 _STREAM = re.compile(r'hx-sse:connect="([^"]*)"')
 _PARTIAL = re.compile(
-    r'<hx-partial hx-target="#message-[0-9a-f-]{36}([^"]*)" hx-swap="\w*">(.*?)</hx-partial>', re.DOTALL
+    r'<hx-partial hx-target="#message-[0-9a-f-]{36}([^"]*)" hx-swap="(\w*)">(.*?)</hx-partial>', re.DOTALL
 )
 _TAIL = re.compile(r'<div class="tail" id="[^"]*">')
 
@@ -167,7 +167,7 @@ def page_content(stream: bytes) -> str:
     page, tail = "", 0
     for event in stream.decode().split("\n\n"):
         data = "\n".join(line[6:] for line in event.split("\n") if line.startswith("data: "))
-        for target, inside in _PARTIAL.findall(data):
+        for target, swap, inside in _PARTIAL.findall(data):
             match target:
                 case " .content":
                     page, tail = inside, 0
@@ -176,6 +176,12 @@ def page_content(stream: bytes) -> str:
                 case "-tail code":
                     end = page.rindex("</code>")
                     page = page[:end] + inside + page[end:]
+                case "-tail code > span:last-child":
+                    start, end = page.rindex("<span"), page.rindex("</span>")
+                    if swap == "outerHTML":
+                        page = page[:start] + inside + page[end + len("</span>") :]
+                    else:
+                        page = page[:end] + inside + page[end:]
                 case path if path.startswith("-tail > "):  # a line grows; all of its elements end where the tail ends
                     ends = re.search(rf"(?:</\w+>\n*){{{path.count('>')}}}</div>\Z", page)
                     assert ends, f"no element to append to for {path}"

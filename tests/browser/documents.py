@@ -109,3 +109,15 @@ CODE = (
 )
 
 CODE_AND_TABLE = f"Look at *this*:\n\n```python\n{CODE}```\n\n| a | b |\n|---|--:|\n| 1 | 2 |\n\nDone."
+
+GROWING_CODE = """\
+```python
+def double(x):
+    '''The double
+    of one < number & more.'''
+
+    return x * 2  # "twice"
+
+
+print(double(21))
+"""

@@ -2,14 +2,17 @@
 
 import asyncio
 import json
+import re
 from typing import Any
 
 import pytest
 from playwright.async_api import Route, expect
 
 from tests.browser.browser_user import ANSWER, CONTENT, BrowserUser
-from tests.browser.documents import EVERYTHING, HOSTILE, PARAGRAPH, REFERENCES, SAMPLE
+from tests.browser.documents import EVERYTHING, GROWING_CODE, HOSTILE, PARAGRAPH, REFERENCES, SAMPLE
 from tests.stack import until
+from web.rendering import blocks
+from web.rendering.markdown import render
 
 pytestmark = pytest.mark.browser
 
@@ -34,6 +37,15 @@ WATCH = """() => {
     seen.lengths.push(content.textContent.length);
   }).observe(document.getElementById('messages'), {subtree: true, childList: true, characterData: true});
 }"""
+# Records the HTML of the growing code, which htmx marks for a moment.
+WATCH_CODE = """() => {
+  window.codes = [];
+  new MutationObserver(() => {
+    const code = document.querySelector('#messages article.live .tail code');
+    if (code) codes.push(code.innerHTML);
+  }).observe(document.getElementById('messages'), {subtree: true, childList: true, characterData: true});
+}"""
+TEMPORARY = re.compile(r' class=""|(?<=class=")htmx-\w+ ?| ?htmx-\w+(?=")')
 # Layout shifts without user input, except of the line below the answer, which must move down.
 SHIFTS = """() => {
   window.shifts = [];
@@ -72,6 +84,24 @@ async def test_markdown_is_right_at_every_moment(ada: BrowserUser) -> None:
         "    return x * 2  # <b>not bold</b> & **not either**\n"
     )
     await expect(answer.locator("blockquote del")).to_have_text("nothing")
+
+
+async def test_lines_of_code_have_colours_while_the_next_line_is_written(ada: BrowserUser) -> None:
+    await ada.page.evaluate(WATCH_CODE)
+    await ada.say(tokens=re.findall(r".{1,5}|\n", GROWING_CODE), delay_ms=40)
+    await expect(ada.page.locator(f"{ANSWER}.live code .tok-k").first).to_have_text("def")
+    await ada.page.wait_for_function(
+        "selector => document.querySelector(selector)?.textContent.includes('one')",
+        arg=f"{ANSWER}.live code > .tok-s:last-child",
+    )
+    await ada.ended()
+
+    moments = [TEMPORARY.sub("", html) for html in await ada.page.evaluate("codes")]
+    tails = "\0".join(blocks.snapshot(GROWING_CODE[:end]).tail for end in range(len(GROWING_CODE) + 1))
+    assert set(moments) <= set(re.findall("<code[^>]*>([^\0]*)</code>", tails))
+    assert len({moment for moment in moments if '<span class="tok-k">def</span>' in moment}) > 5
+    assert (await ada.html()).startswith(render(GROWING_CODE))
+    assert (await ada.stored())["content"] == GROWING_CODE
 
 
 async def test_a_reload_during_an_answer_continues_live_and_ends_the_same(ada: BrowserUser) -> None:

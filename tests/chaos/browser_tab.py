@@ -171,6 +171,13 @@ class BrowserTab:
                 assert self._tail is not None
                 end = self._tail.index("</code>")
                 self._tail = self._tail[:end] + inside + self._tail[end:]
+            case "-tail code > span:last-child", _:  # of code with colours
+                assert self._tail is not None
+                start, end = self._tail.rindex("<span"), self._tail.rindex("</span>")
+                if swap == "outerHTML":
+                    self._tail = self._tail[:start] + inside + self._tail[end + len("</span>") :]
+                else:
+                    self._tail = self._tail[:end] + inside + self._tail[end:]
             case path, "beforeend" if path.startswith("-tail > "):  # the line that ends the tail
                 assert self._tail is not None
                 ends = re.search(rf"(?:</\w+>\n*){{{path.count('>')}}}\Z", self._tail)

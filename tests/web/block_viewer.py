@@ -1,8 +1,9 @@
-"""A viewer of an answer in blocks, and the prefixes of the text that it sees."""
+"""Applies the steps of a growing text to a page."""
 
 import re
 
 from web.rendering import blocks
+from web.rendering.patches import Patch
 
 PREFIX = "message-1-"
 
@@ -27,17 +28,25 @@ class Viewer:
             return
         step = blocks.step(text, self.at, now, PREFIX)
         self.line = step.line
-        if step.append is None:
+        if step.patch is None:
             self.frozen, self.tail = self.frozen + step.frozen, step.tail
         else:
             assert step.frozen == step.tail == ""
-            end = self.tail.rindex("</code>")
-            self.tail = self.tail[:end] + step.append + self.tail[end:]
+            self.tail = patched(self.tail, step.patch)
         self.at = now
 
     def finish(self, text: str) -> str:
         end = blocks.end(text, self.at, PREFIX)
         return end.html if end.whole else self.frozen + end.html
+
+
+def patched(tail: str, patch: Patch) -> str:
+    """The tail with another end of its only <code>, or of the last <span> in it."""
+    tag = "code" if patch.path == " code" else "span"
+    start, end = tail.rindex(f"<{tag}"), tail.rindex(f"</{tag}>")
+    if not patch.replaces:
+        return tail[:end] + patch.html + tail[end:]
+    return tail[:start] + patch.html + tail[end:].removeprefix("</span>")
 
 
 def prefixes(text: str, sizes: list[int]) -> list[str]:

@@ -16,6 +16,7 @@ from web.rendering.templates import Templates
 
 SESSION, CHAT = UUID(int=1), UUID(int=2)
 TEMPLATES = Templates()
+FENCE = "~~~py\n"
 STEP_SECONDS = 0.04  # a little longer than the shortest pause between two steps
 PAGE = f"""<article id="message-{MESSAGE}"><p id="message-{MESSAGE}-thinking"></p>
 <div id="message-{MESSAGE}-thought"></div>
@@ -76,12 +77,14 @@ class Viewer:
 
 
 def squeezed(text: str) -> str:
-    return "".join(text.split())
+    return "".join(text.removeprefix(FENCE).split())
 
 
 class World:
-    def __init__(self) -> None:
-        self.log = LogModel()
+    """The answer is text, or code in an open fence."""
+
+    def __init__(self, is_code: bool) -> None:
+        self.log, self.is_code = LogModel(), is_code
         dbapi, llama = cast(Any, self.log), cast(Any, Llama())
         self.hubs = [LiveAnswers(dbapi, llama, TEMPLATES), LiveAnswers(dbapi, llama, TEMPLATES)]
         self.viewers = [Viewer(self.log) for _ in range(3)]
@@ -117,13 +120,20 @@ class World:
             await asyncio.sleep(0)
 
     def _text(self, number: int) -> str:
-        """Halves of words, whole words, and paragraphs, none twice. Plain words are added without rendering."""
+        """Halves of words, whole words, and paragraphs, none twice. Plain words are added without rendering.
+
+        In code, lines, and strings over several lines.
+        """
         self.words += 1
+        if self.is_code:
+            return f"w{self.words}" + ("", " ", '"""', "\n", "\n\n", "(1)\n")[number % 6]
         return f"w{self.words}" + ("", " ", "", " ", "\n\n", ". ")[number % 6]
 
     async def _append(self, kind: int, text: str, delay: int) -> None:
         """The response to the append is late, so a hub may read the chunk before it."""
         assert self.writer is not None
+        if self.is_code and kind == CONTENT and not self.log.text():
+            text = FENCE + text
         chunk = self.log.append(kind, text)
         for hub in self.hubs:
             if delay % 2:
@@ -173,8 +183,8 @@ def running(hubs: list[LiveAnswers]) -> Iterator[None]:
             task.cancel()
 
 
-async def play(operations: list[tuple[str, int]]) -> None:
-    world = World()
+async def play(operations: list[tuple[str, int]], is_code: bool = False) -> None:
+    world = World(is_code)
     with running(world.hubs):
         for name, number in operations:
             await world.do(name, number)

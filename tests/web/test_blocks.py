@@ -13,6 +13,7 @@ from tests.web.markdown_texts import CORPUS, SHORT, texts
 from web.rendering import blocks
 from web.rendering.markdown import render
 from web.rendering.markdown.rendering import plain
+from web.rendering.patches import Patch
 
 
 def boundary(text: str, start: int = 0) -> int:
@@ -132,24 +133,24 @@ def test_an_open_code_fence_receives_only_its_new_text() -> None:
     before = blocks.position(text[:-4])
     step = blocks.step(text, before, blocks.position(text, before))
 
-    assert step == ("", "", "ass\n", None)
+    assert step == ("", "", Patch(False, "ass\n", " code"), None)
 
 
 @pytest.mark.parametrize("ending", ["`", "``", "```", "``` ", "  ```", "````"])
 def test_a_line_that_may_close_a_code_fence_is_held_back(ending: str) -> None:
     text = f"```py\nx\n{ending}"
 
-    assert blocks.snapshot(text).tail == '<pre tabindex="0"><code class="language-py">x\n</code></pre>\n'
+    assert blocks.snapshot(text).tail == '<pre tabindex="0"><code class="language-py">x\n<span></span></code></pre>\n'
     if "```" in ending:
         assert blocks.position(text + "\n").boundary == len(text) + 1
     assert blocks.snapshot(text + "x").tail.count("`") == ending.count("`")
 
 
 def test_a_closed_code_fence_is_frozen_at_once() -> None:
-    frozen, tail, append, _ = blocks.snapshot("```py\nreturn 1\n```\n")
+    frozen, tail, patch, _ = blocks.snapshot("```py\nreturn 1\n```\n")
 
     assert "tok-k" in frozen
-    assert (tail, append) == ("", None)
+    assert (tail, patch) == ("", None)
 
 
 def test_a_tail_beyond_the_limits_is_plain_text() -> None:

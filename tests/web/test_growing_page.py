@@ -1,6 +1,7 @@
 """The page that grows without JavaScript: rendered once for all its viewers, and not much longer than the answer."""
 
 import asyncio
+import re
 import time
 from typing import Any, cast
 from uuid import UUID
@@ -68,6 +69,8 @@ TEXTS = {
     "table": "| a | b |\n|---|---|\n" + "| a *cell* | another |\n" * 400,
     "paragraph": "some *emphasis* in `one` paragraph\n" * 300,
     "code": "```py\n" + "x = [1, 2]\n" * 1000,
+    "code too long for colours": "```py\n" + "x = [1, 2]\n" * 2000,
+    "string in code": "```py\n'''\n" + "a\n" * 3000,
     "code in a list": "- look:\n\n  ```py\n" + "  x = [1, 2]\n" * 1000,
 }
 
@@ -81,6 +84,16 @@ async def test_an_answer_is_sent_in_at_most_20_times_its_html(name: str) -> None
     assert len(page) < 20 * final
     assert len(events) < 20 * final
     assert page.count('<div class="tail">') > 5
+
+
+async def test_code_on_a_growing_page_has_colours_and_grows_as_smoothly_as_without() -> None:
+    code = "def double(number):\n    # the number, and the same number again\n    return number + number\n" * 50
+    (page,), *_ = await show(f"```py\n{code}", chunks=80, seconds=4, count=1)
+    (plain,), *_ = await show(f"```nonsense\n{code}", chunks=80, seconds=4, count=1)
+
+    tails = re.findall(r'<div class="tail">(.*?)</div>', page, re.DOTALL)
+    assert len(tails) > 0.75 * plain.count('<div class="tail">')
+    assert sum('<span class="tok-k">return</span>' in tail for tail in tails) > 0.75 * len(tails)
 
 
 async def test_many_viewers_of_a_growing_page_cost_little_more_than_one() -> None:

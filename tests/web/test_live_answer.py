@@ -8,10 +8,13 @@ from typing import cast
 import pytest
 
 from tests.stack import until
+from tests.web.dom import parse
+from tests.web.visitor import parsed
 from web.contract import CONTENT, Chunk, Message
 from web.live.answer import LiveAnswer
 from web.live.events import EventRenderer
 from web.live.steps import MAX_STEP_SECONDS, Snapshot, Subscriber
+from web.rendering import blocks
 from web.rendering.templates import Templates
 
 TOKEN = 1
@@ -263,6 +266,23 @@ async def test_a_snapshot_behind_the_seen_one_is_not_delivered() -> None:
 
     subscriber.deliver(ahead._replace(seq=3), lambda seen: b"forwards")
     assert written == [b"forwards"]
+
+
+async def test_a_viewer_from_an_older_version_receives_the_colours_of_growing_code() -> None:
+    """That version showed code without colours while it grew."""
+    answer = running()
+    for token in ("```py\n", "if x:\n    retu", "rn 1\n    "):
+        add(answer, token)
+        await stepped(answer, answer.text)
+    page = parse("""<article id="message-m"><footer id="message-m-footer"></footer><div id="message-m-thought"></div>
+        <div class="tail" id="message-m-tail"><pre><code>if x:\n    retu</code></pre></div></article>""")
+
+    event = parsed(answer.event(answer.at(2, TOKEN)).decode().strip())
+
+    assert event
+    page.swap(event.data)
+    assert page.select("#message-m-tail").inner == parse(blocks.snapshot(answer.text).tail).inner
+    assert "tok-k" in event.data
 
 
 async def test_a_replaced_text_keeps_no_cursors() -> None:

@@ -17,10 +17,10 @@ NAMES += ["reason", "restart", "lose chunks", "notify", "leave", "slow"]
 OPERATIONS = st.lists(st.tuples(st.sampled_from(NAMES), st.integers(0, 11)), max_size=40)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(OPERATIONS)
-def test_a_viewer_sees_a_prefix_of_the_answer_or_is_reset(operations: list[tuple[str, int]]) -> None:
-    asyncio.run(play(operations))
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(OPERATIONS, st.booleans())
+def test_a_viewer_sees_a_prefix_of_the_answer_or_is_reset(operations: list[tuple[str, int]], is_code: bool) -> None:
+    asyncio.run(play(operations, is_code))
 
 
 READ = [("read all", 4), ("read all", 9), ("wait", 4)]
@@ -53,5 +53,6 @@ TWO_CHUNKS = [("append", 0), *READ, ("append", 6), *READ, ("wait", 4)]
         "and ends at the same seq",
     ],
 )
-def test_a_takeover_shows_no_text_twice(operations: list[tuple[str, int]]) -> None:
-    asyncio.run(play(operations))
+@pytest.mark.parametrize("is_code", [False, True], ids=["text", "code"])
+def test_a_takeover_shows_no_text_twice(operations: list[tuple[str, int]], is_code: bool) -> None:
+    asyncio.run(play(operations, is_code))

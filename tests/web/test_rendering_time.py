@@ -77,6 +77,34 @@ def test_repeating_any_mixture_takes_linear_time(piece: str) -> None:
     check(lambda size: (piece * (size // len(piece) + 1))[:size])
 
 
+def stream_lines(text: str) -> None:
+    """A viewer sees the code line by line."""
+    at, end = blocks.START, 0
+    while end := text.find("\n", end) + 1:
+        now = blocks.position(text[:end], at)
+        blocks.step(text[:end], at, now)
+        at = now
+
+
+@pytest.mark.parametrize(
+    ("opening", "line"),
+    [
+        ("```py\n'''\n", "a\n"),
+        ("```js\n`\n", "\\`\n"),
+        ("```c\n/*\n", "*\n"),
+        ('```html\n<a b="\n', "c\n"),
+        ("```py\n'", "\\\n"),
+        ("```py\n", "1\n"),
+    ],
+)
+def test_streaming_code_by_lines_takes_linear_time(opening: str, line: str) -> None:
+    """The whole text is nearly as long as code with colours may be."""
+    half, whole = (opening + line * (characters // len(line)) for characters in (9_900, 19_800))
+
+    assert any(seconds(stream_lines, whole) <= 3 * max(seconds(stream_lines, half), 0.2) for _ in range(ATTEMPTS))
+    assert blocks.position(whole).lexer
+
+
 def test_a_text_that_takes_too_long_is_given_up_and_remembered() -> None:
     """The work stands for a fault that nobody has found yet: it takes years."""
     text = "too long " * 1000

@@ -145,10 +145,11 @@ class LiveAnswer:
         if not 0 <= seq < len(self._marks) or self._marks[seq].fencing_token != fencing_token:
             return None
         mark = self._marks[seq]
+        position = blocks.position(self.text[: mark.length])
         return self.snapshot._replace(
             seq=seq,
             fencing_token=fencing_token,
-            position=blocks.position(self.text[: mark.length]),
+            position=position._replace(lexer=None),  # an older version may have rendered the page without colours
             reasoning_length=mark.reasoning_length,
             status=None,
             queue_position=None,

@@ -120,12 +120,12 @@ class EventRenderer:
                     self._open_block.position = snapshot.position
                 return Change("add", words, "", self._open_line.path)
         step = blocks.step(text, before, snapshot.position, self._prefix)
-        if step.append is not None:
-            return Change("add", step.append, "", " code")
+        if step.patch:
+            return _patched(step.patch)
         change = None if is_reset or step.frozen else self._patch(before, snapshot.position, step.tail)
         self._open_line, self._open_block = step.line, _OpenBlock(snapshot.position, step.tail)
         if change:
-            return Change("replace" if change.replaces else "add", change.html, "", change.path)
+            return _patched(change)
         return Change("reset" if is_reset else "step", step.frozen, step.tail)
 
     def _patch(self, before: blocks.TextPosition, after: blocks.TextPosition, tail: str) -> Patch | None:
@@ -156,6 +156,10 @@ class EventRenderer:
         return self._templates.html(
             "messages/frame_end.html", message=message, chat_id=self._chat_id, content=html, void=is_reset
         )
+
+
+def _patched(patch: Patch) -> Change:
+    return Change("replace" if patch.replaces else "add", patch.html, "", patch.path)
 
 
 def _new_reasoning(reasoning: str, seen: Snapshot | None, snapshot: Snapshot) -> Reasoning:

@@ -63,7 +63,7 @@ class PageSteps:
     """The newest step of all growing pages of an answer.
 
     Every step repeats the open block, and the page keeps them all. So a large block is repeated less often: all the
-    repetitions together are at most MAX_REPETITIONS times as long as the text.
+    repetitions together are at most MAX_REPETITIONS times as long as the text, and code with colours up to twice that.
     """
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ class PageSteps:
         self.tail = ""  # HTML of its open block
         self.parts: dict[Snapshot | None, str] = {}  # steps to it, by the snapshot seen before
         self._shown_at = 0.0
-        self._repeated = 0  # characters
+        self._size = self._repeated = 0  # characters: of the tail, and of all tails
 
     def is_due(self, newest: Snapshot) -> bool:
         shown = self.snapshot
@@ -79,14 +79,20 @@ class PageSteps:
             return newest != shown
         if time.monotonic() < self._shown_at + PAGE_STEP_SECONDS:
             return False
-        is_small = self._repeated + len(self.tail) <= MAX_REPETITIONS * newest.position.length + FREE_REPETITIONS
+        is_small = self._repeated + self._size <= MAX_REPETITIONS * newest.position.length + FREE_REPETITIONS
         return newest != shown and is_small
 
     def show(self, snapshot: Snapshot, tail: str) -> None:
         self.snapshot, self.tail = snapshot, tail
         self.parts.clear()
         self._shown_at = time.monotonic()
-        self._repeated += len(tail)
+        self._size = _counted_size(snapshot.position, tail)
+        self._repeated += self._size
+
+
+def _counted_size(at: TextPosition, tail: str) -> int:
+    """Characters of the tail. Of code with colours, half: it is about twice as long, also in the finished answer."""
+    return max(len(tail) // 2, at.length - at.boundary) if at.lexer else len(tail)
 
 
 class StepTimer:

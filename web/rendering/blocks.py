@@ -7,12 +7,16 @@ import html
 import re
 from typing import NamedTuple
 
-from web.rendering.markdown import limits, parser
+from web.rendering.byte_cache import ByteCache
+from web.rendering.markdown import limits, open_code, parser
 from web.rendering.markdown.deadline import Overtime, deadline
 from web.rendering.markdown.mend import mend
+from web.rendering.markdown.open_code import LexerState
 from web.rendering.markdown.rendering import escape, is_plain, render
+from web.rendering.patches import Patch
 
 WINDOW_CHARACTERS = 64 * 1024  # a longer block is frozen only at the end of the text, unless it is a code fence
+MAX_CACHED_BYTES = 64 * 1024
 CODE_END = "</code></pre>\n"
 
 _OPENING_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
@@ -31,12 +35,13 @@ class CodeFence(NamedTuple):
 
 
 class TextPosition(NamedTuple):
-    """The parser's state after the first `length` characters of a text. All fields but the last are offsets."""
+    """The parser's state after the first `length` characters of a text. The first three fields are offsets."""
 
     length: int = 0
     boundary: int = 0  # all top-level blocks before it are finished, the open block begins here
     complete_lines: int = 0  # end of the last complete line
     open_code_fence: CodeFence | None = None
+    lexer: LexerState | None = None  # after the complete lines of the open code fence; None if it has no colours
 
 
 class OpenLine(NamedTuple):
@@ -59,7 +64,7 @@ class Step(NamedTuple):
 
     frozen: str  # the blocks finished since then, to be inserted before the tail
     tail: str  # the new content of the tail
-    append: str | None = None  # if not None: escaped text for the end of the tail's <code>, instead of both
+    patch: Patch | None = None  # if not None: the change of the tail, instead of both
     line: OpenLine | None = None  # of the tail
 
 
@@ -76,32 +81,21 @@ START = TextPosition()
 def position(text: str, since: TextPosition = START) -> TextPosition:
     """The position at the end of `text`. `since`, the position at the end of a prefix of it, only saves work."""
     complete_lines = text.rfind("\n", since.complete_lines) + 1 or since.complete_lines
-    if complete_lines == since.complete_lines or not _may_freeze(text, since.complete_lines, complete_lines):
-        return TextPosition(len(text), since.boundary, complete_lines, since.open_code_fence)
-    boundary, fence, parsed = since.boundary, since.open_code_fence, since.complete_lines
-    while True:
-        if fence:
-            closing = _closing_fence(fence).search(text, parsed, complete_lines)
-            if not closing:
-                break
-            boundary = closing.end()
-        window = _window(text, boundary, complete_lines)
-        parsed = boundary + len(window)
-        start, fence = _open_block(window)
-        if fence:
-            fence = CodeFence(boundary + fence.code_start, fence.marker)
-        boundary += start
-        if not fence and (not start or parsed == complete_lines):
-            break
-    return TextPosition(len(text), boundary, complete_lines, fence)
+    boundary, fence = since.boundary, since.open_code_fence
+    if complete_lines == since.complete_lines:
+        return TextPosition(len(text), boundary, complete_lines, fence, since.lexer)
+    if _may_freeze(text, since.complete_lines, complete_lines):
+        boundary, fence = _parse(text, since, complete_lines)
+    after = TextPosition(len(text), boundary, complete_lines, fence)
+    return after._replace(lexer=_lexer_state(text, since, after, fence)) if fence else after
 
 
 def step(text: str, before: TextPosition, after: TextPosition, prefix: str = "") -> Step:
     """The update for a viewer who has `text` up to `before` and needs it up to `after`."""
     if before.open_code_fence and before.open_code_fence == after.open_code_fence:
-        start, end = _shown_end(text, before), _shown_end(text, after)
-        if "\r" not in text[start - 1 : end]:
-            return Step("", "", escape(text[start:end]))
+        patch = _fence_patch(text, before, after)
+        if patch:
+            return Step("", "", patch)
     tail, line = open_block(text, after, prefix)
     return Step(finished_blocks(text, before, after, prefix), tail, line=line)
 
@@ -114,7 +108,7 @@ def finished_blocks(text: str, before: TextPosition, after: TextPosition, prefix
 def open_block(text: str, at: TextPosition, prefix: str = "") -> tuple[str, OpenLine | None]:
     """The whole HTML of the block that is open at a position, and its last line."""
     if at.open_code_fence:
-        return _render_open_fence(text, at, prefix), None
+        return _render_open_fence(text, at), None
     source = text[at.boundary : at.length]
     mended = _mended(source)
     tail = _without_growing_link(render(mended, prefix, finished=False), source)
@@ -145,6 +139,35 @@ def end(text: str, before: TextPosition, prefix: str = "") -> End:
     return End(render(text[before.boundary :], prefix), whole=False)
 
 
+def _parse(text: str, since: TextPosition, complete_lines: int) -> tuple[int, CodeFence | None]:
+    """The boundary and the open code fence after the complete lines."""
+    boundary, fence, parsed = since.boundary, since.open_code_fence, since.complete_lines
+    while True:
+        if fence:
+            closing = _closing_fence(fence).search(text, parsed, complete_lines)
+            if not closing:
+                break
+            boundary = closing.end()
+        window = _window(text, boundary, complete_lines)
+        parsed = boundary + len(window)
+        start, fence = _open_block(window)
+        if fence:
+            fence = CodeFence(boundary + fence.code_start, fence.marker)
+        boundary += start
+        if not fence and (not start or parsed == complete_lines):
+            break
+    return boundary, fence
+
+
+def _lexer_state(text: str, since: TextPosition, at: TextPosition, fence: CodeFence) -> LexerState | None:
+    """The state of the lexer after the complete lines of an open code fence."""
+    state, start = since.lexer, since.complete_lines
+    if fence != since.open_code_fence:
+        start = fence.code_start
+        state = open_code.first_state(text[at.boundary : start], start)
+    return open_code.next_state(state, text, start, at.complete_lines) if state else None
+
+
 def _mended(source: str) -> str:
     try:
         with deadline(source):
@@ -166,11 +189,31 @@ def _without_growing_link(tail: str, source: str) -> str:
     return tail[: found.start()] + found[1] + found[2]
 
 
-def _render_open_fence(text: str, at: TextPosition, prefix: str) -> str:
+# An open code fence has its new text at the end of <code>, or of the last <span> if it has colours.
+_CODE, _LAST_SPAN = " code", " code > span:last-child"
+
+_openings: ByteCache[str] = ByteCache(MAX_CACHED_BYTES)  # HTML of opening lines
+
+
+def _render_open_fence(text: str, at: TextPosition) -> str:
     assert at.open_code_fence
     code_start = at.open_code_fence.code_start
-    opened = render(text[at.boundary : code_start], prefix, finished=False)
-    return opened.removesuffix(CODE_END) + escape(text[code_start : _shown_end(text, at)]) + CODE_END
+    opening = text[at.boundary : code_start]
+    opened = _openings.get((opening,), lambda: render(opening, finished=False).removesuffix(CODE_END))
+    if at.lexer:
+        return opened + open_code.render(at.lexer, text, code_start, _shown_end(text, at)) + CODE_END
+    return opened + escape(text[code_start : _shown_end(text, at)]) + CODE_END
+
+
+def _fence_patch(text: str, before: TextPosition, after: TextPosition) -> Patch | None:
+    """The change of an open code fence, or None if all of it has to be rendered."""
+    old, new = before.lexer, after.lexer
+    start, end = _shown_end(text, before), _shown_end(text, after)
+    if old and new and (old.coloured, old.kind) != (new.coloured, new.kind):
+        return Patch(True, open_code.render(new, text, old.coloured, end), _LAST_SPAN)
+    if "\r" in text[start - 1 : end] or bool(old) != bool(new):
+        return None
+    return Patch(False, escape(text[start:end]), _LAST_SPAN if new else _CODE)
 
 
 # Plain words consist of characters that open, close or change nothing anywhere in a line. That excludes the ASCII

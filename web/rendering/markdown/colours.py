@@ -6,6 +6,7 @@ themselves. Every pattern here consumes what it has examined, so the time is pro
 
 import html
 import re
+import sys
 from typing import NamedTuple
 
 from web.rendering.byte_cache import ByteCache
@@ -24,6 +25,7 @@ _SINGLE = r"(?<!\w)[A-Za-z]{0,2}'(?:[^'\\\n]|\\[\s\S])*+'?"
 _CHARACTER = r"'(?:[^'\\\n]|\\[^\n][^'\n]{0,8})'"  # any other apostrophe may be a lifetime or a prime
 _BACKTICKS = r"`(?:[^`\\]|\\[\s\S])*+`?"
 _TRIPLE = r"[A-Za-z]{0,2}(?:\"\"\"[\s\S]*?(?:\"\"\"|\Z)|'''[\s\S]*?(?:'''|\Z))"
+_START = r"(?=[\w@$\"'`#;/{-])"  # no token begins with another character; most positions need no closer look
 _REST = r"(?P<n>(?<![\w.])\d[\w.]*+)|(?P<w>[@$]?[^\W\d]\w*+)"
 
 
@@ -35,7 +37,7 @@ class _Language(NamedTuple):
 
 def _language(comment: str, *strings: str, keywords: str = "", key_mark: str = "") -> _Language:
     pattern = "|".join([comment, f"(?P<s>{'|'.join(strings)})", _REST])
-    return _Language(re.compile(pattern), frozenset(keywords.split()), key_mark)
+    return _Language(re.compile(f"{_START}(?:{pattern})"), frozenset(keywords.split()), key_mark)
 
 
 _CURLY = """
@@ -117,8 +119,7 @@ _GROUPS = {
     "html xml svg": _MARKUP,
     "diff patch": _Language(re.compile(r"^(?:(?P<i>\+[^\n]*+)|(?P<x>-[^\n]*+)|(?P<a>@@[^\n]*+))", re.MULTILINE)),
 }
-_LANGUAGES = {name: language for names, language in _GROUPS.items() for name in names.split()}
-LANGUAGES = frozenset(_LANGUAGES)
+LANGUAGES = {name: language for names, language in _GROUPS.items() for name in names.split()}
 
 _CODE = re.compile(r'(<pre><code class="language-([a-z0-9+#-]+)">)([^<]*)(?=</code>)')
 
@@ -130,7 +131,7 @@ def add_colours(output: str) -> str:
 
 def _colour_block(code: re.Match[str]) -> str:
     start, name, body = code.groups()
-    if name not in _LANGUAGES or len(body) > MAX_BLOCK_CHARACTERS:
+    if name not in LANGUAGES or len(body) > MAX_BLOCK_CHARACTERS:
         return code[0]
     return start + _spans(name, body)
 
@@ -139,19 +140,20 @@ _cache: ByteCache[str] = ByteCache(MAX_CACHED_BYTES)
 
 
 def _spans(name: str, body: str) -> str:
-    return _cache.get((name, body), lambda: _add_spans(name, body))
+    return _cache.get((name, body), lambda: render_tokens(name, html.unescape(body)))
 
 
-def _add_spans(name: str, body: str) -> str:
-    language, source = _LANGUAGES[name], html.unescape(body)
-    pieces, at = [], 0
-    for token in language.pattern.finditer(source):
+def render_tokens(name: str, code: str, start: int = 0, end: int = sys.maxsize) -> str:
+    """The HTML of the code between two offsets, at which no token is open."""
+    language = LANGUAGES[name]
+    pieces, at = [], start
+    for token in language.pattern.finditer(code, start, end):
         kind = _kind(token, language)
         if kind:
             text = html.escape(token[0], quote=False)
-            pieces += [html.escape(source[at : token.start()], quote=False), f'<span class="tok-{kind}">{text}</span>']
+            pieces += [html.escape(code[at : token.start()], quote=False), f'<span class="tok-{kind}">{text}</span>']
             at = token.end()
-    return "".join([*pieces, html.escape(source[at:], quote=False)])
+    return "".join([*pieces, html.escape(code[at:end], quote=False)])
 
 
 def _kind(token: re.Match[str], language: _Language) -> str | None:
