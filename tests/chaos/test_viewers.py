@@ -14,6 +14,7 @@ from tests.stack import until
 from tests.system.user import User
 
 VIEWERS, CYCLES = 10, 200
+POOLED = 10  # connections that a burst of requests may leave in pools
 FORGED = [
     "999999.1",
     "1.99",
@@ -125,7 +126,7 @@ async def test_two_hundred_visits_leave_nothing_behind(faults: FaultInjector, ad
 
     after = await until(lambda: settled(faults))
     for service, (descriptors, threads, kib) in before.items():
-        assert after[service][0] <= descriptors + 2, (service, before, after)
+        assert after[service][0] <= descriptors + POOLED, (service, before, after)
         assert after[service][1] <= threads + 1, (service, before, after)
         assert after[service][2] <= kib + 4 * KIB, (service, before, after)
     await ada.stop(path)
