@@ -14,6 +14,14 @@ def script(text: str, **more: Any) -> str:
     return json.dumps({"text": text} | more)
 
 
+async def begin(page: Page) -> None:
+    """Gives a name on the home page, and waits for the chat."""
+    await page.goto("/")
+    await page.fill("#username", "Ada")
+    await page.press("#username", "Enter")
+    await page.wait_for_url("**/chats/*")
+
+
 async def send(page: Page, content: str) -> None:
     await page.fill("#content", content)
     await page.click("#composer .primary")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser.page import PHONE, ask, last, script, send
+from tests.browser.page import PHONE, ask, begin, last, script, send
 from tests.fake_llama.server import running as running_llama
 from tests.system.running import running
 
@@ -64,10 +64,7 @@ async def test_with_several_models_the_box_offers_them(chromium: Any) -> None:
     with running_llama(models=("folder/small.gguf", "large")) as url, running(LLAMA_URL=url) as runnel:
         context = await chromium.new_context(base_url=runnel.origin)
         page = await context.new_page()
-        await page.goto("/")
-        await page.fill("#username", "Ada")
-        await page.press("#username", "Enter")
-        await page.wait_for_url("**/chats/*")
+        await begin(page)
         picker = page.get_by_label("Model")
         await expect(picker).to_have_value("")
         await expect(picker.locator("option")).to_have_text(["small (default)", "small", "large"])

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from tests.browser.page import ask, script, send
+from tests.browser.page import ask, begin, script, send
 from tests.fake_llama.server import running as running_llama
 from tests.system.running import running
 
@@ -66,10 +66,7 @@ async def test_the_context_is_shown_once_half_of_it_is_used(chromium: Browser) -
     with running_llama(n_ctx=4000, delay_ms=1) as url, running(LLAMA_URL=url) as runnel:
         context = await chromium.new_context(base_url=runnel.origin)
         page = await context.new_page()
-        await page.goto("/")
-        await page.fill("#username", "Ada")
-        await page.press("#username", "Enter")
-        await page.wait_for_url("**/chats/*")
+        await begin(page)
         shown = page.locator("#context")
 
         await ask(page, script("short"))

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser.page import ask, script, send
+from tests.browser.page import ask, begin, script, send
 from tests.stack import until
 
 pytestmark = pytest.mark.browser
@@ -87,10 +87,7 @@ async def test_a_window_hears_of_changes_while_another_one_writes(page: Page) ->
 async def test_windows_without_locks_have_a_stream_each(open_page: Callable[..., Any]) -> None:
     page = await open_page(chat=False)
     await page.context.add_init_script("Object.defineProperty(navigator, 'locks', { value: undefined })")
-    await page.goto("/")
-    await page.fill("#username", "Ada")
-    await page.click("button.primary")
-    await page.wait_for_url("**/chats/*")
+    await begin(page)
     windows = [page, *await open_windows(page, 1)]
 
     await rename(page, "Brooks")
