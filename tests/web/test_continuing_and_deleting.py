@@ -142,6 +142,21 @@ async def test_a_deleted_version_gives_way_to_another_and_what_followed_stays(vi
     assert page.matching(".versions") == []
 
 
+async def test_a_page_out_of_date_deletes_no_more_than_it_says(visitor: Visitor) -> None:
+    chat = await visitor.begin()
+    first = await finished_answer(visitor, chat)
+    await visitor.http.post(f"{chat}/messages/{first['id']}/edit", data={"content": "Another version"})
+    page = await visitor.page(chat)
+    (form,) = [form for form in page.select("#messages").matching("form") if "Delete this version" in form.text]
+    await act(visitor, chat, first["id"], "delete")
+
+    refused = await visitor.http.post(form.attributes["action"])
+
+    assert refused.status_code == 409
+    assert "This is the only version now." in refused.text
+    assert (await visitor.messages(chat))[-1]["content"] == "Another version"
+
+
 async def test_the_only_answer_is_deleted_with_all_below_and_can_be_requested_again(
     visitor: Visitor, model: Model
 ) -> None:

@@ -75,8 +75,16 @@ async def edit_answer(request: Request) -> Response:
 
 
 async def delete(request: Request) -> Response:
-    """Deletes a user's message with its answers, or one version of an answer."""
+    """Deletes a user's message with its answers, or one version of an answer.
+
+    The query parameter `version` means that the page offered to delete nothing else. If that page is out of date, the
+    deletion of the only version would delete what is below it, too.
+    """
     session, chat_id, message_id = await _session_and_message(request)
+    if "version" in request.query_params:
+        message = await request.state["dbapi"].message(session, chat_id, message_id)
+        if len(message["siblings"]) == 1:
+            raise Refused(409, "This is the only version now. Please reload the page.")
     await request.state["dbapi"].delete_message(session, chat_id, message_id)
     return RedirectResponse(f"/chats/{chat_id}{query.same_last(request)}", 303)
 
