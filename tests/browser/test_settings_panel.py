@@ -23,6 +23,7 @@ async def test_settings_are_changed_without_leaving_a_running_answer(page: Page)
     chat = page.url
 
     await open_settings(page)
+    await page.locator("#panel summary").click()
     await page.locator("#panel #temperature").fill("0.5")
     await page.locator("#panel").get_by_role("button", name="Save", exact=True).click()
 
@@ -38,6 +39,7 @@ async def test_settings_are_changed_without_leaving_a_running_answer(page: Page)
 async def test_a_refused_value_stays_in_its_field_with_a_notice(page: Page) -> None:
     await open_settings(page)
     await page.locator("#panel #system_prompt").fill("Be brief.")
+    await page.locator("#panel summary").click()
     await page.locator("#panel #seed").fill("many")
     await page.locator("#panel").get_by_role("button", name="Save", exact=True).click()
 
@@ -79,6 +81,7 @@ async def test_settings_saved_on_another_device_are_shown(page: Page) -> None:
     before = await page.locator("#revision").get_attribute("value")
 
     await open_settings(other)
+    await other.locator("#panel summary").click()
     await other.locator("#panel #temperature").fill("0.5")
     await other.locator("#panel").get_by_role("button", name="Save", exact=True).click()
 

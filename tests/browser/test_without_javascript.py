@@ -211,6 +211,7 @@ async def test_everything_works_without_scripts(open_page: Callable[..., Any]) -
     assert await page.locator(".user .content").count() == 0 or await page.inner_text(".user .content") != "Changed"
 
     await page.get_by_role("link", name="Settings").click()
+    await page.click(".panel summary")
     await page.fill("#temperature", "0.3")
     await page.get_by_role("button", name="Save", exact=True).click()
     await page.get_by_role("link", name="Settings").click()

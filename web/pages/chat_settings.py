@@ -176,6 +176,7 @@ async def _page(
     preset: Preset | None = None,
 ) -> Response:
     """`values` are the form's fields: as stored in the chat or the preset, or as submitted if they were refused."""
+    parameters = _parameters(request)
     return request.state["templates"].response(
         "chats/settings.html",
         error.status if isinstance(error, Refused) else 200,
@@ -187,7 +188,8 @@ async def _page(
         model=values.get("model") or "",
         values=values,
         invalid=error.name if isinstance(error, forms.InvalidField) else "",
-        parameters=_parameters(request),
+        parameters=parameters,
+        shows_parameters=any(values.get(parameter.name) not in (None, "") for parameter in parameters),
         models=request.state["llama"].models,
         notice=error.message if error else "",
     )
