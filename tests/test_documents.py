@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from tools import licences
+from web.rendering.versions import version
 
 ROOT = Path(__file__).parents[1]
 SECURITY = (ROOT / "docs" / "security.md").read_text()
@@ -95,6 +96,15 @@ def test_vendored_files_have_the_reviewed_checksums() -> None:
     static = ROOT / "web" / "static"
     listed = re.findall(r"^\| `([\w.-]+)` .* ([0-9a-f]{64}) \|$", (static / "README.md").read_text(), re.MULTILINE)
 
-    assert len(listed) == 2
+    assert len(listed) == 3
     for name, checksum in listed:
         assert hashlib.sha256((static / name).read_bytes()).hexdigest() == checksum, name
+
+
+def test_the_style_sheet_names_the_version_of_the_font() -> None:
+    static = ROOT / "web" / "static"
+
+    assert (
+        f"/static/stix-two-math.woff2?v={version((static / 'stix-two-math.woff2').read_bytes())}"
+        in (static / "app.css").read_text()
+    )

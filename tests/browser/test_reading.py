@@ -37,6 +37,16 @@ async def test_the_page_scrolls_only_for_a_reader_at_its_end(page: Page) -> None
     await expect(page.locator("#content")).to_be_focused()
 
 
+async def test_the_font_for_formulas_is_loaded_only_for_a_formula(page: Page) -> None:
+    font = "[...document.fonts].find((font) => font.family === 'Formulas').status"
+    await ask(page, "a question without a formula")
+    assert await page.evaluate(font) == "unloaded"
+
+    await ask(page, script(r"$\frac{1}{2}$"))
+
+    await becomes(page, f"{font} === 'loaded'")
+
+
 async def test_copied_text_is_the_same_after_streaming_and_after_a_reload(page: Page) -> None:
     await ask(page, script(CODE_AND_TABLE, delay_ms=2))
     await page.hover("article pre")

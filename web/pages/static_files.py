@@ -5,6 +5,7 @@ During a rolling update, a page of a new process can request a file from an old 
 has the version of another content, and nobody may keep the response.
 """
 
+import mimetypes
 import os
 from functools import lru_cache
 
@@ -20,6 +21,8 @@ from web.rendering.versions import version
 FOR_EVER = "public, max-age=31536000, immutable"
 NEVER = "no-store"
 REVALIDATED = "no-cache"
+
+mimetypes.add_type("font/woff2", ".woff2")  # slim containers have no /etc/mime.types
 
 
 class StaticFiles(staticfiles.StaticFiles):
