@@ -2,7 +2,7 @@
 
 import re
 
-from web.rendering import blocks
+from web.rendering import blocks, positions
 from web.rendering.patches import Patch
 
 PREFIX = "message-1-"
@@ -12,12 +12,12 @@ class Viewer:
     """Applies steps as the page does."""
 
     def __init__(self) -> None:
-        self.at, self.frozen, self.tail = blocks.START, "", ""
+        self.at, self.frozen, self.tail = positions.START, "", ""
         self.line: blocks.OpenLine | None = None
         self.word_steps = 0  # steps that only added words
 
     def see(self, text: str) -> None:
-        now = blocks.position(text, self.at)
+        now = positions.position(text, self.at)
         if self.line and (words := blocks.added_words(text, self.line, self.at, now)) is not None:
             ends = re.compile(
                 "".join(rf"</{tag}>\n*" for tag in reversed(re.findall(r" > (\w+):last-child", self.line.path))) + r"\Z"

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.web.block_viewer import Viewer
-from web.rendering import blocks
+from web.rendering import blocks, positions
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from web.rendering import blocks
     ],
 )
 def test_plain_words_are_appended_to_their_line(text: str, word: str, path: tuple[str, ...]) -> None:
-    before, after = blocks.position(text), blocks.position(text + word)
+    before, after = positions.position(text), positions.position(text + word)
     line = blocks.snapshot(text).line
 
     assert line
@@ -32,12 +32,12 @@ def test_plain_words_are_appended_to_their_line(text: str, word: str, path: tupl
 
 def test_a_long_line_that_does_not_end_in_a_plain_word_is_recognized_quickly() -> None:
     text = "w" + " word" * 10_000
-    line, before = blocks.snapshot("w").line, blocks.position("w")
+    line, before = blocks.snapshot("w").line, positions.position("w")
 
     assert line
-    assert blocks.added_words(text + "*", line, before, blocks.position(text + "*")) is None
-    assert blocks.added_words(text + " www", line, before, blocks.position(text + " www")) is None
-    assert blocks.added_words(text, line, before, blocks.position(text)) == text[1:]
+    assert blocks.added_words(text + "*", line, before, positions.position(text + "*")) is None
+    assert blocks.added_words(text + " www", line, before, positions.position(text + " www")) is None
+    assert blocks.added_words(text, line, before, positions.position(text)) == text[1:]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_text_that_may_be_markup_is_not_appended(text: str, more: str) -> None:
 
     assert (
         line is None
-        or blocks.added_words(text + more, line, blocks.position(text), blocks.position(text + more)) is None
+        or blocks.added_words(text + more, line, positions.position(text), positions.position(text + more)) is None
     )
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.web.block_viewer import PREFIX, Viewer, prefixes
 from tests.web.markdown_texts import CORPUS, SHORT, texts
-from web.rendering import blocks
+from web.rendering import blocks, positions
 from web.rendering.markdown import render
 from web.rendering.markdown.rendering import plain
 from web.rendering.patches import Patch
@@ -18,14 +18,14 @@ from web.rendering.patches import Patch
 
 def boundary(text: str, start: int = 0) -> int:
     """The boundary in `text`, if parsing starts at `start` without any other state."""
-    return blocks.position(text, blocks.TextPosition(start, start, start)).boundary
+    return positions.position(text, positions.TextPosition(start, start, start)).boundary
 
 
 def check(text: str, sizes: list[int]) -> None:
     viewer, last_boundary = Viewer(), 0
     for prefix in prefixes(text, sizes):
         viewer.see(prefix)
-        assert viewer.at == blocks.position(prefix)
+        assert viewer.at == positions.position(prefix)
         assert last_boundary <= viewer.at.boundary <= len(prefix)
         last_boundary = viewer.at.boundary
         if viewer.at.open_code_fence or viewer.line:
@@ -54,7 +54,7 @@ def test_the_boundary_does_not_depend_on_what_was_seen_before(text: str, data: s
     cut = data.draw(st.integers(0, len(text)))
 
     assert boundary(text) == boundary(text, boundary(text[:cut]))
-    assert blocks.position(text) == blocks.position(text, blocks.position(text[:cut]))
+    assert positions.position(text) == positions.position(text, positions.position(text[:cut]))
 
 
 @given(texts, st.data())
@@ -63,7 +63,7 @@ def test_a_page_loaded_during_an_answer_ends_like_a_reload(text: str, data: st.D
     viewer = Viewer()
 
     viewer.frozen, viewer.tail, *_ = blocks.snapshot(text[:cut], PREFIX)
-    viewer.at = blocks.position(text[:cut])
+    viewer.at = positions.position(text[:cut])
     viewer.see(text)
 
     assert viewer.finish(text) == render(text, PREFIX)
@@ -73,12 +73,12 @@ def test_a_page_loaded_during_an_answer_ends_like_a_reload(text: str, data: st.D
     "name", ["answer", "lists-mixed", "fence-adjacent", "setext", "quotes", "unicode", "html", "diff", "long"]
 )
 def test_an_ordinary_answer_is_not_replaced_at_the_end(name: str) -> None:
-    assert not blocks.end(CORPUS[name], blocks.START).whole
+    assert not blocks.end(CORPUS[name], positions.START).whole
 
 
 @pytest.mark.parametrize("name", ["references", "footnotes", "too-long", "too-deep", "too-wide", "too-ragged"])
 def test_an_answer_whose_parts_differ_from_the_whole_is_replaced_at_the_end(name: str) -> None:
-    assert blocks.end(CORPUS[name], blocks.START).whole
+    assert blocks.end(CORPUS[name], positions.START).whole
 
 
 def test_finished_blocks_are_sent_once() -> None:
@@ -130,8 +130,8 @@ def test_parsing_cost_grows_linearly_with_the_answer(monkeypatch: pytest.MonkeyP
 def test_an_open_code_fence_receives_only_its_new_text() -> None:
     code = "if a < b:\n    pass\n" * 3000
     text = "Look:\n```py\n" + code
-    before = blocks.position(text[:-4])
-    step = blocks.step(text, before, blocks.position(text, before))
+    before = positions.position(text[:-4])
+    step = blocks.step(text, before, positions.position(text, before))
 
     assert step == ("", "", Patch(False, "ass\n", " code"), None)
 
@@ -142,7 +142,7 @@ def test_a_line_that_may_close_a_code_fence_is_held_back(ending: str) -> None:
 
     assert blocks.snapshot(text).tail == '<pre tabindex="0"><code class="language-py">x\n<span></span></code></pre>\n'
     if "```" in ending:
-        assert blocks.position(text + "\n").boundary == len(text) + 1
+        assert positions.position(text + "\n").boundary == len(text) + 1
     assert blocks.snapshot(text + "x").tail.count("`") == ending.count("`")
 
 

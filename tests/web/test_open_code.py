@@ -15,7 +15,7 @@ from tests.web.visitor import parsed
 from web.contract import Message
 from web.live.events import EventRenderer
 from web.live.steps import Snapshot
-from web.rendering import blocks
+from web.rendering import blocks, positions
 from web.rendering.blocks import CODE_END
 from web.rendering.markdown import render
 from web.rendering.markdown.colours import LANGUAGES, MAX_BLOCK_CHARACTERS
@@ -37,7 +37,7 @@ codes = st.lists(st.sampled_from(CODE_PIECES), min_size=2, max_size=6, unique=Tr
 sizes = st.lists(st.integers(1, 15), min_size=1, max_size=5)
 
 
-def growing(text: str, at: blocks.TextPosition) -> str:
+def growing(text: str, at: positions.TextPosition) -> str:
     """The complete lines as finished code, and the last line, in the token that is open."""
     assert at.lexer
     finished = render(text[: at.complete_lines]).removesuffix(CODE_END)
@@ -50,7 +50,7 @@ def check_colours(language: str, code: str, sizes: list[int]) -> None:
     viewer, text = Viewer(), f"~~~{language}\n{code}"
     for prefix in prefixes(text, sizes):
         viewer.see(prefix)
-        assert viewer.at == blocks.position(prefix)
+        assert viewer.at == positions.position(prefix)
         assert viewer.tail == blocks.snapshot(prefix).tail
         if viewer.at.open_code_fence:
             assert parse(viewer.tail).inner == parse(growing(prefix, viewer.at)).inner
@@ -114,7 +114,7 @@ def test_complete_lines_have_colours_and_the_last_line_has_those_of_its_open_tok
 )
 def test_a_step_sends_only_what_it_changes(code: str, more: str, patch: Patch) -> None:
     text = f"```py\n{code}"
-    before, after = blocks.position(text), blocks.position(text + more)
+    before, after = positions.position(text), positions.position(text + more)
 
     assert blocks.step(text + more, before, after) == ("", "", patch, None)
 
@@ -123,14 +123,14 @@ def test_a_step_sends_only_what_it_changes(code: str, more: str, patch: Patch) -
 def test_other_code_has_no_colours_until_it_ends(opening: str) -> None:
     text = f"{opening}\nif x:\n"
 
-    assert blocks.position(text).open_code_fence
+    assert positions.position(text).open_code_fence
     assert "<span" not in blocks.snapshot(text).tail
 
 
 @pytest.mark.parametrize("opening", ["```Python", "~~~~  py title=x", "```py\t", "```c++"])
 def test_the_language_is_the_first_word_of_the_opening_line(opening: str) -> None:
     text = f"{opening}\nif x:\n"
-    lexer = blocks.position(text).lexer
+    lexer = positions.position(text).lexer
 
     assert lexer
     assert f'<code class="language-{lexer.language}"><span class="tok-k">if</span>' in blocks.snapshot(text).tail
@@ -143,7 +143,7 @@ def test_code_that_becomes_too_long_loses_its_colours(line: str) -> None:
     for prefix in prefixes(text, [997]):
         viewer.see(prefix)
         complete = prefix[: prefix.rfind("\n") + 1]
-        assert viewer.at == blocks.position(prefix)
+        assert viewer.at == positions.position(prefix)
         assert viewer.tail == blocks.snapshot(prefix).tail
         assert ("tok-" in viewer.tail) == ("tok-" in render(complete)), len(prefix)
         was_coloured.add("tok-" in viewer.tail)
@@ -183,9 +183,9 @@ PAGE = """<article id="message-m"><div id="message-m-thought"></div><div class="
 def test_a_page_that_receives_all_events_equals_one_loaded_now(text: str, size: int) -> None:
     renderer, page = EventRenderer(Templates(), "1", MESSAGE), parse(PAGE)
     seen: Snapshot | None = None
-    at = blocks.START
+    at = positions.START
     for seq, prefix in enumerate(prefixes(text, [size * (1 + (len(text) // 500) ** 2)])):
-        at = blocks.position(prefix, at)
+        at = positions.position(prefix, at)
         snapshot = Snapshot(seq, 1, at, 0, 0, "streaming", None, "")
         event = parsed(renderer.step(prefix, "", seen, snapshot).decode().strip())
         page.swap(event.data if event else "")

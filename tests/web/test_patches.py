@@ -13,7 +13,7 @@ from tests.web.visitor import parsed
 from web.contract import Message
 from web.live.events import EventRenderer
 from web.live.steps import Snapshot
-from web.rendering import blocks
+from web.rendering import blocks, positions
 from web.rendering.patches import Patch, patch
 from web.rendering.templates import Templates
 
@@ -28,7 +28,7 @@ PAGE = """<article id="message-m"><div id="message-m-thought"></div><div class="
 
 
 def tail(text: str) -> str:
-    return blocks.open_block(text, blocks.position(text))[0]
+    return blocks.open_block(text, positions.position(text))[0]
 
 
 def patched(html: str, change: Patch) -> str:
@@ -72,7 +72,7 @@ def test_a_page_that_receives_all_events_shows_the_open_block(name: str, size: i
     renderer, page, modes = EventRenderer(Templates(), "1", MESSAGE), parse(PAGE), set()
     seen: Snapshot | None = None
     for seq, end in enumerate(range(len(start + item * few), len(text), size)):
-        snapshot = Snapshot(seq, 1, blocks.position(text[:end]), 0, 0, "streaming", None, "")
+        snapshot = Snapshot(seq, 1, positions.position(text[:end]), 0, 0, "streaming", None, "")
         event = parsed(renderer.step(text[:end], "", seen, snapshot).decode().strip())
         assert event
         page.swap(event.data)

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.web.hostile_texts import GENERATORS, MARKS
-from web.rendering import blocks
+from web.rendering import blocks, positions
 from web.rendering.markdown import render
 from web.rendering.markdown.deadline import MAX_SECONDS, Overtime, deadline
 from web.rendering.markdown.mend import mend
@@ -33,10 +33,10 @@ STEPS = 2
 
 def stream(text: str) -> None:
     """A viewer sees the text in steps."""
-    at = blocks.START
+    at = positions.START
     for step in range(1, STEPS + 1):
         prefix = text[: len(text) * step // STEPS]
-        now = blocks.position(prefix, at)
+        now = positions.position(prefix, at)
         blocks.step(prefix, at, now, PREFIX)
         at = now
     blocks.end(text, at, PREFIX)
@@ -79,9 +79,9 @@ def test_repeating_any_mixture_takes_linear_time(piece: str) -> None:
 
 def stream_lines(text: str) -> None:
     """A viewer sees the code line by line."""
-    at, end = blocks.START, 0
+    at, end = positions.START, 0
     while end := text.find("\n", end) + 1:
-        now = blocks.position(text[:end], at)
+        now = positions.position(text[:end], at)
         blocks.step(text[:end], at, now)
         at = now
 
@@ -102,7 +102,7 @@ def test_streaming_code_by_lines_takes_linear_time(opening: str, line: str) -> N
     half, whole = (opening + line * (characters // len(line)) for characters in (9_900, 19_800))
 
     assert any(seconds(stream_lines, whole) <= 3 * max(seconds(stream_lines, half), 0.2) for _ in range(ATTEMPTS))
-    assert blocks.position(whole).lexer
+    assert positions.position(whole).lexer
 
 
 def test_a_text_that_takes_too_long_is_given_up_and_remembered() -> None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from web.contract import CONTENT, FINAL, RESTART, Chunk, Message, Status
 from web.live.events import EventRenderer
 from web.live.steps import PAGE_STEP_SECONDS, PageSteps, Snapshot, StepTimer, Subscriber
-from web.rendering import blocks
+from web.rendering import positions
 
 
 class _Mark(NamedTuple):
@@ -45,7 +45,7 @@ class LiveAnswer:
         self._subscribers: set[Subscriber] = set()
         self._pages = PageSteps()
         self._rendered: dict[Snapshot | None, bytes] = {}  # steps to the newest snapshot, by the snapshot seen before
-        self.snapshot = self._take_snapshot(blocks.START)
+        self.snapshot = self._take_snapshot(positions.START)
 
     @property
     def last_seq(self) -> int:
@@ -145,7 +145,7 @@ class LiveAnswer:
         if not 0 <= seq < len(self._marks) or self._marks[seq].fencing_token != fencing_token:
             return None
         mark = self._marks[seq]
-        position = blocks.position(self.text[: mark.length])
+        position = positions.position(self.text[: mark.length])
         return self.snapshot._replace(
             seq=seq,
             fencing_token=fencing_token,
@@ -226,7 +226,7 @@ class LiveAnswer:
             end = self._renderer.end_from(self.text, seen, snapshot.epoch)
             replaces = seen is not None and end["mode"] == "whole"
             return self._renderer.page_end(self.message, end["html"], is_reset or replaces)
-        since = blocks.START if seen is None or is_reset else seen.position
+        since = positions.START if seen is None or is_reset else seen.position
         return self._renderer.page_step(self.text, since, snapshot, self._pages.tail, is_reset)
 
     def _plan_step(self) -> None:
@@ -235,8 +235,8 @@ class LiveAnswer:
         self._timer.plan(self._make_step, len(self.text) - self.snapshot.position.boundary, is_urgent)
 
     def _make_step(self) -> None:
-        since = self.snapshot.position if self.snapshot.epoch == self._epoch else blocks.START
-        snapshot = self._take_snapshot(blocks.position(self.text, since))
+        since = self.snapshot.position if self.snapshot.epoch == self._epoch else positions.START
+        snapshot = self._take_snapshot(positions.position(self.text, since))
         if snapshot == self.snapshot:
             return
         self.snapshot = snapshot
@@ -246,7 +246,7 @@ class LiveAnswer:
             subscriber.deliver(snapshot, self.event)
         self._wake()
 
-    def _take_snapshot(self, position: blocks.TextPosition) -> Snapshot:
+    def _take_snapshot(self, position: positions.TextPosition) -> Snapshot:
         return Snapshot(
             self.last_seq,
             self._marks[-1].fencing_token,

@@ -6,7 +6,7 @@ from sse_starlette import ServerSentEvent
 
 from web.contract import Message
 from web.live.steps import Snapshot
-from web.rendering import blocks
+from web.rendering import blocks, positions
 from web.rendering.event_templates import MESSAGE_ID, Change
 from web.rendering.markdown import render
 from web.rendering.patches import Patch, patch
@@ -40,7 +40,7 @@ class _OpenBlock:
 
     __slots__ = ("html", "position", "words")
 
-    def __init__(self, position: blocks.TextPosition = blocks.START, html: str = "") -> None:
+    def __init__(self, position: positions.TextPosition = positions.START, html: str = "") -> None:
         self.position, self.html = position, html
         self.words: list[str] = []  # added to its open line since
 
@@ -111,7 +111,7 @@ class EventRenderer:
 
     def _change(self, text: str, seen: Snapshot | None, snapshot: Snapshot) -> Change:
         is_reset = seen is None or seen.epoch != snapshot.epoch
-        before = blocks.START if is_reset or seen is None else seen.position
+        before = positions.START if is_reset or seen is None else seen.position
         if self._open_line and not is_reset:
             words = blocks.added_words(text, self._open_line, before, snapshot.position)
             if words is not None:
@@ -128,7 +128,7 @@ class EventRenderer:
             return _patched(change)
         return Change("reset" if is_reset else "step", step.frozen, step.tail)
 
-    def _patch(self, before: blocks.TextPosition, after: blocks.TextPosition, tail: str) -> Patch | None:
+    def _patch(self, before: positions.TextPosition, after: positions.TextPosition, tail: str) -> Patch | None:
         """The change of a long open block that a page shows since the last step."""
         shown = self._open_block
         if len(tail) < MIN_PATCHED_CHARACTERS or before != shown.position or before.boundary != after.boundary:
@@ -142,7 +142,7 @@ class EventRenderer:
 
     # The growing page
 
-    def page_step(self, text: str, since: blocks.TextPosition, snapshot: Snapshot, tail: str, is_reset: bool) -> str:
+    def page_step(self, text: str, since: positions.TextPosition, snapshot: Snapshot, tail: str, is_reset: bool) -> str:
         """The page cannot add to its open block, so it repeats the whole block: `tail`."""
         frozen = blocks.finished_blocks(text, since, snapshot.position, self._prefix)
         return self._templates.html(

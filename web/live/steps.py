@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from web.contract import FINAL, Status
-from web.rendering.blocks import TextPosition
+from web.rendering.positions import TextPosition
 
 MIN_STEP_SECONDS, MAX_STEP_SECONDS = 0.033, 0.150
 CHARACTERS_PER_SECOND = 250_000  # of the open block, which each step renders again; a large one makes steps rarer
