@@ -110,6 +110,7 @@ async def test_all_pages_pass_axe(open_page: Callable[..., Any]) -> None:
     await page.goto(chat + "?edit=" + str(await last(page).get_attribute("id"))[8:])
     await look("editing an answer")
     await page.get_by_role("link", name="Cancel").click()
+    await expect(page.locator(".edit")).to_have_count(0)
     await last(page).get_by_title("Delete").click()
     await look("deleting an answer")
     await page.get_by_role("button", name="Delete this version").click()

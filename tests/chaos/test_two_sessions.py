@@ -46,6 +46,7 @@ HARMS = [(service, how) for service in (*REPLICAS, "dbapi-1") for how in (signal
     ("postgres", signal.SIGQUIT)
 ]
 people, replicas = st.integers(0, 1), st.sampled_from((*REPLICAS, "nginx"))
+harms, frozen_tenths = st.sampled_from(HARMS), st.integers(1, int(MOST_FROZEN_SECONDS * 10))
 
 
 @dataclass
@@ -105,11 +106,13 @@ class Everybody(RuleBasedStateMachine):
     faults: ClassVar[FaultInjector]
     seen: ClassVar[Counter[str]]
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(harm=harms, tenths=frozen_tenths)
+    def begin(self, harm: tuple[str, signal.Signals], tenths: int) -> None:
+        """Each sequence has a fault, and answers that it meets."""
         self.people = [ChaosUser(self.faults), ChaosUser(self.faults)]
         for who in range(2):
             self.say(who, "nginx", 4, 10)
+        self.harm(harm, tenths)
 
     @rule(who=people, replica=replicas, parts=st.integers(1, 8), tenths=st.integers(1, 20))
     def say(self, who: int, replica: str, parts: int, tenths: int) -> None:
@@ -153,7 +156,7 @@ class Everybody(RuleBasedStateMachine):
         refused = me.ask(replica, "POST", f"{them.chat}/messages", content="mine", message_id=str(uuid4()))
         assert refused is None or refused.status_code == 404
 
-    @rule(harm=st.sampled_from(HARMS), tenths=st.integers(1, int(MOST_FROZEN_SECONDS * 10)))
+    @rule(harm=harms, tenths=frozen_tenths)
     def harm(self, harm: tuple[str, signal.Signals], tenths: int) -> None:
         """Kills a process, freezes it for a moment, or lets PostgreSQL crash."""
         service, how = harm

@@ -132,8 +132,9 @@ def has_length(items: list[Any], length: int) -> bool:
 async def test_requests_are_counted_over_all_processes(cluster: Cluster, tmp_path: Path) -> None:
     """A process that dies with each request cannot make its successors ask for ever."""
     environ = {"LLAMA_SLOTS": "100", "LEASE_SECONDS": "1", "RENEW_SECONDS": "0.3"}
+    replies = [Reply(piece("1" * length), end="open") for length in range(1, 6)]
     async with (
-        OddServer({"Why?": [Reply(piece("one"), end="open")]}).running() as server,
+        OddServer({"Why?": replies}).running() as server,
         running_stack(cluster, tmp_path) as stack,
     ):
         web, requests = await stack.web(LLAMA_URL=server.url, **environ), server.bodies["Why?"]
@@ -142,13 +143,13 @@ async def test_requests_are_counted_over_all_processes(cluster: Cluster, tmp_pat
         message = await visitor.say(chat, "Why?")
         for number in range(1, 6):
             await until(partial(has_length, requests, number), web.log_tail)
-            await visitor.written(chat, message)
+            await visitor.written(chat, message, characters=number)  # each answer replaces the one before
             await web.kill()
             await web.start()
 
         ended = await visitor.ended(chat, message)
 
-        assert (ended["status"], ended["content"], len(requests)) == ("failed", "one", 5)
+        assert (ended["status"], ended["content"], len(requests)) == ("failed", "11111", 5)
         assert "several times" in ended["error"]
         await visitor.leave()
 
