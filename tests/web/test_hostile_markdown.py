@@ -3,11 +3,12 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.web.markdown_texts import texts
 from tests.web.sanitized_html import CORPUS, TAG, page
-from web.rendering.markdown import limits, render, sanitizer
+from web.rendering.markdown import limits, parser, render, sanitizer
 from web.rendering.markdown.rendering import plain
 
 SCHEMES = ["javascript:", "JaVaScRiPt&#58;", "&#x6A;avascript:", "java&Tab;script:", "vbscript:"]
@@ -266,3 +267,41 @@ def test_the_sanitizer_keeps_angle_brackets_in_attributes_escaped() -> None:
 
 def test_the_sanitizer_keeps_task_list_boxes_disabled() -> None:
     assert sanitizer.clean('<input type="text" name="x" value="y">') == '<input disabled="">'
+
+
+@given(texts)
+@example('"quotes" & <tags>\n\n- **bold** `code` ~~gone~~\n\n> ### Title')
+@example("no\u00a0break, \ufeff mark, \x01 control, \u2028 line, \u202e right to left, \U0001f600")
+@example("*" * 50 + "deep" + "*" * 50)
+def test_html_that_needs_no_cleaning_is_what_nh3_makes_of_it(text: str) -> None:
+    html = parser.to_html(text)
+
+    assert sanitizer.clean(html) == sanitizer._CLEANER.clean(html)
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "<p onclick=x>",
+        "<p >",
+        "<P>",
+        "<p",
+        "<script>",
+        "<pre>",
+        "<a>",
+        "<!-- -->",
+        "<?x>",
+        "&nbsp;",
+        "&#60;",
+        "&amp",
+        "\0",
+        "\r",
+        "\u00a0",
+        "\ufeff",
+        "a > b",
+    ],
+)
+def test_only_text_and_known_elements_without_attributes_need_no_cleaning(html: str) -> None:
+    assert sanitizer._HARMLESS.fullmatch("<p>text &lt; <em>text</em></p>")
+    assert not sanitizer._HARMLESS.fullmatch(html)
+    assert not sanitizer._HARMLESS.fullmatch(f"<p>text</p>{html}<p>text</p>")

@@ -4,12 +4,13 @@ import html
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from tests.web.markdown_texts import texts
 from web.rendering import blocks
 from web.rendering.markdown import render
-from web.rendering.markdown.mend import mend
+from web.rendering.markdown.mend import _INLINE, _INLINE_START, _next_token, _start_of_block, mend
 
 
 @pytest.mark.parametrize(
@@ -113,3 +114,23 @@ def test_mending_drops_words_only_from_targets_languages_and_formulas(text: str)
 def test_mending_does_not_change_complete_markdown() -> None:
     for text in ["a **b** `c` [d](http://e.example) e", "- [x] done", "# head", "| a |\n|---|\n| b |"]:
         assert mend(text) == text
+
+
+@given(texts)
+def test_the_first_characters_lead_to_every_token(text: str) -> None:
+    found, at = [], 0
+    while token := _next_token(text, at):
+        found.append(token.span())
+        at = token.end()
+
+    assert found == [token.span() for token in _INLINE.finditer(text)]
+
+
+@given(texts, st.integers(0, 50))
+@example("a\n- b", 2)
+@example("a\n- b", 3)
+def test_the_start_of_a_block_is_the_end_of_its_last_marker(text: str, first: int) -> None:
+    first = min(first, len(text))
+    ends = [marker.end() for marker in _INLINE_START.finditer(text, first)]
+
+    assert _start_of_block(text, first) == (ends[-1] if ends else first)

@@ -199,8 +199,8 @@ def _delta_of(body: Any, name: str, offset: int, surrogates: "_SurrogateHalves",
         surrogates.join(content) if content else "",
         clean(reasoning) if reasoning else "",
         FINISH_REASONS.get(str(reason).lower(), str(reason)[:100]) if reason else None,
-        _numbers(body.get("usage")),
-        _numbers(body.get("timings")),
+        _numbers(body["usage"]) if "usage" in body else None,
+        _numbers(body["timings"]) if "timings" in body else None,
     )
 
 

@@ -79,7 +79,10 @@ def open_block(text: str, at: TextPosition, prefix: str = "") -> tuple[str, Open
 
 
 def added_words(text: str, line: OpenLine, before: TextPosition, after: TextPosition) -> str | None:
-    """A cheap alternative to `step`: the escaped text to append to `line`. None if more than plain words was added."""
+    """A cheap alternative to `step`: the text to append to `line`. Plain words need no escaping.
+
+    None if anything else was added.
+    """
     since = line.since
     if before[1:] != since[1:] or after[1:] != since[1:] or before.length < since.length:
         return None
@@ -87,7 +90,7 @@ def added_words(text: str, line: OpenLine, before: TextPosition, after: TextPosi
         return None
     # Spaces at the end of a line are held back until its next word.
     shown = len(text[since.boundary : before.length].rstrip(" "))
-    return escape(text[since.boundary + shown : after.length].rstrip(" "))
+    return text[since.boundary + shown : after.length].rstrip(" ")
 
 
 def snapshot(text: str, prefix: str = "") -> Step:

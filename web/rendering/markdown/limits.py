@@ -101,7 +101,7 @@ def too_much(html: str, text: str) -> bool:
 
 
 def _nesting(html: str) -> int:
-    if sum(map(html.count, _NESTABLE_TAGS)) <= MAX_NESTING:
+    if html.count("<") <= MAX_NESTING or sum(map(html.count, _NESTABLE_TAGS)) <= MAX_NESTING:
         return 0
     depth = deepest = 0
     for tag in _NESTABLE.finditer(html):

@@ -61,13 +61,24 @@ def _delimiter_row(header: str) -> str:
 
 
 def _start_of_inline(text: str) -> int:
-    start = max(0, len(text) - MAX_REACH)
-    for block in _INLINE_START.finditer(text, start):
-        start = block.end()
+    start = _start_of_block(text, max(0, len(text) - MAX_REACH))
     cell = text.rfind("\n") + 1
     return max(start, text.rfind("|") + 1) if text.startswith("|", cell) else start
 
 
+def _start_of_block(text: str, first: int) -> int:
+    """The end of the last marker or empty line that begins at `first` or later, else `first`."""
+    end = len(text)
+    while (line := text.rfind("\n", max(0, first - 1), end) + 1) or not first:
+        if block := _INLINE_START.match(text, line):
+            return block.end()
+        if not line:
+            break
+        end = line - 1
+    return first
+
+
+_INLINE_MARK = re.compile(r"[$\\`*_~!\[\]<]")  # the first character of each match of _INLINE; faster to find
 _INLINE = re.compile(
     r"""(\$\$? | \\[(\[])       # formula
     | \\.                    # an escaped character
@@ -102,7 +113,7 @@ def _close_inline(text: str) -> str:
     dropped: list[tuple[int, int]] = []
     unended: set[str] = set()  # formulas whose end occurs nowhere in the rest
     at, closers = 0, ""
-    while token := _INLINE.search(text, at):
+    while token := _next_token(text, at):
         at = token.end()
         formula, code, emphasis, bracket, closing, half = token.groups()
         if formula:
@@ -138,6 +149,14 @@ def _close_inline(text: str) -> str:
     closers += "".join(mark.text for mark in reversed(marks))
     text = _without(text, dropped)
     return text.rstrip() + closers if closers else text
+
+
+def _next_token(text: str, at: int) -> re.Match[str] | None:
+    while mark := _INLINE_MARK.search(text, at):
+        if token := _INLINE.match(text, mark.start()):
+            return token
+        at = mark.end()
+    return None
 
 
 def _apply_emphasis(text: str, token: re.Match[str], marks: list[_Mark]) -> int:

@@ -16,7 +16,17 @@ _LENGTHS = {"linethickness", "lspace", "maxsize", "minsize", "rspace", "scriptle
 _BACK_LABEL = re.compile(r"Back to reference [0-9-]{1,20}")
 
 
+# Text and elements without attributes, which most blocks consist of. A NUL, a carriage return, a byte order mark and a
+# no-break space are left out: nh3 changes them.
+_HARMLESS = re.compile(
+    r"(?:[^<>&\0\r\ufeff\xa0]++|&(?:amp|lt|gt|quot);|</?(?:p|em|strong|del|code|ul|ol|li|blockquote|h[1-6])>)*+"
+)
+
+
 def clean(html: str) -> str:
+    """The HTML without everything that the allow-list does not name. comrak has to nest the elements correctly."""
+    if _HARMLESS.fullmatch(html):
+        return html.replace("&quot;", '"')  # nh3 takes ten times as long
     return _CLEANER.clean(html)
 
 

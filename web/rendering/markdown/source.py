@@ -31,7 +31,7 @@ def protect(text: str) -> str:
             columns = len(_inner_pipes(text, *header))
             surplus = (pipe for row in rows for pipe in _inner_pipes(text, *row)[columns:])
             edits += [(pipe, pipe, "\\") for pipe in surplus]
-    if _HTML.search(text):
+    if "<" in text and _HTML.search(text):
         edits = sorted(edits + _fence_html(text))
     return apply_edits(text, edits) if edits else text
 
