@@ -26,8 +26,10 @@ async def test_a_message_that_was_sent_before_leaves_the_field(page: Page) -> No
     await page.fill("#content", "Only once")
     await page.evaluate("fetch(composer.action, { method: 'POST', body: new URLSearchParams(new FormData(composer)) })")
 
-    await page.click("#composer .send")
+    async with page.expect_response("**/messages") as sent_again:
+        await page.click("#composer .send")
 
+    assert (await sent_again.value).status == 204
     await expect(page.locator(".user .content")).to_have_text("Only once")
     await expect(page.locator("#content")).to_have_value("")
 
