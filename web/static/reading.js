@@ -72,8 +72,7 @@
     tools.hidden = !code;
     if (!code) return;
     const { top, right } = code.getBoundingClientRect();
-    tools.style.top = `${Math.max(top, BAR_PIXELS) + scrollY}px`;
-    tools.style.left = `${right + scrollX}px`;
+    tools.style.transform = `translate(${right + scrollX}px, ${Math.max(top, BAR_PIXELS) + scrollY}px)`; // no layout shift
     tools.firstElementChild.dataset.language = top < BAR_PIXELS ? code.firstElementChild?.className.slice(9) ?? "" : ""; // its own label is out of sight
   };
   const point = ({ target }) => {
