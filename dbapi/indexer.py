@@ -38,11 +38,11 @@ async def run(database: Database) -> None:
             break
         seconds = time.monotonic() - started
         total += count
-        size = _next_size(size, seconds)
+        size = next_size(size, seconds)
         await asyncio.sleep(seconds if count else BATCH_SECONDS)
     if total:
         event(logger, "all messages are searchable", messages=total)
 
 
-def _next_size(size: int, seconds: float) -> int:
+def next_size(size: int, seconds: float) -> int:
     return max(1, min(MAX_MESSAGES, 2 * size, round(size * BATCH_SECONDS / max(seconds, 0.001))))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 MAX_CODE_POINTS = 10_000
 MAX_WORDS = 32  # more of them make no difference, but each costs time
+MAX_WORD_CODE_POINTS = 255  # longer words are divided
 MIN_PREFIX_LETTERS = 2  # of a word that is being typed
 
 # Characters of scripts without spaces, in a character class: Thai, Lao, Burmese, Khmer, Japanese, Chinese, Korean.
@@ -20,7 +21,7 @@ SINGLE = (
 _DIACRITICS = re.compile("[\u0300-\u036f]+")
 _PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]+")
 _SINGLE = re.compile(f"([{SINGLE}])")
-_LONG = re.compile(r"(\S{255})")
+_LONG = re.compile(rf"(\S{{{MAX_WORD_CODE_POINTS}}})")
 _QUOTES = str.maketrans("“”„", '"""')
 _PART = re.compile(r'(?P<minus>(?<!\S)-(?=[^\s-]))?(?:"(?P<phrase>[^"]*)(?P<end>"?)|(?P<word>[^\s"]+))')
 
@@ -35,9 +36,16 @@ class Clause:
 
     @property
     def tsquery(self) -> str:
-        """For to_tsquery. The words contain no ASCII punctuation, so none needs to be escaped."""
-        words = " <-> ".join(f"'{word}'" for word in self.words) + (":*" if self.is_prefix else "")
-        return f"{'!' if self.is_excluded else ''}({words})"
+        """For to_tsquery. The words contain no ASCII punctuation, so none needs to be escaped.
+
+        Words within quotes follow each other. A word without letters, such as a dash, leaves no gap between them.
+        """
+        *before, last = self.words
+        if self.is_prefix:
+            phrase = f"'{' '.join(before)}' <-> '{last}':*" if before else f"'{last}':*"
+        else:
+            phrase = f"'{' '.join(self.words)}'"
+        return f"!({phrase})" if self.is_excluded else f"({phrase})"
 
 
 def parse(text: str, is_typing: bool = False) -> list[Clause]:

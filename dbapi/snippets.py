@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
-from dbapi.search_query import SINGLE, Clause
+from dbapi.search_query import MAX_WORD_CODE_POINTS, SINGLE, Clause
 
 SNIPPET_CODE_POINTS = 160
 BEFORE_CODE_POINTS = 60  # of a snippet, at most, before the first word that was searched for
@@ -19,7 +19,7 @@ MAX_CODE_POINTS = 1_000_000  # that one highlighter searches; later texts are cu
 MAX_PATTERNS = 2  # that are searched for in a whole text
 MAX_FOLDED = 20_000  # characters whose folding is kept
 MAX_FOLDING = 4  # code points for one
-MAX_GAP = 40  # characters between two words of a phrase
+MAX_GAP = 100  # characters between two words of a phrase
 _STEP = 1000
 
 # Vowel signs and points that belong to a word: Hebrew, Arabic, and the scripts of India
@@ -115,7 +115,8 @@ def fold(text: str) -> str:
 
 def _pattern(clause: Clause) -> str:
     """A regular expression for folded text, or "" if the clause has no word."""
-    words = _WORD.findall(fold(" ".join(clause.words)))
+    text = "".join(word if len(word) == MAX_WORD_CODE_POINTS else f"{word} " for word in clause.words)
+    words = _WORD.findall(fold(text))
     if not words:
         return ""
     pattern = re.escape(words[0])
