@@ -96,7 +96,8 @@ async def _inside(settings: Settings) -> AsyncIterator[Finding]:
             )
         if not await connection.fetchval(_FINDS_EVERY_LETTER):
             yield Finding.warning(
-                "searches find only words of ASCII letters; restore a backup into a database with a UTF-8 locale"
+                "the database's locale knows ASCII letters only, so searches miss words in others; "
+                "restore a backup into a database with a UTF-8 locale"
             )
         requested_at = time.time()
         yield diagnostics.clock_skew(
