@@ -64,7 +64,7 @@ def parse(text: str, is_typing: bool = False) -> list[Clause]:
         left -= len(found)
         if left <= 0:
             break
-    return clauses
+    return list(dict.fromkeys(clauses))
 
 
 def tsquery(clauses: Sequence[Clause]) -> str:

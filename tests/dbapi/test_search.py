@@ -1,5 +1,6 @@
 """A search finds messages and titles by their words, in any script, and whatever is typed is a query."""
 
+import json
 import random
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
@@ -450,6 +451,7 @@ async def large_session(cluster: Cluster, database: str) -> AsyncIterator[UUID]:
         ("no119:*", [1199, 1198, 1197, 1196, 1195, 1194, 1193, 1192, 1191, 1190, 119]),
         ("of <-> the <-> rare", [1200, 800, 400]),
         ("no3 | no1100", [1100, 3]),
+        ("!(of <-> the)", [number for number in range(1200, 0, -1) if number % 400][:300]),
         ("even & !rare", []),
         ("!common", []),
         ("京 <-> 北", []),
@@ -473,6 +475,25 @@ async def test_a_large_session_is_searched_by_the_index(
 
     assert everything == [*expected]
     assert newest == [number for number in expected if number > 200]
+
+
+async def test_row_security_does_not_keep_a_search_from_the_index(owner: Any, large_session: UUID) -> None:
+    await owner.execute("ANALYZE message_words")
+    async with owner.transaction():
+        await owner.execute("SET LOCAL ROLE runnel_search; SET LOCAL enable_seqscan = off")
+        (plan,) = await owner.fetchrow(
+            f"EXPLAIN (FORMAT JSON) SELECT message_id FROM message_words WHERE session_id = '{large_session}'"
+            " AND words @@ 'no77'::tsquery ORDER BY position DESC LIMIT 300"
+        )
+
+    scans = [node for node in nodes(json.loads(plan)[0]["Plan"]) if node.get("Index Name") == "message_words_found"]
+    assert all(part in scans[0]["Index Cond"] for part in ("session_id =", "words @@")), plan
+
+
+def nodes(plan: Any) -> Iterator[Any]:
+    yield plan
+    for below in plan.get("Plans", []):
+        yield from nodes(below)
 
 
 @pytest.fixture

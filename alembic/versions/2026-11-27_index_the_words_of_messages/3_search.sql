@@ -41,7 +41,7 @@ BEGIN
     )
     SELECT n.message_id, ts_rank(n.words, query) FROM newest n
      WHERE n.words @@ query ORDER BY n.position DESC LIMIT most;
-  ELSIF query::text LIKE '%<%' THEN
+  ELSIF query::text LIKE '%<%' AND querytree(query) <> 'T' THEN  -- it contains a phrase, and not only exclusions
     -- The planner overestimates how often a phrase occurs, and would search from the newest message on without the index.
     RETURN QUERY
     SELECT f.message_id, ts_rank(f.words, query) FROM (
