@@ -536,7 +536,7 @@ ALTER TEXT SEARCH CONFIGURATION public.runnel OWNER TO runnel_owner;
 
 CREATE FUNCTION public.words_of(content text) RETURNS tsvector
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN to_tsvector('public.runnel'::regconfig, regexp_replace(regexp_replace(regexp_replace(regexp_replace(replace("left"(content, 100000), 'ς'::text, 'σ'::text), '[\u0300-\u036f]+'::text, ''::text, 'g'::text), '[!-/:-@\[-`{-~]+'::text, ' '::text, 'g'::text), '([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\U00020000-\U0003ffff])'::text, ' \1 '::text, 'g'::text), '(\S{255})'::text, '\1 '::text, 'g'::text));
+    RETURN to_tsvector('public.runnel'::regconfig, regexp_replace(regexp_replace(regexp_replace(replace("left"(content, 100000), 'ς'::text, 'σ'::text), '[\u00ad\u0300-\u036f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e4\u06e7\u06e8\u06ea-\u06ed\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]+'::text, ''::text, 'g'::text), '[!-/:-@\[-`{-~]+'::text, ' '::text, 'g'::text), '([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\U00020000-\U0003ffff])'::text, ' \1 '::text, 'g'::text));
 
 ALTER FUNCTION public.words_of(content text) OWNER TO runnel_owner;
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 MAX_CODE_POINTS = 10_000
 MAX_WORDS = 32  # more of them make no difference, but each costs time
-MAX_WORD_CODE_POINTS = 255  # longer words are divided
 MIN_PREFIX_LETTERS = 2  # of a word that is being typed
 
 # Characters of scripts without spaces, in a character class: Thai, Lao, Burmese, Khmer, Japanese, Chinese, Korean.
@@ -18,10 +17,16 @@ SINGLE = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\U00020000-\U0003ffff"
 )
 
-_DIACRITICS = re.compile("[\u0300-\u036f]+")
+# Characters that make no difference, in a character class: soft hyphens, diacritics, vowel points of Hebrew and Arabic,
+# joiners, marks of direction, variation selectors.
+IGNORED = (
+    "\u00ad\u0300-\u036f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06dc"
+    "\u06df-\u06e4\u06e7\u06e8\u06ea-\u06ed\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff"
+)
+
+_IGNORED = re.compile(f"[{IGNORED}]+")
 _PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]+")
 _SINGLE = re.compile(f"([{SINGLE}])")
-_LONG = re.compile(rf"(\S{{{MAX_WORD_CODE_POINTS}}})")
 _QUOTES = str.maketrans("“”„", '"""')
 _PART = re.compile(r'(?P<minus>(?<!\S)-(?=[^\s-]))?(?:"(?P<phrase>[^"]*)(?P<end>"?)|(?P<word>[^\s"]+))')
 
@@ -73,8 +78,8 @@ def tsquery(clauses: Sequence[Clause]) -> str:
 
 def words(text: str) -> list[str]:
     """A word may still contain punctuation other than ASCII, at which PostgreSQL divides it."""
-    plain = _PUNCTUATION.sub(" ", _DIACRITICS.sub("", text.replace("ς", "σ")))
-    return _LONG.sub(r"\1 ", _SINGLE.sub(r" \1 ", plain)).split()
+    plain = _PUNCTUATION.sub(" ", _IGNORED.sub("", text.replace("ς", "σ")))
+    return _SINGLE.sub(r" \1 ", plain).split()
 
 
 def _text(part: re.Match[str]) -> str:

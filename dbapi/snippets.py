@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
-from dbapi.search_query import MAX_WORD_CODE_POINTS, SINGLE, Clause
+from dbapi.search_query import IGNORED, SINGLE, Clause
 
 SNIPPET_CODE_POINTS = 160
 BEFORE_CODE_POINTS = 60  # of a snippet, at most, before the first word that was searched for
@@ -22,14 +22,13 @@ MAX_FOLDING = 4  # code points for one
 MAX_GAP = 100  # characters between two words of a phrase
 _STEP = 1000
 
-# Vowel signs and points that belong to a word: Hebrew, Arabic, and the scripts of India
-_MARKS = "\u0591-\u05bd\u05bf-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u0900-\u0963\u0966-\u0dff"
+_MARKS = "\u0900-\u0963\u0966-\u0dff"  # the scripts of India, with the vowel signs, which are no letters to Python
 # A letter and a gap have no character in common, so patterns of many words take linear time.
 _LETTER = rf"(?:[^\W_{SINGLE}]|[{_MARKS}])"
 _GAP = rf"(?:[^\w{SINGLE}{_MARKS}]|_)"
 _WORD = re.compile(rf"[{SINGLE}]|{_LETTER}+")
 _IS_SINGLE = re.compile(f"[{SINGLE}]")
-_DIACRITICS = re.compile("[\u0300-\u036f]+")
+_IGNORED = re.compile(f"[{IGNORED}]+")
 # Letters that Unicode does not decompose, as in PostgreSQL's unaccent
 _UNDECOMPOSED = str.maketrans(
     {"æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ħ": "h", "ı": "i", "ŋ": "n", "ŧ": "t"}
@@ -85,18 +84,18 @@ class Highlighter:
         end = 0
         for match in self._any.finditer(fold(text)):
             start = max(end, bisect_right(offsets, match.start()) - 1)
-            # With all of its last character, and with the diacritics that follow
+            # With all of its last character, and with the ignored ones that follow
             end = max(bisect_left(offsets, match.end()), bisect_right(offsets, match.end()) - 1)
             if start < end:
                 yield start, end
 
 
 class _Foldings(dict[int, str]):
-    """The folding of each character, by code point."""
+    """The folding of each character, by code point. That of an ignored one is empty."""
 
     def __missing__(self, code_point: int) -> str:
         character = chr(code_point)
-        plain = _DIACRITICS.sub("", unicodedata.normalize("NFKD", character.casefold()))
+        plain = _IGNORED.sub("", unicodedata.normalize("NFKD", character.casefold()))
         folded = unicodedata.normalize("NFC", plain).translate(_UNDECOMPOSED)
         if len(folded) > MAX_FOLDING:
             folded = character
@@ -109,14 +108,13 @@ _foldings = _Foldings()
 
 
 def fold(text: str) -> str:
-    """Without case and diacritics, character by character: the foldings of two texts are that of their sum."""
+    """Without case and ignored characters, character by character: the foldings of two texts are that of their sum."""
     return text.lower() if text.isascii() else text.translate(_foldings)
 
 
 def _pattern(clause: Clause) -> str:
     """A regular expression for folded text, or "" if the clause has no word."""
-    text = "".join(word if len(word) == MAX_WORD_CODE_POINTS else f"{word} " for word in clause.words)
-    words: list[str] = _WORD.findall(fold(text))
+    words: list[str] = _WORD.findall(fold(" ".join(clause.words)))
     if not words:
         return ""
     pattern = re.escape(words[0])

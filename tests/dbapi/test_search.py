@@ -83,7 +83,10 @@ async def found(api: Api, q: str, **parameters: Any) -> list[str]:
         (ENGLISH, ["cat", "isn't", "isn’t", "a", "the", '"it is a"', '"on the mat"', "two -four", "mat -dog", "con*"]),
         (ENGLISH, ["three one", "“one, two”", '"one two', "cat CAT", "-dog"]),
         ("cafe\u0301 nai\u0308ve", ["café", "cafe", "naïve", "cafe\u0301", "nai\u0308ve"]),
-        ("x" * 1000 + " end", ["x" * 1000, "x" * 255, "end"]),
+        ("Wör\u00adter\u200bbuch\u202c", ["wörterbuch", "wor\u00adterbuch", "wört*"]),
+        ("مَرْحَبًا שָׁלוֹם", ["مرحبا", "مَرحبا", "שלום", "שָׁלוֹם"]),
+        ("می\u200cخواهم", ["میخواهم", "می\u200cخواهم"]),
+        ("x" * 1000 + " end", ["x" * 1000, "x" * 255 + "*", "end"]),
     ],
 )
 async def test_words_are_found_in_every_script(api: Api, text: str, queries: list[str]) -> None:
@@ -167,6 +170,8 @@ HOSTILE = {
     "operators": "& | ! ( ) <-> :* ''' \\ " * 400,
     "a tsquery": "'why':*A & !( foo <2> bar ) | \\",
     "expanding letters": "Ⅷﬁﷺ㎯" * 1500,
+    "one long expanding word": "ⅷ" * 3000,
+    "long expanding words": " ".join("ⅷ" * n for n in range(506, 516)),
     "combining": "e" + "\u0301" * 9999,
     "zero": "why\0why",
     "direction": "\u202ewhy\u202c",
@@ -432,12 +437,13 @@ SELECT substring(m.content FROM 'no(\\d+)')::integer AS number
 
 @pytest.fixture(scope="module")
 async def large_session(cluster: Cluster, database: str) -> AsyncIterator[UUID]:
-    """A session with 1,200 messages. In one with more than 1,000, a search uses the index."""
-    owner, session = await asyncpg.connect(cluster.owner_url(database)), uuid4()
-    await owner.execute("INSERT INTO sessions (id) VALUES ($1)", session)
-    await owner.execute(MANY, session)
+    """A session with 1,200 messages, older than those of another. With more than 1,000, a search uses the index."""
+    owner, session, other = await asyncpg.connect(cluster.owner_url(database)), uuid4(), uuid4()
+    await owner.execute("INSERT INTO sessions (id) VALUES ($1), ($2)", session, other)
+    for each in (session, other):
+        await owner.execute(MANY, each)
     yield session
-    await owner.execute("DELETE FROM sessions WHERE id = $1", session)
+    await owner.execute("DELETE FROM sessions WHERE id = ANY ($1)", [session, other])
     await owner.close()
 
 

@@ -35,6 +35,9 @@ def _marked(parts: list[Part]) -> str:
     [
         ("A cat, a CAT and cats.", "cat", "A [cat], a [CAT] and cats."),
         ("concatenate", "cat", "concatenate"),
+        ("tomcat", "cat", "tomcat"),
+        ("Wör\u00adter\u200b!", "wörter", "[Wör\u00adter\u200b]!"),
+        ("مَرْحَبًا", "مرحبا", "[مَرْحَبًا]"),
         ("A category of cats", "cat*", "A [cat]egory of [cat]s"),
         ("snake_case and case", "case", "snake_[case] and [case]"),
         ("in web/messages.py", "web/messages.py", "in [web/messages.py]"),
@@ -141,6 +144,8 @@ def test_a_text_is_found_in_itself(text: str) -> None:
         ("天", "天天天地"),
         ("ั", "กั" * 16),
         ("ा", "ा " * 32),
+        ("ा", f'"{"ा " * 20}क"'),
+        ("ั", f'"{"ั " * 20}ก"'),
         ("\u0301", "e\u0301"),
         ("_", '"a b"'),
         ("a_", '"a a a a a a a a b"'),

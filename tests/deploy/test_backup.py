@@ -189,6 +189,18 @@ async def test_existing_data_is_replaced_only_with_replace_yes(
     assert await contents(cluster, used) == await contents(cluster, written.database)
 
 
+async def test_what_dbapi_derives_does_not_count_as_data(cluster: Cluster, written: Content, tmp_path: Path) -> None:
+    used = await cluster.new_database()
+    owner = await asyncpg.connect(cluster.owner_url(used))
+    async with serving_dbapi(cluster, used, tmp_path / "log", str(uuid4())):
+        await until(lambda: owner.fetchval("SELECT EXISTS (SELECT FROM message_words_progress)"))
+    await owner.close()
+
+    code, _, messages = await script(cluster, "restore.sh", used, await backup(cluster, written.database))
+
+    assert (code, messages) == (0, "")
+
+
 def cut_short(text: str) -> str:
     return text[: text.index(AWKWARD[:3])]
 

@@ -7,22 +7,20 @@ ALTER TEXT SEARCH CONFIGURATION runnel
   ALTER MAPPING FOR asciiword, word, numword, asciihword, hword, numhword, hword_asciipart, hword_part, hword_numpart
   WITH unaccent, simple;
 
--- The words of a text. dbapi/search_query.py has the same rules for queries. From the inside out:
--- a tsvector has at most 1 MB; lower() keeps the final sigma; combining diacritics would end a word; ASCII punctuation is
--- no part of a word, so that a path or a version is several; scripts without spaces have a word for each character; and a
--- lexeme has at most 2,046 bytes.
+-- The words of a text. dbapi/search_query.py has the same rules for queries. From the inside out: a tsvector has at most
+-- 1 MB; lower() keeps the final sigma; diacritics, vowel points and invisible characters are ignored; ASCII punctuation is
+-- no part of a word, so that a path or a version is several; scripts without spaces have a word for each character.
 CREATE FUNCTION words_of(content text) RETURNS tsvector LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN
   to_tsvector('public.runnel'::regconfig,
     regexp_replace(
       regexp_replace(
         regexp_replace(
-          regexp_replace(
-            replace(left(content, 100000), 'ς', 'σ'),
-            '[\u0300-\u036f]+', '', 'g'),
-          '[!-/:-@\[-`{-~]+', ' ', 'g'),
-        '([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\U00020000-\U0003ffff])',
-        ' \1 ', 'g'),
-      '(\S{255})', '\1 ', 'g'));
+          replace(left(content, 100000), 'ς', 'σ'),
+          '[\u00ad\u0300-\u036f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e4\u06e7\u06e8\u06ea-\u06ed\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]+',
+          '', 'g'),
+        '[!-/:-@\[-`{-~]+', ' ', 'g'),
+      '([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\U00020000-\U0003ffff])',
+      ' \1 ', 'g'));
 
 -- Derived from messages, so backups leave it out. Beside them, because most readers of messages need no words.
 CREATE TABLE message_words (
