@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbapi.search_query import MAX_WORDS, parse, tsquery
+from dbapi.search_query import IGNORED, MAX_WORDS, SINGLE, parse, tsquery
+from tests.stack import ROOT
 
 SAFE = re.compile(r"[^\s!-/:-@\[-`{-~]+")  # a word without ASCII punctuation
 OPERATORS = re.compile(r"'([^']*)'|:\*|<->|[!&()]|\s")
@@ -72,6 +73,14 @@ def test_a_text_without_words_has_no_clauses(typed: str) -> None:
 )
 def test_the_last_word_may_be_a_prefix_while_it_is_typed(typed: str, expected: str) -> None:
     assert tsquery(parse(typed, is_typing=True)) == expected
+
+
+@pytest.mark.parametrize("characters", [f"'[{IGNORED}]+'", f"'([{SINGLE}])'", r"'[!-/:-@\[-`{-~]+'"])
+def test_postgresql_has_the_same_classes_of_characters(characters: str) -> None:
+    schema = (ROOT / "alembic" / "schema.sql").read_text()
+    (words_of,) = re.findall(r"^ +RETURN to_tsvector.*", schema, re.MULTILINE)
+
+    assert characters.encode("ascii", "backslashreplace").decode().replace("\\xad", "\\u00ad") in words_of
 
 
 def test_only_the_first_words_of_a_long_text_count() -> None:
