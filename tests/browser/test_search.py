@@ -200,7 +200,7 @@ async def test_a_change_of_the_list_disturbs_neither_the_text_nor_the_results(pa
         "([chat, title]) => fetch(`${chat}/title`, { method: 'POST', body: new URLSearchParams({ title }) })",
         [first, "Renamed"],
     )
-    await expect(page.locator("#list .chats span", has_text="Renamed")).to_be_attached()
+    await expect(page.locator("#list .chats a span", has_text="Renamed")).to_be_attached()
 
     await expect(page.locator(FIELD)).to_have_value("granite")
     await expect(page.locator(FIELD)).to_be_focused()
@@ -210,7 +210,7 @@ async def test_a_change_of_the_list_disturbs_neither_the_text_nor_the_results(pa
     await page.wait_for_timeout(300)
     await expect(page.locator("#found mark").first).to_be_visible()
     await page.keyboard.press("Escape")
-    await expect(page.locator("#list .chats span", has_text="Renamed")).to_be_visible()
+    await expect(page.locator("#list .chats a span", has_text="Renamed")).to_be_visible()
 
 
 async def test_an_answer_is_found_while_it_is_written(page: Page) -> None:
@@ -499,7 +499,7 @@ async def test_without_javascript_the_search_is_a_page(open_page: Callable[..., 
     await page.wait_for_timeout(300)
     await page.goto(chat)
     assert await page.locator(".user").count() == 2
-    await page.goto("/")
+    await page.get_by_role("link", name="Runnel").click()
     await page.get_by_role("searchbox").fill("granite")
     await page.keyboard.press("Enter")
     await page.get_by_role("link", name="Back").click()

@@ -4,6 +4,7 @@
 // Arrow keys choose a result, Enter opens it, Escape clears the field or closes the dialog.
 (() => {
   const OPTION = "[role=option]:not([aria-disabled])", FAILED = "The search failed. Please try again.", MAX_LATEST = 8;
+  const ACTIONS = ["#new-chat", "#composer .stop:not([hidden])", "#account-menu a", "#ask-help"];
   const all = (selector, parent = document) => [...parent.querySelectorAll(selector)];
   const attach = (field, list, status, close, offer) => {
     const results = document.querySelector(field.getAttribute("hx-target"));
@@ -71,7 +72,7 @@
     return element;
   };
   const offer = (text) => {
-    const named = all("#new-chat, #composer .stop:not([hidden]), #account-menu a, #ask-help").map((source) => [source, source.title || source.textContent.trim()]);
+    const named = ACTIONS.flatMap((selector) => all(selector)).map((source) => [source, source.title || source.textContent.trim()]);
     const chats = text ? [] : all("#list .chats a:not([aria-current])").slice(0, MAX_LATEST);
     actions.replaceChildren(...named.filter(([, name]) => name.toLowerCase().includes(text)).map((each) => option(...each)));
     latest.replaceChildren(...chats.map((chat) => option(chat, chat.firstElementChild.textContent)));
