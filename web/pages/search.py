@@ -22,9 +22,9 @@ async def show(request: Request) -> Response:
         found = await _find(request, session, text)
     values: dict[str, object] = {**found, "summary": _summary(found) if text else "", "is_listbox": is_htmx(request)}
     if is_htmx(request):
-        return request.state["templates"].response("search/results.html", **values)
+        return request.state["templates"].response("search/results.html", 200, **values)
     values |= {"text": text, "chat_id": query.id_parameter(request, "chat"), "limit": MAX_FOUND_CHATS}
-    page = request.state["templates"].response("search/show.html", **values)
+    page = request.state["templates"].response("search/show.html", 200, **values)
     request.state["sessions"].renew(request, page)
     return page
 
