@@ -116,7 +116,7 @@ def fold(text: str) -> str:
 def _pattern(clause: Clause) -> str:
     """A regular expression for folded text, or "" if the clause has no word."""
     text = "".join(word if len(word) == MAX_WORD_CODE_POINTS else f"{word} " for word in clause.words)
-    words = _WORD.findall(fold(text))
+    words: list[str] = _WORD.findall(fold(text))
     if not words:
         return ""
     pattern = re.escape(words[0])
