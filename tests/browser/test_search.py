@@ -367,7 +367,9 @@ async def test_a_result_opens_the_chat_at_the_message_on_its_branch(page: Page) 
     question = page.locator(".named > :target")
     await expect(question.locator(".content")).to_have_text("Is granite hard?")
     await expect(question).to_be_in_viewport()
-    assert await question.evaluate("element => getComputedStyle(element).animationName") == "named"
+    assert (
+        await question.locator("> .content").evaluate("element => getComputedStyle(element).animationName") == "named"
+    )
     await expect(page.locator(".user .content")).to_have_text(["Is granite hard?", "Why is that so?"])
 
     await send(page, "And marble?")
@@ -445,7 +447,10 @@ async def test_without_motion_the_message_has_an_outline(open_page: Callable[...
     await ask(page, "Is granite hard?")
     await page.goto(str(await last(page).get_by_role("link", name="Link to this message").get_attribute("href")))
 
-    assert await page.locator(":target").evaluate("element => getComputedStyle(element).outlineStyle") == "solid"
+    assert (
+        await page.locator(":target > .content").evaluate("element => getComputedStyle(element).outlineStyle")
+        == "solid"
+    )
 
 
 async def test_keys_move_between_questions(page: Page) -> None:
