@@ -135,8 +135,8 @@ async def test_the_presets_of_another_session_are_neither_shown_nor_deleted(visi
 async def test_the_search_finds_nothing_of_another_session(visitor: Visitor, other: Visitor) -> None:
     mine, theirs, word = await visitor.begin(), await other.begin(), uuid4().hex
     written = await finished_answer(other, theirs, {"text": f"a secret {word}"})
-    running = await other.say(theirs, {"text": f"another secret {word}", "hang_after": 3})
-    await other.written(theirs, running, len(f"another secret {word}"))
+    running = await other.say(theirs, {"text": f"another secret {word} " + "word " * 500, "delay_ms": 20})
+    await other.written(theirs, running, len(f"another secret {word} w"))
     await other.http.post(f"{theirs}/title", data={"title": f"secret {word}"})
     linked = [f"{mine}?message={each}" for each in (written["id"], UNKNOWN)]
 
