@@ -28,7 +28,7 @@ from web.live.open_streams import OpenStreams
 from web.middleware import AllowedHosts, SameOrigin, SecurityHeaders
 from web.pages import error_pages
 from web.pages.static_files import StaticFiles
-from web.rendering.script import STATIC
+from web.rendering.assets import STATIC
 from web.rendering.templates import Templates
 from web.routes import routes
 from web.sessions import Sessions

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import pytest
 from tests.stack import ROOT, Stack, client
 from tests.web.dom import parse
 from tests.web.visitor import Visitor
+from web.rendering.assets import FILES, content
 
 
-@pytest.mark.parametrize("name", ["app.css", "page.js", "htmx.min.js", "noscript.css", "icon.svg"])
+@pytest.mark.parametrize("name", ["devices.css", "page.js", "htmx.min.js", "noscript.css", "icon.svg"])
 async def test_versioned_static_files_are_cached_forever(visitor: Visitor, name: str) -> None:
     version = hashlib.sha256((ROOT / "web" / "static" / name).read_bytes()).hexdigest()[:10]
     queries = [f"v={version}", "", "v=1", "v=", f"v={version}0", f"v={version.upper()}x", f"v={version}&v=1"]
@@ -28,6 +30,31 @@ async def test_versioned_static_files_are_cached_forever(visitor: Visitor, name:
     ]
     assert "set-cookie" not in responses[0].headers
     assert (again.status_code, again.headers["cache-control"]) == (304, "no-cache")
+
+
+@pytest.mark.parametrize(("name", "kind"), [("app.css", "text/css"), ("app.js", "text/javascript")])
+async def test_joined_files_are_cached_forever(visitor: Visitor, name: str, kind: str) -> None:
+    responses = [await visitor.http.get(f"/static/{name}?{query}") for query in ("v=1", "")]
+    version = hashlib.sha256(responses[1].content).hexdigest()[:10]
+    named = await visitor.http.get(f"/static/{name}?v={version}")
+    again = await visitor.http.get(f"/static/{name}", headers={"If-None-Match": named.headers["etag"]})
+
+    assert named.headers["cache-control"] == "public, max-age=31536000, immutable"
+    assert [response.headers["cache-control"] for response in responses] == ["no-store", "no-cache"]
+    assert named.headers["content-type"].startswith(kind)
+    assert again.status_code == 304
+
+
+@pytest.mark.parametrize("name", sorted({name for names in FILES.values() for name in names if ".min." not in name}))
+def test_nothing_but_comments_and_indentation_is_left_out(name: str) -> None:
+    joined = content("app.css" if name.endswith(".css") else "app.js").decode()
+
+    for line in (ROOT / "web" / "static" / name).read_text().splitlines():
+        code, mark, comment = re.split(r"(?:^|(?<=\s))(//|/\*)(?=\s)|$", line, maxsplit=1)
+        assert code.strip() in joined
+        if mark:
+            assert all(code.count(quote) % 2 == 0 for quote in '"`'), f"a comment in a string: {line}"
+            assert comment not in joined
 
 
 async def test_two_versions_side_by_side_never_send_a_file_as_the_other_version(stack: Stack, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The static files, and the one script that pages load. A URL with the version of exactly this content can be cached
+"""The static files, and those that are made of them. A URL with the version of exactly this content can be cached
 for ever.
 
 During a rolling update, a page of a new process can request a file from an old process, or the reverse. Its URL then
@@ -15,7 +15,7 @@ from starlette.responses import FileResponse, Response
 from starlette.staticfiles import NotModifiedResponse
 from starlette.types import Scope
 
-from web.rendering import script
+from web.rendering import assets
 from web.rendering.versions import version
 
 FOR_EVER = "public, max-age=31536000, immutable"
@@ -27,11 +27,11 @@ mimetypes.add_type("font/woff2", ".woff2")  # slim containers have no /etc/mime.
 
 class StaticFiles(staticfiles.StaticFiles):
     async def get_response(self, path: str, scope: Scope) -> Response:
-        if path != script.NAME:
+        if path not in assets.FILES:
             return await super().get_response(path, scope)
-        content = script.content()
+        content = assets.content(path)
         headers = _headers(version(content), scope)
-        return self._unless_known(Response(content, headers=headers, media_type="text/javascript"), scope)
+        return self._unless_known(Response(content, headers=headers, media_type=assets.MEDIA_TYPES[path]), scope)
 
     def file_response(
         self, full_path: "os.PathLike[str] | str", stat_result: os.stat_result, scope: Scope, status_code: int = 200
