@@ -2,7 +2,8 @@
 
 S1: one fast stream. S2: 50 streams. S3: 200 and 1,000 streams. S4: one answer with 1 and 200 viewers. S5: the page in a
 browser. S6: start and idle. S7: a conversation with llama.cpp. growth: how the cost grows with the load.
-neighbours: a user next to floods. S0, the cost of a turn, runs only if it is named.
+neighbours: a user next to floods. Two run only if they are named: S0, the cost of a turn, and search, in a million
+messages.
 """
 
 import argparse
@@ -11,7 +12,7 @@ import contextlib
 import os
 from typing import Any
 
-from bench import conversation, growth, idle, neighbours, page, scenarios, systems, table
+from bench import conversation, growth, idle, neighbours, page, scenarios, search, systems, table
 from bench.scenarios import Scenario
 
 SYSTEMS = ("direct", "nginx", "1", "2")
@@ -33,6 +34,8 @@ async def main(chosen: list[str], names: list[str], runs: int) -> None:
         print(await growth.table(), flush=True)
     if "neighbours" in chosen:
         print(await neighbours.table(), flush=True)
+    if "search" in chosen:
+        print(await search.table(), flush=True)
 
 
 async def streams(chosen: list[Scenario], names: list[str], runs: int) -> None:
@@ -65,7 +68,11 @@ if __name__ == "__main__":
         prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "chosen", nargs="*", metavar="S1 ...", choices=[*every, *OTHERS, []], help="default: all but S0"
+        "chosen",
+        nargs="*",
+        metavar="S1 ...",
+        choices=[*every, *OTHERS, "search", []],
+        help="default: all but S0 and search",
     )
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument(

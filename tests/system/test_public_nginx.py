@@ -25,7 +25,7 @@ async def test_pages_of_web_and_error_pages_of_nginx_have_the_security_headers(r
     expect(await ada.http.get(ada.chat), 200)
     expect(await ada.http.get("/nowhere"), 404)
     expect(await ada.http.post(f"{ada.chat}/messages", content=b"x" * 600_000), 413)
-    expect(await ada.http.get("/" + "x" * 40_000), 414)
+    expect(await ada.http.get("/" + "x" * 110_000), 414)
     with runnel.without("web-1"):
         error = await ada.http.get(ada.chat)
         stream = await ada.http.get(f"{ada.chat}/messages/1/stream", headers={"Accept": "text/event-stream"})
@@ -54,6 +54,14 @@ async def test_the_first_load_of_a_chat_page_is_small(ada: User) -> None:
         sizes[asset] = len(body)
 
     assert sum(sizes.values()) <= MAX_FIRST_LOAD_BYTES, sizes
+
+
+@pytest.mark.parametrize("query", ["x" * 10_000, "ж" * 10_000, "漢" * 10_000, "x " * 5_000])
+async def test_a_search_of_10_000_characters_is_answered(ada: User, query: str) -> None:
+    response = await ada.http.get("/search", params={"q": query})
+
+    assert response.status_code == 200
+    assert "Nothing found" in response.text
 
 
 @pytest.mark.parametrize("accept", ["text/event-stream", "text/html", "text/plain"])

@@ -11,6 +11,8 @@ from web.pages import query
 from web.rendering.templates import is_htmx
 from web.state import Request
 
+# In an address, a byte takes up to three characters. httpx refuses addresses of more than 65,536
+_MAX_QUERY_BYTES = 20_000
 MAX_LISTED_CHATS = 20  # next to a chat, where the results are read while typing
 
 
@@ -30,7 +32,9 @@ async def show(request: Request) -> Response:
 
 
 def _text(request: Request) -> str:
+    """The query, cut to what fits into an address of dbapi."""
     text = clean(request.query_params.get("q", ""))[:MAX_QUERY_CODE_POINTS]
+    text = text.encode()[:_MAX_QUERY_BYTES].decode(errors="ignore")
     return "" if is_blank(text) else text
 
 
