@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
-from dbapi import errors, openapi, pruner
+from dbapi import errors, indexer, openapi, pruner
 from dbapi.auth import ServiceCredential
 from dbapi.listener import Listener
 from dbapi.reaper import LeaseReaper
@@ -24,7 +24,7 @@ def create_app(settings: Settings) -> Starlette:
         database = Database(settings.dbapi_database_url, settings.dbapi_pool_size, settings.writes_per_session)
         listener = Listener(settings.dbapi_database_url)
         with drain.on_signal() as draining:
-            background = listener.run(), pruner.run(database, settings.session_days)
+            background = listener.run(), pruner.run(database, settings.session_days), indexer.run(database)
             tasks = [asyncio.create_task(each) for each in background]
             yield {
                 "database": database,

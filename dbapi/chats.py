@@ -1,14 +1,13 @@
 """Chats of one session."""
 
-from collections.abc import Callable
 from typing import Annotated, Any
 from uuid import UUID
 
 from sqlalchemy import func
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from dbapi.auth import SessionId
-from dbapi.endpoint import Query, endpoint
+from dbapi.auth import CANONICAL_UUID, SessionId
+from dbapi.endpoint import Query, endpoint, number
 from dbapi.errors import Invalid, NotFound
 from dbapi.schemas.chats import (
     ChatChange,
@@ -72,12 +71,7 @@ async def set_defaults(request: Request, session: SessionId, chat_id: UUID) -> N
         await sessions.set_chat_defaults(db, session, chats.settings(chat))
 
 
-def _number(default: int) -> Callable[[str], int]:
-    """Parses a number of up to seven digits; `default` for any other text."""
-    return lambda text: int(text) if text.isascii() and text.isdecimal() and len(text) < 8 else default
-
-
-Offset = Annotated[int, Query(_number(0), {"type": "integer", "minimum": 0, "maximum": 9_999_999})]
+Offset = Annotated[int, Query(number(0), {"type": "integer", "minimum": 0, "maximum": 9_999_999})]
 
 
 @endpoint()
@@ -90,14 +84,28 @@ async def index(request: Request, session: SessionId, offset: Offset = 0) -> Cha
     return ChatList(chats=[ChatInList(**record, running=running) for record, running in records], state=state)
 
 
-Last = Annotated[int, Query(_number(MAX_MESSAGES), {"type": "integer", "minimum": 1, "maximum": 9_999_999})]
+def _id(text: str) -> UUID:
+    """Raises NotFound, as for an unknown id."""
+    if not CANONICAL_UUID.fullmatch(text):
+        raise NotFound
+    return UUID(text)
+
+
+Last = Annotated[int, Query(number(MAX_MESSAGES), {"type": "integer", "minimum": 1, "maximum": 9_999_999})]
+MessageId = Annotated[UUID | None, Query(_id, {"type": "string", "format": "uuid"})]
 
 
 @endpoint()
-async def show(request: Request, session: SessionId, chat_id: UUID, last: Last = MAX_MESSAGES) -> ChatWithMessages:
-    """Returns a chat with the messages of its shown branch, or with `?last=N` the newest N of them."""
+async def show(
+    request: Request, session: SessionId, chat_id: UUID, last: Last = MAX_MESSAGES, message: MessageId = None
+) -> ChatWithMessages:
+    """Returns a chat with the messages of its shown branch, or with `?last=N` the newest N of them.
+
+    With `?message=`, it is the branch through this message, and the messages begin at this one or earlier. The shown
+    branch remains what it is.
+    """
     async with request.state["database"].session(session) as db:
-        return await _with_messages(db, await chats.get(db, session, chat_id), last)
+        return await _with_messages(db, await chats.get(db, session, chat_id), last, message)
 
 
 @endpoint()
@@ -157,7 +165,10 @@ async def show_latest(request: Request, session: SessionId, username: str) -> Ch
         return await _with_messages(db, await chats.latest(db, session, username))
 
 
-async def _with_messages(db: AsyncSession, chat: Chat, limit: int = MAX_MESSAGES) -> ChatWithMessages:
-    branch = await messages.branch(db, chat, limit)
+async def _with_messages(
+    db: AsyncSession, chat: Chat, limit: int = MAX_MESSAGES, through: UUID | None = None
+) -> ChatWithMessages:
+    shown = messages.branch_through(db, chat, through, limit) if through else messages.branch(db, chat, limit)
+    branch = await shown
     record = ChatRecord.model_validate(chat).model_dump()
     return ChatWithMessages.model_validate({**record, "messages": [dict(row) for row in branch]})

@@ -94,6 +94,11 @@ async def _inside(settings: Settings) -> AsyncIterator[Finding]:
                 "PostgreSQL may log what users wrote; set log_parameter_max_length = 0, "
                 "log_parameter_max_length_on_error = 0 and log_error_verbosity = terse"
             )
+        if not await connection.fetchval(_FINDS_EVERY_LETTER):
+            yield Finding.warning(
+                "the database's locale knows ASCII letters only, so searches miss words in others; "
+                "restore a backup into a database with a UTF-8 locale"
+            )
         requested_at = time.time()
         yield diagnostics.clock_skew(
             "PostgreSQL",
@@ -121,4 +126,5 @@ SELECT current_setting('log_parameter_max_length') <> '0'
     OR (current_setting('log_error_verbosity') <> 'terse'
         AND current_setting('log_min_messages') NOT IN ('log', 'fatal', 'panic'))
 """
+_FINDS_EVERY_LETTER = "SELECT words_of('Жук') @@ to_tsquery('public.runnel', 'ЖУК')"
 _FREE = "SELECT current_setting('max_connections')::int - count(*)::int FROM pg_stat_activity"

@@ -42,6 +42,11 @@ class Query:
     schema: dict[str, object]
 
 
+def number(default: int) -> Callable[[str], int]:
+    """Parses a number of up to seven digits; `default` for any other text."""
+    return lambda text: int(text) if text.isascii() and text.isdecimal() and len(text) < 8 else default
+
+
 class JSONLines(StreamingResponse, Generic[Model]):
     media_type = "application/x-ndjson"
 

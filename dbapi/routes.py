@@ -1,6 +1,6 @@
 """Every URL."""
 
-from dbapi import chats, devices, events, generations, messages, presets, readiness, sessions, turns
+from dbapi import chats, devices, events, generations, messages, presets, readiness, search, sessions, turns
 from kit import ids
 from kit.routing import Route
 
@@ -30,6 +30,8 @@ routes = [
     Route("/presets", presets.save, methods=["PUT"]),
     Route("/presets/{preset_id:id}", presets.show),
     Route("/presets/{preset_id:id}", presets.delete, methods=["DELETE"]),
+    # Titles and messages of the session
+    Route("/search", search.index),
     # Chats
     Route("/chats", chats.create, methods=["POST"]),
     Route("/chats", chats.index),

@@ -19,7 +19,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import BYTEA, JSONB, TIMESTAMP
+from sqlalchemy.dialects.postgresql import BYTEA, JSONB, TIMESTAMP, TSVECTOR
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 NOW = func.clock_timestamp()
@@ -155,6 +155,44 @@ class Message(Base):
         ),
         Index("messages_by_parent", "parent_id", "chat_id", "session_id"),
     )
+
+
+class MessageWords(Base):
+    """What a search finds a message by. Only PostgreSQL's functions read and change it; see alembic/schema.sql."""
+
+    __tablename__ = "message_words"
+
+    message_id: Mapped[UUID] = mapped_column(primary_key=True)
+    session_id: Mapped[UUID]
+    chat_id: Mapped[UUID]
+    position: Mapped[int] = mapped_column(BigInteger)
+    words: Mapped[str] = mapped_column(TSVECTOR)
+
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["session_id", "chat_id", "message_id"],
+            ["messages.session_id", "messages.chat_id", "messages.id"],
+            name="message_words_message",
+            ondelete="CASCADE",
+        ),
+        Index(
+            "message_words_found",
+            "session_id",
+            "words",
+            postgresql_using="gin",
+            postgresql_with={"fastupdate": "off"},
+        ),
+        Index("message_words_newest", "session_id", "position"),
+    )
+
+
+class MessageWordsProgress(Base):
+    """How far the words of older messages are stored."""
+
+    __tablename__ = "message_words_progress"
+
+    one_row: Mapped[bool] = mapped_column(CheckConstraint("one_row"), primary_key=True, server_default="true")
+    up_to: Mapped[UUID] = mapped_column(server_default="00000000-0000-0000-0000-000000000000")
 
 
 class Generation(Base):

@@ -25,13 +25,14 @@ LAYERS = {
         {"web.__main__"},
     ],
     "dbapi": [
-        {"dbapi.errors", "dbapi.settings", "dbapi.tables", "dbapi.roles", "dbapi.migrations", "dbapi.titles"},
+        {"dbapi.errors", "dbapi.settings", "dbapi.tables", "dbapi.roles", "dbapi.migrations", "dbapi.titles"}
+        | {"dbapi.search_query", "dbapi.snippets"},
         {"dbapi.schemas", "dbapi.sql"},
-        {"dbapi.listener", "dbapi.reaper", "dbapi.pruner", "dbapi.login"},
+        {"dbapi.listener", "dbapi.reaper", "dbapi.pruner", "dbapi.indexer", "dbapi.login"},
         {"dbapi.state", "dbapi.auth"},
         {"dbapi.endpoint"},
         {"dbapi.chats", "dbapi.messages", "dbapi.turns", "dbapi.generations", "dbapi.sessions", "dbapi.devices"}
-        | {"dbapi.presets", "dbapi.events", "dbapi.readiness"},
+        | {"dbapi.presets", "dbapi.search", "dbapi.events", "dbapi.readiness"},
         {"dbapi.openapi", "dbapi.routes"},
         {"dbapi.app", "dbapi.diagnostics"},
         {"dbapi.__main__"},

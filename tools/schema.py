@@ -18,8 +18,8 @@ OPTIONS = ["--schema-only", "--no-comments", "--no-tablespaces", "--exclude-tabl
 NOISE = re.compile(r"(--|SET |SELECT pg_catalog\.set_config|\\(un)?restrict )")  # versions, defaults, random keys
 HEAD = f"""-- The current schema: the result of all migrations, dumped by `{COMMAND}`. Do not edit it.
 -- Read it to learn what exists now; the migrations in versions/ show how it came to be.
--- The roles belong to the cluster: runnel_owner owns the tables, runnel_log owns the log's functions,
--- runnel_runtime has the rights of dbapi's login.
+-- The roles belong to the cluster: runnel_owner owns the tables, runnel_log owns the log's functions, runnel_search
+-- those of searches, runnel_runtime has the rights of dbapi's login.
 """
 
 

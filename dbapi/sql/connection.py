@@ -48,16 +48,18 @@ async def connect(url: str) -> asyncpg.Connection:
 class Database:
     def __init__(self, url: str, pool_size: int, writes_per_session: int = 0) -> None:
         self.url, self._max_writes = url, writes_per_session
+        sqlalchemy_size = pool_size // 2
         self._engine = create_async_engine(
             "postgresql+asyncpg://",
             async_creator=lambda: connect(url),
-            pool_size=pool_size // 2,
+            pool_size=sqlalchemy_size,
             max_overflow=0,
             pool_timeout=POOL_WAIT_SECONDS,
             hide_parameters=True,
         )
         listen(self._engine.sync_engine, "checkout", _refuse_closed)
-        self._asyncpg_size = pool_size - pool_size // 2
+        self._searches = asyncio.Semaphore(max(1, sqlalchemy_size // 2))
+        self._asyncpg_size = pool_size - sqlalchemy_size
         self._asyncpg_pool: asyncpg.Pool | None = None
         self._turns = asyncio.Semaphore(max(1, self._asyncpg_size // 2))
 
@@ -69,6 +71,17 @@ class Database:
         async with AsyncSession(self._engine, expire_on_commit=False) as db, db.begin():
             await db.execute(SET_SESSION, {"session_id": str(session_id)})
             yield db
+
+    @asynccontextmanager
+    async def search(self, session_id: UUID) -> AsyncIterator[AsyncSession]:
+        """Like `session`. Searches never take all connections: pages need some."""
+        async with asyncio.timeout(POOL_WAIT_SECONDS):
+            await self._searches.acquire()
+        try:
+            async with self.session(session_id) as db:
+                yield db
+        finally:
+            self._searches.release()
 
     @asynccontextmanager
     async def write(self, session_id: UUID) -> AsyncIterator[AsyncSession]:

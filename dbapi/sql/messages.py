@@ -18,7 +18,17 @@ MAX_MESSAGES = 1_000_000
 
 async def branch(db: AsyncSession, chat: Chat, limit: int = MAX_MESSAGES) -> Sequence[RowMapping]:
     """The shown branch or its newest messages, oldest first."""
-    values = {"session_id": chat.session_id, "chat_id": chat.id, "tip_id": chat.tip_id, "limit": limit}
+    return await _branch_to(db, chat, chat.tip_id, limit)
+
+
+async def branch_through(db: AsyncSession, chat: Chat, message_id: UUID, limit: int) -> Sequence[RowMapping]:
+    """The branch through this message or its newest messages, from this one on at the latest. Raises NotFound."""
+    leaf, length = await _path_down(db, chat, message_id)
+    return await _branch_to(db, chat, leaf, max(limit, length))
+
+
+async def _branch_to(db: AsyncSession, chat: Chat, tip_id: UUID | None, limit: int) -> Sequence[RowMapping]:
+    values = {"session_id": chat.session_id, "chat_id": chat.id, "tip_id": tip_id, "limit": limit}
     return (await db.execute(text(NAMED), values)).mappings().all()
 
 
@@ -39,11 +49,16 @@ async def add(db: AsyncSession, chat: Chat, **values: Any) -> Message:
 
 async def newest_leaf(db: AsyncSession, chat: Chat, message_id: UUID) -> UUID:
     """The end of the branch through this message, following the newest reply each time. Raises NotFound."""
+    return (await _path_down(db, chat, message_id))[0]
+
+
+async def _path_down(db: AsyncSession, chat: Chat, message_id: UUID) -> tuple[UUID, int]:
+    """The newest leaf below this message, and the number of messages from this one to the leaf. Raises NotFound."""
     values = {"session_id": chat.session_id, "chat_id": chat.id, "message_id": message_id}
-    leaf = await db.scalar(text(_LEAF), values)
+    leaf = (await db.execute(text(_LEAF), values)).one_or_none()
     if leaf is None:
         raise NotFound
-    return UUID(str(leaf))
+    return UUID(str(leaf.id)), int(leaf.depth)
 
 
 _LEAF = """
@@ -55,7 +70,7 @@ WITH RECURSIVE path AS (
            WHERE m.session_id = :session_id AND m.chat_id = :chat_id AND m.parent_id = path.id
            ORDER BY m.position DESC LIMIT 1), path.depth + 1 FROM path WHERE path.id IS NOT NULL
 )
-SELECT id FROM path WHERE id IS NOT NULL ORDER BY depth DESC LIMIT 1
+SELECT id, depth FROM path WHERE id IS NOT NULL ORDER BY depth DESC LIMIT 1
 """
 
 

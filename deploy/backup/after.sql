@@ -1,3 +1,3 @@
-REVOKE CREATE ON SCHEMA public FROM runnel_log;
+REVOKE CREATE ON SCHEMA public FROM runnel_log, runnel_search;
 COMMIT;
 \echo restored

@@ -2,14 +2,15 @@
 BEGIN;
 SET LOCAL lock_timeout = '10s';
 
--- Existing data is replaced only if runnel.replace is set.
+-- Existing data is replaced only if runnel.replace is set. What dbapi derives from messages does not count.
 DO $$
 DECLARE
   name regclass;
   has_rows boolean;
 BEGIN
   FOR name IN SELECT oid FROM pg_class
-               WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND relname <> 'alembic_version' LOOP
+               WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
+                 AND relname NOT IN ('alembic_version', 'message_words', 'message_words_progress') LOOP
     EXECUTE format('SELECT EXISTS (SELECT FROM %s)', name) INTO has_rows;
     IF has_rows AND current_setting('runnel.replace', true) IS DISTINCT FROM 'yes' THEN
       RAISE EXCEPTION 'the table % is not empty; set REPLACE=yes to replace existing data', name;
@@ -27,17 +28,17 @@ DO $$
 DECLARE
   name text;
 BEGIN
-  FOREACH name IN ARRAY ARRAY['runnel_runtime', 'runnel_log'] LOOP
+  FOREACH name IN ARRAY ARRAY['runnel_runtime', 'runnel_log', 'runnel_search'] LOOP
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) THEN
       EXECUTE format('CREATE ROLE %I NOLOGIN', name);
     END IF;
+    IF name <> 'runnel_runtime' AND NOT pg_has_role(name, 'USAGE') THEN
+      EXECUTE format('GRANT %I TO %I', name, current_user);
+    END IF;
   END LOOP;
-  IF NOT pg_has_role('runnel_log', 'USAGE') THEN
-    EXECUTE format('GRANT runnel_log TO %I', current_user);
-  END IF;
 END
 $$;
-GRANT CREATE ON SCHEMA public TO runnel_log;  -- the new owner of a function needs CREATE on its schema
+GRANT CREATE ON SCHEMA public TO runnel_log, runnel_search;  -- the new owner of a function needs CREATE on its schema
 
 -- Called at the end for each table: raises an error if a row is missing or different.
 CREATE FUNCTION pg_temp.expect(name text, hash text, expected_rows bigint, expected_sum numeric) RETURNS void LANGUAGE plpgsql AS $$

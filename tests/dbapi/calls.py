@@ -110,6 +110,24 @@ async def message(api: Api, chat_id: str, message_id: str) -> Any:
     return response.json()
 
 
+async def search(api: Api, q: str, **parameters: Any) -> Any:
+    response = await api.get("/search", params={"q": q, **parameters})
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+async def hits(api: Api, q: str, **parameters: Any) -> list[Any]:
+    """The messages that a search finds, of all chats."""
+    found = await search(api, q, **parameters)
+    assert found["is_complete"]
+    return [hit for chat in found["results"] for hit in chat["hits"]]
+
+
+def marked(parts: Any) -> str:
+    """A snippet or a title, with what was found in brackets."""
+    return "".join(f"[{part['text']}]" if part["is_match"] else part["text"] for part in parts)
+
+
 async def row_checksums(owner: Any) -> dict[str, tuple[Any, ...]]:
     """Number and checksum of the rows of all tables, to prove that nothing changed."""
     tables = ["sessions", "devices", "links", "presets", "chats", "messages", "generations", "generation_chunks"]

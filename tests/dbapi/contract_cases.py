@@ -79,6 +79,14 @@ async def delete_preset(api: Api) -> list[httpx.Response]:
     return [await api.delete(f"/presets/{(await new_preset(api))['id']}")]
 
 
+async def find_words(api: Api) -> list[httpx.Response]:
+    """In a title, in a question and its answer, in a running answer, and nowhere."""
+    chat = await new_chat(api)
+    await answered(api, chat, "Why is a runnel small?", "A runnel is small.")
+    await append(api, await running(api, chat), 1, "A small runnel.")
+    return [await api.get("/search", params={"q": q}) for q in ("runnel", "small -runnel", "")]
+
+
 async def create_chat(api: Api) -> list[httpx.Response]:
     first = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello!"}]
     return [await api.post("/chats", json={"username": "Ada", "model": "m", "messages": first})]
@@ -100,7 +108,8 @@ async def show_state(api: Api) -> list[Any]:
 async def show_chat(api: Api) -> list[httpx.Response]:
     chat = await new_chat(api)
     await append(api, await running(api, chat), 1, "Because.")
-    return [await api.get(f"/chats/{chat['id']}"), await api.get(f"/chats/{chat['id']}?last=1")]
+    queries = ("", "?last=1", f"?message={chat['tip_id']}")
+    return [await api.get(f"/chats/{chat['id']}{query}") for query in queries]
 
 
 async def show_latest_chat(api: Api) -> list[httpx.Response]:
@@ -264,6 +273,7 @@ CASES: dict[str, Case] = {
     "PUT /presets": save_preset,
     "GET /presets/{preset_id}": show_preset,
     "DELETE /presets/{preset_id}": delete_preset,
+    "GET /search": find_words,
     "POST /chats": create_chat,
     "GET /chats": list_chats,
     "GET /chats/{chat_id}": show_chat,

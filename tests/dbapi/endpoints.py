@@ -36,6 +36,7 @@ ENDPOINTS = {
     "PUT /presets": Endpoint("new", {"name": "Poet"}),
     "GET /presets/{preset_id}": Endpoint("own"),
     "DELETE /presets/{preset_id}": Endpoint("own"),
+    "GET /search": Endpoint("list"),
     "POST /chats": Endpoint("new", {"username": "Ada"}),
     "GET /chats": Endpoint("list"),
     "GET /chats/{chat_id}": Endpoint("own"),

@@ -3,7 +3,17 @@
 from typing import Any
 from uuid import uuid4
 
-from tests.dbapi.calls import new_chat, new_device, new_preset, new_turn, row_checksums
+from tests.dbapi.calls import (
+    append,
+    hits,
+    new_chat,
+    new_device,
+    new_preset,
+    new_turn,
+    row_checksums,
+    running,
+    search,
+)
 from tests.dbapi.conftest import Api
 from tests.dbapi.endpoints import NEEDS_ANOTHER_MESSAGE, call
 
@@ -45,3 +55,31 @@ async def check_presets_of_another_session_are_neither_listed_nor_replaced(api: 
 
     assert listed == [{"id": mine["id"], "name": "Poet"}]
     assert (await other.get(f"/presets/{theirs['id']}")).json() == theirs
+
+
+async def check_a_search_finds_only_what_belongs_to_the_session(api: Api, other: Api) -> None:
+    """In titles, messages and running answers, also by excluding words."""
+    word = f"word{uuid4().hex}"
+    for session in (other, api, other):
+        chat = await new_chat(session)
+        await new_turn(session, chat, f"What is {word}?")
+        await append(session, await running(session, await new_chat(session)), 1, f"It is {word}.")
+
+    mine = (await api.get("/chats")).json()["chats"]
+    found, everything = await search(api, word), await search(api, "-nothing", limit=50)
+
+    assert {result["chat_id"] for result in found["results"]} == {chat["id"] for chat in mine}
+    assert sorted(hit["is_running"] for result in found["results"] for hit in result["hits"]) == [False, True]
+    assert {result["chat_id"] for result in everything["results"]} == {chat["id"] for chat in mine}
+    assert len(await hits(other, word)) == 4
+
+
+async def check_the_page_of_a_chat_shows_no_message_of_another(api: Api, other: Api) -> None:
+    theirs, mine, second = await new_chat(other), await new_chat(api), await new_chat(api)
+
+    statuses = [
+        (await api.get(f"/chats/{mine['id']}?message={message}")).status_code
+        for message in (theirs["tip_id"], second["tip_id"], mine["tip_id"])
+    ]
+
+    assert statuses == [404, 404, 200]

@@ -150,6 +150,14 @@ async def test_the_presets_of_a_session_are_its_own(api: Api, other: Api) -> Non
     await isolation_cases.check_presets_of_another_session_are_neither_listed_nor_replaced(api, other)
 
 
+async def test_a_search_finds_only_what_belongs_to_the_session(api: Api, other: Api) -> None:
+    await isolation_cases.check_a_search_finds_only_what_belongs_to_the_session(api, other)
+
+
+async def test_the_page_of_a_chat_shows_no_message_of_another(api: Api, other: Api) -> None:
+    await isolation_cases.check_the_page_of_a_chat_shows_no_message_of_another(api, other)
+
+
 @pytest.mark.parametrize("form", ["{0}x", "{1}", "{{{0}}}", "{2}", " {0}", "{0}%0a", "{0},", "%00{0}", "{0}" * 300])
 async def test_an_id_in_a_path_has_only_its_canonical_form(api: Api, form: str) -> None:
     chat_id = (await new_chat(api))["id"]

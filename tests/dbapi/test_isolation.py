@@ -12,12 +12,12 @@ import pytest
 
 from dbapi.presets import MAX_PRESETS
 from tests.dbapi import isolation_cases
-from tests.dbapi.calls import MANY_PRESETS, new_chat, new_device, new_preset
+from tests.dbapi.calls import MANY_PRESETS, hits, new_chat, new_device, new_preset, new_turn
 from tests.dbapi.conftest import Api
 from tests.dbapi.endpoints import OWN
 from tests.stack import DBAPI_KEY, NO_LIMITS, Cluster, Service
 
-MIN_CONDITIONS = 34  # in dbapi/sql
+MIN_CONDITIONS = 42  # in dbapi/sql
 
 
 @pytest.fixture(scope="module", params=["without conditions", "without row security"])
@@ -70,6 +70,32 @@ async def test_the_list_of_chats_contains_only_chats_of_the_session(api: Api, ot
 
 async def test_the_presets_of_a_session_are_its_own(api: Api, other: Api) -> None:
     await isolation_cases.check_presets_of_another_session_are_neither_listed_nor_replaced(api, other)
+
+
+async def test_a_search_finds_only_what_belongs_to_the_session(api: Api, other: Api) -> None:
+    await isolation_cases.check_a_search_finds_only_what_belongs_to_the_session(api, other)
+
+
+async def test_a_search_reads_no_text_of_another_session_even_if_it_gets_their_ids(
+    api: Api, other: Api, owner: Any
+) -> None:
+    definition = await owner.fetchval("SELECT pg_get_functiondef('find_messages'::regproc)")
+    assert definition.count("w.session_id = asker") == 4
+    await new_turn(other, await new_chat(other), "Who can read this?")
+    await owner.execute(definition.replace("w.session_id = asker", "true"))
+    try:
+        async with owner.transaction():
+            await owner.execute("SELECT set_config('app.session_id', $1, true)", api.headers["X-Session-ID"])
+            assert await owner.fetchval("SELECT count(*) FROM find_messages('read & this', 300, false)") > 0
+        assert await hits(api, "read this") == []
+        assert len(await hits(other, "read this")) == 1
+        await isolation_cases.check_a_search_finds_only_what_belongs_to_the_session(api, other)
+    finally:
+        await owner.execute(definition)
+
+
+async def test_the_page_of_a_chat_shows_no_message_of_another(api: Api, other: Api) -> None:
+    await isolation_cases.check_the_page_of_a_chat_shows_no_message_of_another(api, other)
 
 
 async def test_the_limit_of_presets_counts_only_those_of_the_session(api: Api, other: Api, owner: Any) -> None:

@@ -15,6 +15,7 @@ from tests.dbapi.conftest import Api
 from tests.stack import Cluster
 
 TABLES = ["sessions", "devices", "links", "presets", "chats", "messages", "generations", "generation_chunks"]
+DERIVED = ["message_words", "message_words_progress"]  # which the runtime login cannot read at all
 SET_SESSION = "SELECT set_config('app.session_id', $1, true)"
 
 
@@ -186,6 +187,7 @@ async def test_a_session_cannot_change_or_delete_another_sessions_rows(runtime: 
     "statement",
     [
         "SET ROLE runnel_log",
+        "SET ROLE runnel_search",
         "SET ROLE runnel_owner",
         "SET ROLE postgres",
         "SET SESSION AUTHORIZATION postgres",
@@ -205,6 +207,14 @@ async def test_a_session_cannot_change_or_delete_another_sessions_rows(runtime: 
         "ALTER FUNCTION log_next() OWNER TO CURRENT_USER",
         "ALTER ROLE CURRENT_USER BYPASSRLS",
         "GRANT runnel_log TO CURRENT_USER",
+        "GRANT runnel_search TO CURRENT_USER",
+        "SELECT count(*) FROM message_words",
+        "SELECT message_id FROM message_words",
+        "UPDATE message_words SET words = ''",
+        "DELETE FROM message_words",
+        "SELECT up_to FROM message_words_progress",
+        "DELETE FROM message_words_progress",
+        "CREATE TRIGGER mine AFTER INSERT ON messages FOR EACH ROW EXECUTE FUNCTION store_words()",
         "INSERT INTO generation_chunks (generation_id, session_id, seq, fence, text)"
         " SELECT id, session_id, 9, 1, 'x' FROM generations",
         "UPDATE generation_chunks SET text = 'x'",
@@ -262,6 +272,52 @@ async def test_the_logs_functions_run_as_a_role_that_cannot_log_in(runtime: Any)
     assert not any(role)
 
 
+async def test_the_functions_of_a_search_run_as_a_role_that_sees_words_only(runtime: Any, owner: Any) -> None:
+    functions = await runtime.fetch(
+        "SELECT proname FROM pg_proc WHERE proowner = 'runnel_search'::regrole AND prosecdef"
+        " AND NOT has_function_privilege('public', oid, 'EXECUTE') AND proconfig[1] LIKE 'search_path=pg_catalog%'"
+    )
+    role = await runtime.fetchrow(
+        "SELECT rolcanlogin, rolsuper, rolbypassrls FROM pg_roles WHERE rolname = 'runnel_search'"
+    )
+    readable = await owner.fetch(
+        "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"
+        " AND has_any_column_privilege('runnel_search', oid, 'SELECT, INSERT, UPDATE')"
+    )
+
+    assert {function["proname"] for function in functions} == {"find_messages", "store_words"}
+    assert not any(role)
+    assert [table["relname"] for table in readable] == ["message_words"]
+
+
+async def find_why(runtime: Any, session: str | None, only_newest: bool) -> int:
+    """Returns the number of messages of this session that contain "why"."""
+    async with runtime.transaction():
+        if session is not None:
+            await runtime.fetch(SET_SESSION, session)
+        find = "SELECT count(*) FROM find_messages(to_tsquery('public.runnel', 'why'), 300, $1)"
+        return int(await runtime.fetchval(find, only_newest))
+
+
+@pytest.mark.parametrize("only_newest", [False, True])
+async def test_a_search_needs_a_session(runtime: Any, filled: str, only_newest: bool) -> None:
+    for session in (None, ""):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="needs a session"):
+            await find_why(runtime, session, only_newest)
+
+    assert await find_why(runtime, filled, only_newest) == 1
+    assert await find_why(runtime, str(uuid4()), only_newest) == 0
+
+
+async def test_a_trigger_of_a_temporary_table_cannot_store_words(runtime: Any) -> None:
+    await runtime.execute("CREATE TEMPORARY TABLE forged (LIKE messages)")
+
+    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="store_words"):
+        await runtime.execute(
+            "CREATE TRIGGER forged AFTER INSERT ON forged FOR EACH ROW EXECUTE FUNCTION store_words()"
+        )
+
+
 async def test_every_table_forces_row_level_security(owner: Any) -> None:
     tables = await owner.fetch(
         "SELECT relname, relrowsecurity, relforcerowsecurity"
@@ -272,7 +328,7 @@ async def test_every_table_forces_row_level_security(owner: Any) -> None:
         table["relname"] for table in tables if not (table["relrowsecurity"] and table["relforcerowsecurity"])
     }
     assert unprotected == {"alembic_version"}
-    assert {table["relname"] for table in tables} == {*TABLES, "alembic_version"}
+    assert {table["relname"] for table in tables} == {*TABLES, *DERIVED, "alembic_version"}
 
 
 async def test_the_owner_can_read_and_dump_every_row(

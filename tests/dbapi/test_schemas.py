@@ -45,7 +45,7 @@ QUICKLY = settings(
 )
 document = schemathesis.openapi.from_dict(openapi(routes))
 schema = document.exclude(path="/events")  # its response does not end; see test_contract.py
-scoped = schema.include(path_regex="^/(chats|devices|links|presets)")
+scoped = schema.include(path_regex="^/(chats|devices|links|presets|search)")
 
 
 class FilledSession:

@@ -17,9 +17,9 @@ import asyncpg
 import httpx
 import pytest
 
-from tests.dbapi.calls import append, finish, message, new_chat, new_preset, row_checksums, running
+from tests.dbapi.calls import append, finish, hits, message, new_chat, new_preset, row_checksums, running
 from tests.dbapi.conftest import CREDENTIAL
-from tests.stack import DBAPI_KEY, ROOT, Cluster, Service, client, succeed
+from tests.stack import DBAPI_KEY, ROOT, Cluster, Service, client, succeed, until
 
 AWKWARD = "tab\t, line\r\nend, back\\slash, \\., \\N, 'quote', $$, \N{FAMILY}, e\u0301"
 PRIVILEGES = """
@@ -120,6 +120,24 @@ async def test_a_restore_brings_back_every_row_and_every_privilege(cluster: Clus
     assert before["presets"][0] == 1
     assert after == before
     assert await privileges(cluster, fresh) == await privileges(cluster, written.database)
+
+
+async def test_a_backup_contains_no_words_and_a_restored_database_is_searched(
+    cluster: Cluster, written: Content, tmp_path: Path
+) -> None:
+    file, fresh = await backup(cluster, written.database), await cluster.new_database("template1")
+    text = gzip.decompress(file).decode()
+    await script(cluster, "restore.sh", fresh, file)
+
+    async with serving_dbapi(cluster, fresh, tmp_path / "log", written.session) as api:
+
+        async def both() -> bool:
+            return sorted(hit["is_running"] for hit in await hits(api, "quote")) == [False, True]
+
+        await until(both)
+
+    assert "COPY public.messages " in text
+    assert "COPY public.message_words" not in text
 
 
 async def test_a_restored_database_works(cluster: Cluster, written: Content, tmp_path: Path) -> None:

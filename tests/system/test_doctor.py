@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from dev import ports
+from dev import ports, postgres
 from tests.stack import (
     DBAPI_KEY,
     LOGIN,
@@ -193,6 +193,21 @@ async def test_a_postgresql_that_logs_what_users_wrote_is_found(stack: Stack, he
 
     assert code == 0
     assert any("PostgreSQL may log what users wrote" in line for line in found["warning"]), found
+
+
+async def test_a_database_whose_locale_knows_few_letters_is_found(stack: Stack, healthy: dict[str, str]) -> None:
+    name = "ascii"
+    superuser = await asyncpg.connect(stack.cluster.superuser_url)
+    locale = "TEMPLATE template0 LOCALE_PROVIDER libc LOCALE 'C' ENCODING 'UTF8'"
+    await superuser.execute(f"CREATE DATABASE {name} {locale} OWNER {postgres.OWNER}")
+    await superuser.close()
+    await succeed("alembic", "upgrade", "head", DATABASE_URL=stack.cluster.owner_url(name))
+    url = stack.cluster.runtime_url(name).replace(PASSWORD, LONG_PASSWORD)
+
+    code, found = await check("dbapi", {**healthy, "DBAPI_DATABASE_URL_FILE": "", "DBAPI_DATABASE_URL": url})
+
+    assert code == 0
+    assert any("the database's locale knows ASCII letters only" in line for line in found["warning"]), found
 
 
 async def test_a_secret_file_that_every_user_can_read_is_found(healthy: dict[str, str]) -> None:
