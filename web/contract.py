@@ -127,6 +127,42 @@ class Preset(NewPreset, ListedPreset):
     updated_at: str
 
 
+class SnippetPart(TypedDict):
+    text: str  # plain text
+    is_match: bool
+
+
+Snippet = list[SnippetPart]
+
+MAX_QUERY_CODE_POINTS, MAX_FOUND_CHATS = 10_000, 50
+
+
+class Hit(TypedDict):
+    """A message that matches a query."""
+
+    message_id: str
+    role: Role
+    created_at: str
+    snippet: Snippet
+    is_running: bool  # the answer is unfinished
+
+
+class FoundChat(TypedDict):
+    """A chat whose title or messages match a query."""
+
+    chat_id: str
+    title: Snippet  # empty if the chat has none
+    updated_at: str
+    hits: list[Hit]  # the best ones; none if only the title matches
+
+
+class SearchResults(TypedDict):
+    """The best chat first."""
+
+    results: list[FoundChat]
+    is_complete: bool  # False if the search was cut off by its time limit
+
+
 class Device(TypedDict):
     id: str
     name: str

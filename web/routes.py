@@ -14,6 +14,7 @@ from web.pages import (
     metrics,
     presets,
     pwa,
+    search,
     streams,
 )
 
@@ -29,6 +30,7 @@ routes = [
     Route("/offline", pwa.offline),
     Route("/appearance", appearance.show),
     Route("/appearance", appearance.change, methods=["POST"]),
+    Route("/search", search.show),
     # Chats
     Route("/chats", chats.create, methods=["POST"]),
     Route("/chats/{chat_id:id}", chats.show),

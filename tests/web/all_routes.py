@@ -18,6 +18,7 @@ PUBLIC_ROUTES = {
     "POST /appearance",
 }
 SESSION_ROUTES = {
+    "GET /search": None,
     "POST /chats": {"username": "Ada"},
     "GET /chats/{chat_id}": None,
     "GET /chats/{chat_id}.json": None,

@@ -132,6 +132,26 @@ async def test_the_presets_of_another_session_are_neither_shown_nor_deleted(visi
     assert "Theirs" in (await other.http.get(f"{theirs}/settings")).text
 
 
+async def test_the_search_finds_nothing_of_another_session(visitor: Visitor, other: Visitor) -> None:
+    mine, theirs, word = await visitor.begin(), await other.begin(), uuid4().hex
+    written = await finished_answer(other, theirs, {"text": f"a secret {word}"})
+    running = await other.say(theirs, {"text": f"another secret {word}", "hang_after": 3})
+    await other.written(theirs, running, len(f"another secret {word}"))
+    await other.http.post(f"{theirs}/title", data={"title": f"secret {word}"})
+    linked = [f"{mine}?message={each}" for each in (written["id"], UNKNOWN)]
+
+    found = [await visitor.http.get(f"/search?q={word}", headers=each) for each in ({}, HTMX)]
+    unknown = [await visitor.http.get(f"/search?q={uuid4().hex}", headers=each) for each in ({}, HTMX)]
+    without = await visitor.http.get(f"/search?q={word}", headers={"Cookie": ""})
+    pages = [(await visitor.page(each)).select("#messages").outer for each in linked]
+
+    assert "secret" in (await other.http.get(f"/search?q={word}")).text
+    assert [len(each.text) for each in found] == [len(each.text) for each in unknown]
+    assert all("secret" not in each.text and theirs not in each.text for each in (*found, without))
+    assert pages[0] == pages[1]
+    assert (await visitor.http.get(f"{theirs}?message={written['id']}")).status_code == 404
+
+
 @pytest.mark.parametrize("verb", CHAT_ACTIONS)
 async def test_a_chat_of_another_session_cannot_be_changed(visitor: Visitor, other: Visitor, verb: str) -> None:
     chat, _ = await visitor.begin(), await other.begin()

@@ -84,13 +84,13 @@ async def test_a_message_sent_ten_times_at_once_is_stored_once(visitor: Visitor,
     assert len(await model.requests(text)) == 1
 
 
-async def test_a_message_that_was_sent_twice_by_htmx_refreshes_the_page(visitor: Visitor) -> None:
+async def test_a_message_that_was_sent_twice_by_htmx_loads_the_page_again(visitor: Visitor) -> None:
     chat, client_id = await visitor.begin(), str(uuid4())
 
     first, again = [await visitor.post(chat, "Why?", HTMX, message_id=client_id) for _ in range(2)]
 
     assert (first.status_code, again.status_code) == (201, 204)
-    assert again.headers["hx-refresh"] == "true"
+    assert again.headers["hx-redirect"] == chat
     assert len(await visitor.messages(chat)) == 3
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import TypedDict, cast
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 from uuid import UUID
 
 import httpx
@@ -38,6 +38,7 @@ from web.contract import (
     Notification,
     Preset,
     Prompt,
+    SearchResults,
     StartedAnswer,
     Status,
     Turn,
@@ -141,10 +142,15 @@ class Dbapi:
         path = f"/chats?offset={offset}" if offset else "/chats"
         return cast(ChatList, await self._call("GET", path, session, retry=True))
 
-    async def chat(self, session: UUID, chat_id: UUID, last: int = 0) -> ChatWithMessages:
-        """A chat with all its messages, or with the `last` ones."""
-        query = f"?last={last}" if last else ""
-        return cast(ChatWithMessages, await self._call("GET", f"/chats/{chat_id}{query}", session, retry=True))
+    async def chat(self, session: UUID, chat_id: UUID, last: int = 0, message_id: str = "") -> ChatWithMessages:
+        """A chat with all messages of its shown branch, or with the `last` ones.
+
+        With `message_id`, of a branch through this message, and at least from there on.
+        """
+        values = {"last": last, "message": message_id}
+        query = urlencode({name: value for name, value in values.items() if value})
+        path = f"/chats/{chat_id}?{query}" if query else f"/chats/{chat_id}"
+        return cast(ChatWithMessages, await self._call("GET", path, session, retry=True))
 
     async def chat_state(self, session: UUID, chat_id: UUID) -> ChatState:
         return cast(ChatState, await self._call("GET", f"/chats/{chat_id}/state", session, retry=True))
@@ -167,6 +173,11 @@ class Dbapi:
 
     async def latest_chat(self, session: UUID, username: str) -> Chat:
         return cast(Chat, await self._call("GET", f"/chats/username/{_quote(username)}", session, retry=True))
+
+    async def search(self, session: UUID, text: str, limit: int, *, typing: bool = False) -> SearchResults:
+        """At most `limit` chats. While the user is typing, the last word also matches longer words."""
+        path = f"/search?{urlencode({'q': text, 'typing': int(typing), 'limit': limit})}"
+        return cast(SearchResults, await self._call("GET", path, session, retry=True))
 
     # Messages
 

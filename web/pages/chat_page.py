@@ -6,7 +6,7 @@ from uuid import UUID
 from starlette.responses import Response
 
 from web.addresses import network
-from web.contract import ChatWithMessages
+from web.contract import ChatWithMessages, Message
 from web.errors import NotFound
 from web.generation.prompt import first_in_context
 from web.pages import models, query
@@ -24,25 +24,23 @@ async def chat_page(request: Request) -> Response:
 
 async def _chat_page(request: Request, session: UUID) -> Response:
     dbapi, llama, chat_id = request.state["dbapi"], request.state["llama"], request.path_params["chat_id"]
-    last, editing = query.last(request), query.id_parameter(request, "edit")
-    # One message more than is shown: if it exists, the page offers earlier messages
-    chat, chats = await asyncio.gather(dbapi.chat(session, chat_id, last=last + 1), dbapi.chats(session))
-    if editing and editing not in _ids(chat)[-last:]:
-        chat, last = await _with_message(request, session, chat, last, editing)
-    messages = chat["messages"][-last:]
+    last, named, editing = query.last(request), query.message(request), query.id_parameter(request, "edit")
+    chat, chats = await asyncio.gather(dbapi.chat(session, chat_id, last), dbapi.chats(session))
+    for message_id in filter(None, (named, editing)):
+        chat = await _with_message(request, session, chat, message_id)
+    messages, last = chat["messages"], max(last, len(chat["messages"]))
     max_tokens = request.state["settings"].answer_tokens(chat["parameters"].get("max_tokens"))
-    views: list[MessageView] = []
-    for message in messages:
-        views.append(message_view(message))
-        await asyncio.sleep(0)  # lets streams continue while a long chat is rendered
+    has_earlier = bool(messages and messages[0]["parent_id"]) and last < query.MAX_MESSAGES
     return request.state["templates"].response(
         "chats/show.html",
         chat=chat,
-        messages=views,
+        messages=await _views(messages),
         chats=chats["chats"],
         list_state=chats["state"],
         last=last,
-        earlier=last + query.PAGE_MESSAGES if len(chat["messages"]) > last else 0,
+        earlier=last + query.PAGE_MESSAGES if has_earlier else 0,
+        named=named if named in _ids(chat) else "",
+        parent_id=_parent_id(chat),
         first_in_context=first_in_context(messages, chat["system_prompt"], llama.context, max_tokens),
         context=llama.context,
         usage=next((message["usage"] for message in reversed(messages) if message["usage"]), None),
@@ -61,15 +59,34 @@ def _ids(chat: ChatWithMessages) -> list[str]:
     return [message["id"] for message in chat["messages"]]
 
 
-async def _with_message(
-    request: Request, session: UUID, chat: ChatWithMessages, last: int, message_id: str
-) -> tuple[ChatWithMessages, int]:
-    """The chat with enough messages to show this one, and how many; unchanged if the shown branch has no such one."""
-    dbapi, chat_id = request.state["dbapi"], request.path_params["chat_id"]
+async def _with_message(request: Request, session: UUID, chat: ChatWithMessages, message_id: str) -> ChatWithMessages:
+    """The chat with a branch that contains this message. The given one if it does, or if the message was deleted."""
+    if message_id in _ids(chat):
+        return chat
+    last = query.last(request)
     try:
-        await dbapi.message(session, chat_id, UUID(message_id))
+        found = await request.state["dbapi"].chat(session, request.path_params["chat_id"], last, message_id)
     except NotFound:
-        return chat, last
-    longer = await dbapi.chat(session, chat_id, last=query.MAX_MESSAGES + 1)
-    ids = _ids(longer)[-query.MAX_MESSAGES :]
-    return (longer, len(ids) - ids.index(message_id)) if message_id in ids else (chat, last)
+        return chat
+    ids = _ids(found)
+    count = max(last, len(ids) - ids.index(message_id)) if message_id in ids else 0
+    return {**found, "messages": found["messages"][-count:]} if 0 < count <= query.MAX_MESSAGES else chat
+
+
+async def _views(messages: list[Message]) -> list[MessageView]:
+    views: list[MessageView] = []
+    for message in messages:
+        views.append(message_view(message))
+        await asyncio.sleep(0)  # lets streams continue while a long chat is rendered
+    return views
+
+
+def _parent_id(chat: ChatWithMessages) -> str:
+    """What the next message follows, if the page shows another branch than the stored one; else an empty string.
+
+    A message follows an answer. It takes the place of a question without one.
+    """
+    end = chat["messages"][-1] if chat["messages"] else None
+    if end is None or end["id"] == chat["tip_id"]:
+        return ""
+    return end["id"] if end["role"] == "assistant" else end["parent_id"] or "root"

@@ -29,9 +29,9 @@ async def create(request: Request) -> Response:
         request.state["worker"].begin(turn["assistant"], turn["claimed"], turn["prompt"])
     if not is_htmx(request):
         return _to_message(request, turn["assistant"]["id"])
-    # The page may show the turn already, or the question that it replaces: reload instead of adding the turn
-    if not turn["created"] or turn["replaces_tip"]:
-        return Response(status_code=204, headers={"HX-Refresh": "true"})
+    # The page may show the turn already, or what the turn replaces: it loads again
+    if not turn["created"] or turn["replaces_tip"] or form.get("parent_id"):
+        return Response(status_code=204, headers={"HX-Redirect": _address(request, turn["assistant"]["id"])})
     views = {"user_message": message_view(turn["user"]), "assistant_message": new_answer_view(turn["assistant"])}
     values = {"chat_id": request.path_params["chat_id"], "revision": turn["revision"]}
     return request.state["templates"].response("messages/_turn.html", 201, **values, **views)
@@ -86,7 +86,7 @@ async def delete(request: Request) -> Response:
         if len(message["siblings"]) == 1:
             raise Refused(409, "This is the only version now. Please reload the page.")
     await request.state["dbapi"].delete_message(session, chat_id, message_id)
-    return RedirectResponse(f"/chats/{chat_id}{query.same_last(request)}", 303)
+    return RedirectResponse(f"/chats/{chat_id}{query.same_view(request)}", 303)
 
 
 async def stop(request: Request) -> Response:
@@ -116,9 +116,12 @@ def _begin(request: Request, started: StartedAnswer) -> Response:
 
 
 def _to_message(request: Request, message_id: UUID | str) -> Response:
-    return RedirectResponse(
-        f"/chats/{request.path_params['chat_id']}{query.same_last(request)}#message-{message_id}", 303
-    )
+    return RedirectResponse(f"{_address(request, message_id)}#message-{message_id}", 303)
+
+
+def _address(request: Request, message_id: UUID | str) -> str:
+    """Of the page that shows this message, if the page that sent the request shows more than the end of the chat."""
+    return f"/chats/{request.path_params['chat_id']}{query.same_view(request, message_id)}"
 
 
 async def _create_turn(request: Request, form: dict[str, str], content: str) -> Turn:

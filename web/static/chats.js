@@ -2,7 +2,7 @@
 
 // Shows what changes on other devices: an event names the change, and the page requests what it does not show yet.
 (() => {
-  const list = document.getElementById("chats"), chat = location.pathname.split("/")[2], DELAY_MS = 100, RETRY_MS = 2000;
+  const list = document.getElementById("list"), chat = location.pathname.split("/")[2], DELAY_MS = 100, RETRY_MS = 2000;
   const requesting = new Set();
   let listTimer, messagesTimer, revision = 0;
   const load = () => htmx.ajax("GET", list.dataset.from, { source: list, target: list, swap: "innerMorph" });
@@ -36,6 +36,10 @@
     if (target.id === "refresh") refreshMessages(RETRY_MS);
   });
   document.addEventListener("turn", () => refreshList());
+  document.addEventListener("htmx:after:swap", ({ detail: { ctx } }) => { // an action may lead away from the message in the address
+    const { redirected, url } = ctx.response?.raw ?? {};
+    if (redirected && ctx.select === "#messages" && new URL(url).search !== location.search) history.replaceState(null, "", url);
+  });
   list.addEventListener("htmx:before:swap", (event) => {
     if (event.target !== list || !list.querySelector(":popover-open")) return;
     event.preventDefault();
@@ -43,7 +47,7 @@
   });
 
   const showCurrent = () => list.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
-  list.addEventListener("toggle", showCurrent);
+  list.parentElement.addEventListener("toggle", showCurrent);
   showCurrent();
 
   // One menu serves all rows. Renaming keeps the page.

@@ -2,18 +2,30 @@
 
 // Keyboard shortcuts, and the help dialog that lists them. Shortcuts without Alt work only outside of fields, and can be disabled.
 (() => {
-  const help = document.getElementById("help"), helpButton = document.getElementById("ask-help"), field = document.getElementById("content");
+  const help = document.getElementById("help"), helpButton = document.getElementById("ask-help"), field = document.getElementById("content"), TOP_PIXELS = 80;
   const singleKeys = document.getElementById("single-keys");
   const click = (selector) => document.querySelector(selector)?.click();
   const openNeighbor = (offset) => {
     const chats = [...document.querySelectorAll("#chats .chats a")];
     chats[chats.findIndex((chat) => chat.ariaCurrent) + offset]?.click();
   };
+  const top = (element) => element.getBoundingClientRect().top;
+  const openQuestion = (step) => { // from the message with the focus, if that is in sight
+    const focused = document.activeElement.closest(".message footer"), isInSight = focused && top(focused) > 0 && top(focused) < innerHeight;
+    const from = isInSight ? top(focused.parentElement) : step < 0 ? innerHeight : TOP_PIXELS;
+    const questions = [...document.querySelectorAll("#messages .user")];
+    const question = step < 0 ? questions.findLast((each) => top(each) < from - 1) : questions.find((each) => top(each) > from + 1);
+    if (!question) return void (step > 0 && click("#newest"));
+    question.scrollIntoView();
+    question.querySelector("footer a").focus({ preventScroll: true });
+  };
   const copyLastAnswer = () => [...document.querySelectorAll(".assistant:not(.live) button.copy")].at(-1)?.click();
   const withAlt = {
     KeyN: () => click("#new-chat"),
     KeyS: () => click(".live .stop"),
     KeyC: copyLastAnswer,
+    KeyK: () => openQuestion(-1),
+    KeyJ: () => openQuestion(1),
     ArrowUp: () => openNeighbor(-1),
     ArrowDown: () => openNeighbor(1),
   };
