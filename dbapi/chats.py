@@ -21,6 +21,7 @@ from dbapi.schemas.chats import (
     StoredTitle,
     Tip,
     TitleRequest,
+    TitleWish,
 )
 from dbapi.sql import chats, messages, sessions
 from dbapi.sql.messages import MAX_MESSAGES
@@ -155,10 +156,15 @@ async def restore(request: Request, session: SessionId, chat_id: UUID) -> ChatRe
 
 
 @endpoint()
-async def request_title(request: Request, session: SessionId, chat_id: UUID) -> TitleRequest:
-    """Grants at most one request for a title from the model, in the whole life of a chat."""
+async def request_title(request: Request, session: SessionId, chat_id: UUID, wish: TitleWish) -> TitleRequest:
+    """Grants at most one request for a title from the model, in the whole life of a chat.
+
+    Not while an answer waits for a slot of the model server, or has the last one.
+    """
     async with request.state["database"].session(session) as db:
-        return TitleRequest(is_due=await chats.request_title(db, session, chat_id))
+        revision = await chats.revision(db, session, chat_id)
+        is_due = await chats.request_title(db, session, chat_id, wish.slots)
+    return TitleRequest(is_due=is_due, revision=revision)
 
 
 @endpoint()

@@ -121,7 +121,6 @@ class Chat(Base):
             use_alter=True,
         ),
         Index("chats_latest", "session_id", text("updated_at DESC")),
-        Index("chats_temporary", "updated_at", postgresql_where=text("is_temporary")),
     )
 
 

@@ -63,8 +63,15 @@ class ChatChange(BaseModel):
     parameters: Parameters | None = None
 
 
+class TitleWish(BaseModel):
+    """`slots` is how many answers the model server can write at once, over all processes."""
+
+    slots: Annotated[int, Field(ge=0, le=100_000)]
+
+
 class TitleRequest(Output):
     is_due: Annotated[bool, Field(description="request a title now; no other caller ever gets this response")]
+    revision: Annotated[int, Field(description="of the chat; the request does not change it")]
 
 
 class NewTitle(BaseModel):

@@ -137,11 +137,18 @@ async def restore(db: AsyncSession, session_id: UUID, chat_id: UUID) -> Chat:
 # Titles from the model
 
 
-async def request_title(db: AsyncSession, session_id: UUID, chat_id: UUID) -> bool:
-    """Whether the caller may request a title from the model: at most one caller a chat ever may. Raises NotFound."""
-    await revision(db, session_id, chat_id)
+async def request_title(db: AsyncSession, session_id: UUID, chat_id: UUID, slots: int) -> bool:
+    """Whether the caller may request a title from the model: at most one caller a chat ever may.
+
+    No one may while an answer waits for a slot, or all slots are taken.
+    """
+    if not await db.scalar(text(_HAS_ROOM), {"slots": slots}):
+        return False
     due = _own(session_id, chat_id).where(Chat.title_from == "words", ~Chat.is_temporary)
     return await _update(db, due.values(title_from="requested"))
+
+
+_HAS_ROOM = "SELECT waiting = 0 AND streaming < :slots FROM log_next()"
 
 
 async def store_title(db: AsyncSession, session_id: UUID, chat_id: UUID, title: str) -> bool:

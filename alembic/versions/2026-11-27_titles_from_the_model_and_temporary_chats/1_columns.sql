@@ -6,7 +6,6 @@ ALTER TABLE chats ADD COLUMN title_from text CHECK (title_from IN ('words', 'req
 -- A temporary chat is in no list and in no search. `left_at` is when its page was left, until it is opened again.
 ALTER TABLE chats ADD COLUMN is_temporary boolean NOT NULL DEFAULT false;
 ALTER TABLE chats ADD COLUMN left_at timestamptz;
-CREATE INDEX chats_temporary ON chats (updated_at) WHERE is_temporary;
 
 -- As before, but silent about a request for a title, of which no page shows anything.
 CREATE OR REPLACE FUNCTION announce_chat() RETURNS trigger
