@@ -6,15 +6,12 @@ when one might wait for it. A title that is lost remains what it was: the first 
 """
 
 import asyncio
-import contextlib
 import logging
-import re
 import time
 from collections.abc import Mapping
 from uuid import UUID
 
 from kit.logs import event
-from kit.text import is_blank
 from web.clients.completions import Delta
 from web.clients.dbapi import Dbapi
 from web.clients.llama import Llama
@@ -23,20 +20,12 @@ from web.contract import ChatRevision
 from web.errors import ModelError, Unsupported, UserError
 from web.generation.answer import Answer
 from web.generation.prompt import Model, title_request
+from web.generation.title_text import title_in
 from web.settings import Settings
 
 SECONDS = 15.0  # for the whole request
-MAX_TOKENS, MAX_BYTES, MAX_CODE_POINTS = 48, 2000, 80
-MAX_REQUESTS = 2  # the second one without the parameters that the model server has refused
-
-_LIST_OR_HEADING = re.compile(r"^(?:#{1,6}\s+|[>*+-]\s+|\d{1,2}[.)]\s+)+")
-_LABEL = re.compile(
-    r"^(?:chat |conversation )?(?:title|titel|titre|título|titolo|заголовок|标题|標題|タイトル)\s*[:\uff1a]", re.I
-)  # noqa: RUF001
-_LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
-_MARKS = re.compile(r"\*+|`+|~~|(?<!\w)_+|_+(?!\w)|^#+\s|\s#+$")
-_TAGS = re.compile(r"</?\w|<\||\|>|[{}]")
-QUOTES = "\"'“”„‟‘’‚‛«»‹›「」『』《》〈〉"  # noqa: RUF001
+MAX_TOKENS = 48
+MAX_REPLY = 2000  # characters that are read
 
 logger = logging.getLogger("web.titles")
 
@@ -46,6 +35,7 @@ class Titles:
         self._settings, self._dbapi, self._llama = settings, dbapi, llama
         self._tasks: dict[UUID, asyncio.Task[None]] = {}  # by chat
         self._revisions: dict[UUID, int] = {}  # of these chats, when their titles were requested
+        self._is_leaving = False
 
     @property
     def running(self) -> int:
@@ -53,7 +43,9 @@ class Titles:
 
     def begin(self, answer: Answer) -> None:
         """Requests a title in the background, if this answer's chat wants one."""
-        if self._settings.titles == "off" or answer.status != "complete" or answer.others_wait or not answer.text:
+        if self._settings.titles == "off" or self._is_leaving:
+            return
+        if answer.status != "complete" or answer.others_wait or not answer.text:
             return
         chat_id = UUID(answer.claimed["chat_id"])
         if answer.prompt and answer.prompt.get("wants_title") and chat_id not in self._tasks:
@@ -83,6 +75,7 @@ class Titles:
 
     async def stop(self) -> None:
         """The process shuts down."""
+        self._is_leaving = True
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
@@ -107,7 +100,9 @@ class Titles:
                     result = ""
                     return
                 self._revisions[chat_id] = wanted["revision"]
-                result = await self._store(session, chat_id, await self._request(body))
+                title = await self._request(body)
+                del self._revisions[chat_id]  # the next change is this one
+                result = await self._store(session, chat_id, title)
         except (ModelError, UserError, TimeoutError) as error:
             result = type(error).__name__
         finally:
@@ -127,7 +122,10 @@ class Titles:
         return body | {"chat_template_kwargs": {"enable_thinking": False}} if answer.has_reasoning else body
 
     async def _request(self, body: Mapping[str, object]) -> str:
-        """The title in the model's reply, or an empty string. Raises ModelError."""
+        """The title in the model's reply, or an empty string. Raises ModelError.
+
+        Parameters that the model server refuses are left out in a second request, as in requests for answers.
+        """
         left_out: set[str] = set()
         for is_last in (False, True):
             reply = _Reply()
@@ -155,42 +153,7 @@ class _Reply:
         for delta in deltas:
             self._text += delta.content
             self._finish_reason = delta.finish_reason or self._finish_reason
-        return len(self._text) > MAX_BYTES
+        return len(self._text) > MAX_REPLY
 
     def title(self) -> str:
         return title_in(self._text, is_cut_off=self._finish_reason == "length")
-
-
-def title_in(reply: str, *, is_cut_off: bool = False) -> str:
-    """The title in a model's reply, or an empty string if there is none that can be used.
-
-    Models add quotes, Markdown, a label or a sentence before the title, although they are asked not to.
-    """
-    lines = [line for line in map(_plain, reply.splitlines()) if not is_blank(line)]
-    if len(lines) > 1 and lines[0].endswith((":", "\uff1a")):
-        del lines[0]
-    if not lines or (is_cut_off and len(lines) == 1):
-        return ""
-    title = lines[0]
-    is_odd = _TAGS.search(title) or title.endswith(":") or not any(character.isalnum() for character in title)
-    return "" if is_odd else _short(title)
-
-
-def _plain(line: str) -> str:
-    """A line without Markdown, label, quotes, final full stop and invisible characters."""
-    line = "".join(character if character.isprintable() else " " for character in line)
-    line = _LIST_OR_HEADING.sub("", line.strip())
-    line = _MARKS.sub("", _LINK.sub(r"\1", line))
-    line = _LABEL.sub("", line.strip()).strip()
-    if len(line) > 1 and line[0] in QUOTES and line.rstrip(".")[-1:] in QUOTES:
-        line = line.rstrip(".")[1:-1]
-    line = " ".join(line.split())
-    return line[:-1] if line.endswith(".") and not line.endswith("..") else line
-
-
-def _short(title: str) -> str:
-    """At most MAX_CODE_POINTS characters, cut after a word where there are words."""
-    if len(title) <= MAX_CODE_POINTS:
-        return title
-    cut = title[: MAX_CODE_POINTS - 1]
-    return (cut[: cut.rfind(" ")] if " " in cut[MAX_CODE_POINTS // 2 :] else cut).rstrip() + "…"
