@@ -100,9 +100,13 @@ async def change(db: AsyncSession, chat: Chat, values: dict[str, Any]) -> None:
 
 
 async def delete(db: AsyncSession, session_id: UUID, chat_id: UUID) -> None:
-    """Marks a chat as deleted and stops its answers. `restore` reverts the former. Raises NotFound."""
+    """Marks a chat as deleted and stops its answers. `restore` reverts the former. Raises NotFound.
+
+    A temporary chat can be restored for as long as one whose page was left.
+    """
     chat = await get(db, session_id, chat_id, lock=True)
-    await change(db, chat, {"deleted_at": func.clock_timestamp()})
+    left_at = {"left_at": func.clock_timestamp()} if chat.is_temporary else {}
+    await change(db, chat, {"deleted_at": func.clock_timestamp(), **left_at})
     own = {"session_id": session_id, "chat_id": chat_id}
     for answer in (await db.execute(text(_STOP_ALL), own)).all():
         if answer.status == "stopped":
@@ -130,7 +134,7 @@ async def restore(db: AsyncSession, session_id: UUID, chat_id: UUID) -> Chat:
     chat = await db.scalar(own.where(recent).with_for_update())
     if chat is None:
         raise NotFound
-    await change(db, chat, {"deleted_at": None})
+    await change(db, chat, {"deleted_at": None, "left_at": None})
     return chat
 
 

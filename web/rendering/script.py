@@ -7,7 +7,7 @@ from pathlib import Path
 STATIC = Path(__file__).parent.parent / "static"
 NAME = "app.js"
 # page.js registers an extension before hx-sse adds its own
-OWN = ("stream", "composer", "reading", "announcer", "chats", "panel", "keys", "search")
+OWN = ("stream", "composer", "reading", "announcer", "chats", "temporary", "panel", "keys", "search")
 FILES = ("htmx.min.js", "page.js", "hx-sse.min.js", *(f"{name}.js" for name in OWN))
 
 _COMMENT_OR_INDENTATION = re.compile(rb"^ +(?://.*\n)?|^//.*\n", re.MULTILINE)

@@ -71,7 +71,7 @@
     return element;
   };
   const offer = (text) => {
-    const named = all("#new-chat, #composer .stop:not([hidden]), #account-menu a, #ask-help").map((source) => [source, source.title || source.textContent.trim()]);
+    const named = all("#new-chat, #new-temporary, #composer .stop:not([hidden]), #account-menu a, #ask-help").map((source) => [source, source.title || source.textContent.trim()]);
     const chats = text ? [] : all("#list .chats a:not([aria-current])").slice(0, MAX_LATEST);
     actions.replaceChildren(...named.filter(([, name]) => name.toLowerCase().includes(text)).map((each) => option(...each)));
     latest.replaceChildren(...chats.map((chat) => option(chat, chat.firstElementChild.textContent)));
