@@ -163,8 +163,8 @@ async def _leave(request: Request, session: UUID, form: dict[str, str]) -> None:
 async def _new_chat(request: Request, session: UUID, username: str, form: dict[str, str]) -> Chat:
     """Takes over the settings of the chat in the field `settings_of`.
 
-    With the field `reuse`, a chat in which nothing was written yet serves as the new one. With the field `temporary`, it
-    is a temporary chat.
+    With the field `reuse`, a chat in which nothing was written yet serves as the new one. With the field `temporary`,
+    it is a temporary chat.
     """
     model = form.get("model")
     if model and len(model) > MODEL_CODE_POINTS:
