@@ -224,7 +224,7 @@ async def test_a_killed_process_loses_a_title_but_no_process_requests_another(
     stack.services.remove(doomed)
 
     there.web, there.http.base_url = titled.web, titled.web.url
-    for content in ("And then?", NOW):
+    for content in (THEN, NOW):
         await finished_answer(there, chat, content)
 
     await requested(model)
