@@ -36,7 +36,7 @@ async def add(db: AsyncSession, chat: Chat, **values: Any) -> Message:
     """Adds a message as the tip of the shown branch. The chat must be locked."""
     own = {"session_id": chat.session_id, "chat_id": chat.id, **values}
     message = (await db.scalars(insert(Message).values(own).returning(Message))).one()
-    changed: dict[str, Any] = {"tip_id": message.id, "updated_at": func.clock_timestamp()}
+    changed: dict[str, Any] = {"tip_id": message.id, "updated_at": func.clock_timestamp(), "left_at": None}
     if message.role == "user":
         is_first = and_(Chat.title.is_(None), Chat.title_from.is_(None))
         changed["title"] = func.coalesce(Chat.title, title_of(message.content))

@@ -117,8 +117,8 @@ _IS_ANSWER = "SELECT id FROM messages WHERE session_id = $1 AND chat_id = $2 AND
 
 
 # Writing. The chat is from `lock_chat`. The sampling parameters are stored with the answer; its prompt is the branch,
-# which is read when the answer starts. The statements name their columns: a connection keeps a statement prepared while
-# a migration may add columns.
+# which is read when the answer starts. Whoever writes has not left the chat. The statements name their columns: a
+# connection keeps a statement prepared while a migration may add columns.
 
 
 async def add_turn(
@@ -163,7 +163,8 @@ WITH user_message AS (
   SELECT session_id, chat_id, id, $8, $9 FROM assistant_message RETURNING id
 ), shown AS (
   UPDATE chats SET tip_id = assistant_message.id, updated_at = clock_timestamp(), title = coalesce(title, $7),
-                   title_from = CASE WHEN title IS NULL AND title_from IS NULL THEN 'words' ELSE title_from END
+                   title_from = CASE WHEN title IS NULL AND title_from IS NULL THEN 'words' ELSE title_from END,
+                   left_at = NULL
     FROM assistant_message WHERE chats.session_id = $1 AND chats.id = $2 RETURNING revision
 )
 SELECT id, parent_id, role, content, reasoning, status, error, model, usage, timings, created_at, position,
@@ -197,7 +198,7 @@ WITH assistant_message AS (
   INSERT INTO generations (session_id, chat_id, message_id, request, address)
   SELECT session_id, chat_id, id, $5, $6 FROM assistant_message RETURNING id
 ), shown AS (
-  UPDATE chats SET tip_id = assistant_message.id, updated_at = clock_timestamp()
+  UPDATE chats SET tip_id = assistant_message.id, updated_at = clock_timestamp(), left_at = NULL
     FROM assistant_message WHERE chats.session_id = $1 AND chats.id = $2
 )
 SELECT id, (SELECT id FROM queued) AS generation_id FROM assistant_message
@@ -218,7 +219,7 @@ async def reopen_answer(
 
 _REOPEN_MESSAGE = """
 WITH changed AS (
-  UPDATE chats SET tip_id = tip_id WHERE session_id = $1 AND id = $2
+  UPDATE chats SET tip_id = tip_id, left_at = NULL WHERE session_id = $1 AND id = $2
 )
 UPDATE messages SET status = 'queued', error = NULL WHERE session_id = $1 AND chat_id = $2 AND id = $3
 """

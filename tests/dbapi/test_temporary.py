@@ -208,6 +208,22 @@ async def test_returning_in_time_saves_a_chat(runtime_database: Database, api: A
     assert await exists(owner, temporary)
 
 
+async def test_whoever_writes_has_not_left_the_chat(api: Api, owner: Any) -> None:
+    temporary = await new_temporary(api)
+    turn = await answered(api, temporary)
+    path, answer = f"/chats/{temporary['id']}", turn["assistant"]["id"]
+    writes = {
+        f"{path}/turns": {"content": "And then?"},
+        f"{path}/messages/{answer}/answers": {},
+        f"{path}/messages/{answer}/continue": {},
+        f"{path}/message": {"role": "user", "content": "Hi"},
+    }
+    for url, body in writes.items():
+        await act(api, temporary, "leave")
+        assert (await api.post(url, json=body)).is_success
+        assert await owner.fetchval("SELECT left_at FROM chats WHERE id = $1", temporary["id"]) is None, url
+
+
 async def test_leaving_and_returning_are_announced_once(api: Api) -> None:
     """So a page of the chat that is still visible reports that it is open."""
     temporary = await new_temporary(api)
