@@ -1,7 +1,7 @@
 """A temporary chat in the browser: what its page says, and what leaving, reloading and keeping it do."""
 
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +21,7 @@ RETURN = re.compile("/return$")
 
 
 @pytest.fixture
-async def owner(stack: Stack) -> Any:
+async def owner(stack: Stack) -> AsyncIterator[Any]:
     connection = await asyncpg.connect(stack.cluster.owner_url(stack.database))
     yield connection
     await connection.close()
