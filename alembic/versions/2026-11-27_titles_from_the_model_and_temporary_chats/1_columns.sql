@@ -7,17 +7,8 @@ ALTER TABLE chats ADD COLUMN title_from text CHECK (title_from IN ('words', 'req
 ALTER TABLE chats ADD COLUMN is_temporary boolean NOT NULL DEFAULT false;
 ALTER TABLE chats ADD COLUMN left_at timestamptz;
 
--- As before, but silent about a request for a title, of which no page shows anything.
-CREATE OR REPLACE FUNCTION announce_chat() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
-BEGIN
-  IF TG_OP = 'UPDATE' THEN
-    IF OLD.title_from = 'words' AND NEW.title_from = 'requested' THEN
-      RETURN NEW;
-    END IF;
-    NEW.revision := OLD.revision + 1;
-  END IF;
-  PERFORM pg_notify('runnel_chats', NEW.session_id || ':' || NEW.id || ':' || NEW.revision);
-  RETURN NEW;
-END
-$$;
+-- A request for a title changes nothing that a page shows, so it is neither counted nor announced.
+DROP TRIGGER announce ON chats;
+CREATE TRIGGER announce_new BEFORE INSERT ON chats FOR EACH ROW EXECUTE FUNCTION announce_chat();
+CREATE TRIGGER announce BEFORE UPDATE ON chats FOR EACH ROW
+  WHEN ((OLD.title_from, NEW.title_from) IS DISTINCT FROM ('words', 'requested')) EXECUTE FUNCTION announce_chat();

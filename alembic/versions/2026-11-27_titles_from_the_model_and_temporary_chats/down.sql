@@ -44,15 +44,8 @@ END
 $$;
 DROP FUNCTION store_words_of_kept, is_temporary_chat;
 
-CREATE OR REPLACE FUNCTION announce_chat() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
-BEGIN
-  IF TG_OP = 'UPDATE' THEN
-    NEW.revision := OLD.revision + 1;
-  END IF;
-  PERFORM pg_notify('runnel_chats', NEW.session_id || ':' || NEW.id || ':' || NEW.revision);
-  RETURN NEW;
-END
-$$;
+DROP TRIGGER announce ON chats;
+DROP TRIGGER announce_new ON chats;
+CREATE TRIGGER announce BEFORE INSERT OR UPDATE ON chats FOR EACH ROW EXECUTE FUNCTION announce_chat();
 
 ALTER TABLE chats DROP COLUMN title_from, DROP COLUMN is_temporary, DROP COLUMN left_at;
