@@ -1,7 +1,11 @@
 -- The current schema: the result of all migrations, dumped by `make schema`. Do not edit it.
 -- Read it to learn what exists now; the migrations in versions/ show how it came to be.
--- The roles belong to the cluster: runnel_owner owns the tables, runnel_log owns the log's functions,
--- runnel_runtime has the rights of dbapi's login.
+-- The roles belong to the cluster: runnel_owner owns the tables, runnel_log owns the log's functions, runnel_search
+-- those of searches, runnel_runtime has the rights of dbapi's login.
+
+CREATE EXTENSION IF NOT EXISTS btree_gin WITH SCHEMA public;
+
+CREATE EXTENSION IF NOT EXISTS unaccent WITH SCHEMA public;
 
 CREATE FUNCTION public.announce_chat() RETURNS trigger
     LANGUAGE plpgsql
@@ -55,6 +59,86 @@ CREATE FUNCTION public.current_session_id() RETURNS uuid
     RETURN (NULLIF(current_setting('app.session_id'::text, true), ''::text))::uuid;
 
 ALTER FUNCTION public.current_session_id() OWNER TO runnel_owner;
+
+CREATE FUNCTION public.fill_words(most integer) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+DECLARE
+  last_id CONSTANT uuid := 'ffffffff-ffff-ffff-ffff-ffffffffffff';
+  after uuid;
+  page uuid[];
+BEGIN
+  SELECT p.up_to INTO after FROM message_words_progress p FOR UPDATE SKIP LOCKED;
+  IF NOT FOUND THEN
+    INSERT INTO message_words_progress DEFAULT VALUES ON CONFLICT DO NOTHING;
+    RETURN 0;
+  ELSIF after = last_id THEN
+    RETURN NULL;
+  END IF;
+  page := ARRAY(SELECT m.id FROM messages m WHERE m.id > after ORDER BY m.id LIMIT most);
+  INSERT INTO message_words (message_id, session_id, chat_id, position, words)
+  SELECT m.id, m.session_id, m.chat_id, m.position, words_of(m.content) FROM messages m
+   WHERE m.id = ANY (page) AND m.content <> '' AND NOT EXISTS (SELECT FROM message_words w WHERE w.message_id = m.id)
+     AND NOT EXISTS (SELECT FROM chats c WHERE c.id = m.chat_id AND c.is_temporary)
+     FOR KEY SHARE OF m NOWAIT
+  ON CONFLICT (message_id) DO NOTHING;
+  UPDATE message_words_progress SET up_to = coalesce(page[cardinality(page)], last_id);
+  RETURN nullif(cardinality(page), 0);
+END
+$$;
+
+ALTER FUNCTION public.fill_words(most integer) OWNER TO runnel_owner;
+
+CREATE FUNCTION public.find_messages(query tsquery, most integer, only_newest boolean) RETURNS TABLE(message_id uuid, rank real)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 100
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET jit TO 'off'
+    AS $$
+#variable_conflict use_column
+DECLARE
+  asker uuid := current_session_id();
+BEGIN
+  IF asker IS NULL THEN
+    RAISE EXCEPTION 'a search needs a session' USING ERRCODE = 'insufficient_privilege';
+  END IF;
+  most := least(most, 1000);
+  IF only_newest OR NOT EXISTS (
+    SELECT FROM message_words w WHERE w.session_id = asker ORDER BY w.position OFFSET 1000 LIMIT 1
+  ) THEN
+    RETURN QUERY
+    WITH newest AS MATERIALIZED (
+      SELECT w.message_id, w.position, w.words FROM message_words w
+       WHERE w.session_id = asker ORDER BY w.position DESC LIMIT 1000
+    )
+    SELECT n.message_id, ts_rank(n.words, query) FROM newest n
+     WHERE n.words @@ query ORDER BY n.position DESC LIMIT most;
+  ELSIF query::text LIKE '%<%' AND querytree(query) <> 'T' THEN  -- it contains a phrase, and not only exclusions
+    -- The planner overestimates how often a phrase occurs, and would search from the newest message on without the index.
+    RETURN QUERY
+    SELECT f.message_id, ts_rank(f.words, query) FROM (
+      SELECT w.message_id, w.words FROM message_words w
+       WHERE w.session_id = asker AND w.words @@ query ORDER BY w.position + 0 DESC LIMIT most) f;
+  ELSE
+    RETURN QUERY
+    SELECT f.message_id, ts_rank(f.words, query) FROM (
+      SELECT w.message_id, w.words FROM message_words w
+       WHERE w.session_id = asker AND w.words @@ query ORDER BY w.position DESC LIMIT most) f;
+  END IF;
+END
+$$;
+
+ALTER FUNCTION public.find_messages(query tsquery, most integer, only_newest boolean) OWNER TO runnel_search;
+
+CREATE FUNCTION public.is_temporary_chat(wanted uuid) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+  SELECT EXISTS (SELECT FROM chats c WHERE c.id = wanted AND c.is_temporary)
+$$;
+
+ALTER FUNCTION public.is_temporary_chat(wanted uuid) OWNER TO runnel_owner;
 
 CREATE FUNCTION public.log_append(ids uuid[], fences integer[], seqs integer[], kinds smallint[], texts text[], offsets bigint[], lease interval) RETURNS TABLE(id uuid, stop_requested boolean)
     LANGUAGE plpgsql SECURITY DEFINER
@@ -369,6 +453,62 @@ $$;
 
 ALTER FUNCTION public.purge_sessions(age interval, lifetime interval, most integer) OWNER TO runnel_owner;
 
+CREATE FUNCTION public.purge_temporary_chats(gone interval, unused interval, most integer) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+DECLARE
+  purged integer;
+BEGIN
+  DELETE FROM chats c USING (
+    SELECT t.id FROM chats t
+     WHERE t.is_temporary
+       AND (t.left_at < clock_timestamp() - greatest(gone, interval '30 seconds')
+            OR t.updated_at < clock_timestamp() - greatest(unused, interval '1 hour'))
+       AND NOT EXISTS (SELECT FROM generations g WHERE g.chat_id = t.id AND g.status IN ('queued', 'streaming'))
+     LIMIT most FOR UPDATE SKIP LOCKED) old
+   WHERE c.id = old.id;
+  GET DIAGNOSTICS purged = ROW_COUNT;
+  RETURN purged;
+END
+$$;
+
+ALTER FUNCTION public.purge_temporary_chats(gone interval, unused interval, most integer) OWNER TO runnel_owner;
+
+CREATE FUNCTION public.store_words() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+BEGIN
+  IF NEW.content = '' THEN
+    DELETE FROM message_words w WHERE w.message_id = NEW.id;
+  ELSIF NOT is_temporary_chat(NEW.chat_id) THEN
+    INSERT INTO message_words (message_id, session_id, chat_id, position, words)
+    VALUES (NEW.id, NEW.session_id, NEW.chat_id, NEW.position, words_of(NEW.content))
+    ON CONFLICT (message_id) DO UPDATE SET words = excluded.words;
+  END IF;
+  RETURN NULL;
+END
+$$;
+
+ALTER FUNCTION public.store_words() OWNER TO runnel_search;
+
+CREATE FUNCTION public.store_words_of_kept() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+BEGIN
+  PERFORM m.id FROM messages m WHERE m.session_id = NEW.session_id AND m.chat_id = NEW.id ORDER BY m.id FOR SHARE;
+  INSERT INTO message_words (message_id, session_id, chat_id, position, words)
+  SELECT m.id, m.session_id, m.chat_id, m.position, words_of(m.content) FROM messages m
+   WHERE m.session_id = NEW.session_id AND m.chat_id = NEW.id AND m.content <> ''
+  ON CONFLICT (message_id) DO NOTHING;
+  RETURN NULL;
+END
+$$;
+
+ALTER FUNCTION public.store_words_of_kept() OWNER TO runnel_owner;
+
 CREATE FUNCTION public.unfinished_answers(asker uuid) RETURNS bigint
     LANGUAGE plpgsql
     AS $$
@@ -379,6 +519,74 @@ END
 $$;
 
 ALTER FUNCTION public.unfinished_answers(asker uuid) OWNER TO runnel_owner;
+
+CREATE TEXT SEARCH CONFIGURATION public.runnel (
+    PARSER = pg_catalog."default" );
+
+ALTER TEXT SEARCH CONFIGURATION public.runnel
+    ADD MAPPING FOR asciiword WITH public.unaccent, simple;
+
+ALTER TEXT SEARCH CONFIGURATION public.runnel
+    ADD MAPPING FOR word WITH public.unaccent, simple;
+
+ALTER TEXT SEARCH CONFIGURATION public.runnel
+    ADD MAPPING FOR numword WITH public.unaccent, simple;
+
+ALTER TEXT SEARCH CONFIGURATION public.runnel
+    ADD MAPPING FOR email WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION public.runnel
+    ADD MAPPING FOR url WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION public.runnel
+    ADD MAPPING FOR host WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION public.runnel
+    ADD MAPPING FOR sfloat WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION public.runnel
+    ADD MAPPING FOR version WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION public.runnel
+    ADD MAPPING FOR hword_numpart WITH public.unaccent, simple;
+
+ALTER TEXT SEARCH CONFIGURATION public.runnel
+    ADD MAPPING FOR hword_part WITH public.unaccent, simple;
+
+ALTER TEXT SEARCH CONFIGURATION public.runnel
+    ADD MAPPING FOR hword_asciipart WITH public.unaccent, simple;
+
+ALTER TEXT SEARCH CONFIGURATION public.runnel
+    ADD MAPPING FOR numhword WITH public.unaccent, simple;
+
+ALTER TEXT SEARCH CONFIGURATION public.runnel
+    ADD MAPPING FOR asciihword WITH public.unaccent, simple;
+
+ALTER TEXT SEARCH CONFIGURATION public.runnel
+    ADD MAPPING FOR hword WITH public.unaccent, simple;
+
+ALTER TEXT SEARCH CONFIGURATION public.runnel
+    ADD MAPPING FOR url_path WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION public.runnel
+    ADD MAPPING FOR file WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION public.runnel
+    ADD MAPPING FOR "float" WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION public.runnel
+    ADD MAPPING FOR "int" WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION public.runnel
+    ADD MAPPING FOR uint WITH simple;
+
+ALTER TEXT SEARCH CONFIGURATION public.runnel OWNER TO runnel_owner;
+
+CREATE FUNCTION public.words_of(content text) RETURNS tsvector
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN to_tsvector('public.runnel'::regconfig, regexp_replace(regexp_replace(regexp_replace(regexp_replace(replace("left"(content, 100000), 'ς'::text, 'σ'::text), '[\u0300-\u036f]+'::text, ''::text, 'g'::text), '[!-/:-@\[-`{-~]+'::text, ' '::text, 'g'::text), '([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\U00020000-\U0003ffff])'::text, ' \1 '::text, 'g'::text), '(\S{255})'::text, '\1 '::text, 'g'::text));
+
+ALTER FUNCTION public.words_of(content text) OWNER TO runnel_owner;
 
 CREATE TABLE public.chats (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -395,7 +603,11 @@ CREATE TABLE public.chats (
     updated_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     deleted_at timestamp with time zone,
     revision integer DEFAULT 0 NOT NULL,
+    title_from text,
+    is_temporary boolean DEFAULT false NOT NULL,
+    left_at timestamp with time zone,
     CONSTRAINT chats_title_check CHECK ((char_length(title) <= 200)),
+    CONSTRAINT chats_title_from_check CHECK ((title_from = ANY (ARRAY['words'::text, 'requested'::text, 'model'::text, 'user'::text]))),
     CONSTRAINT chats_username_check CHECK (((char_length(username) >= 1) AND (char_length(username) <= 100)))
 );
 
@@ -471,6 +683,28 @@ CREATE TABLE public.links (
 ALTER TABLE ONLY public.links FORCE ROW LEVEL SECURITY;
 
 ALTER TABLE public.links OWNER TO runnel_owner;
+
+CREATE TABLE public.message_words (
+    message_id uuid NOT NULL,
+    session_id uuid NOT NULL,
+    chat_id uuid NOT NULL,
+    "position" bigint NOT NULL,
+    words tsvector NOT NULL
+);
+
+ALTER TABLE ONLY public.message_words FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.message_words OWNER TO runnel_owner;
+
+CREATE TABLE public.message_words_progress (
+    one_row boolean DEFAULT true NOT NULL,
+    up_to uuid DEFAULT '00000000-0000-0000-0000-000000000000'::uuid NOT NULL,
+    CONSTRAINT message_words_progress_one_row_check CHECK (one_row)
+);
+
+ALTER TABLE ONLY public.message_words_progress FORCE ROW LEVEL SECURITY;
+
+ALTER TABLE public.message_words_progress OWNER TO runnel_owner;
 
 CREATE TABLE public.messages (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -561,6 +795,12 @@ ALTER TABLE ONLY public.links
 ALTER TABLE ONLY public.links
     ADD CONSTRAINT links_pkey PRIMARY KEY (token_hash);
 
+ALTER TABLE ONLY public.message_words
+    ADD CONSTRAINT message_words_pkey PRIMARY KEY (message_id);
+
+ALTER TABLE ONLY public.message_words_progress
+    ADD CONSTRAINT message_words_progress_pkey PRIMARY KEY (one_row);
+
 ALTER TABLE ONLY public.messages
     ADD CONSTRAINT messages_of_chat UNIQUE (session_id, chat_id, id);
 
@@ -587,11 +827,23 @@ CREATE UNIQUE INDEX generations_one_per_chat ON public.generations USING btree (
 
 CREATE INDEX generations_waiting ON public.generations USING btree (queued_at) WHERE (status = ANY (ARRAY['queued'::text, 'streaming'::text]));
 
+CREATE INDEX message_words_found ON public.message_words USING gin (session_id, words) WITH (fastupdate=off);
+
+CREATE INDEX message_words_newest ON public.message_words USING btree (session_id, "position");
+
 CREATE INDEX messages_by_parent ON public.messages USING btree (parent_id, chat_id, session_id);
 
-CREATE TRIGGER announce BEFORE INSERT OR UPDATE ON public.chats FOR EACH ROW EXECUTE FUNCTION public.announce_chat();
+CREATE TRIGGER announce BEFORE UPDATE ON public.chats FOR EACH ROW WHEN (((old.title_from IS DISTINCT FROM 'words'::text) OR (new.title_from IS DISTINCT FROM 'requested'::text))) EXECUTE FUNCTION public.announce_chat();
 
 CREATE TRIGGER announce_end AFTER UPDATE OF status ON public.generations FOR EACH ROW WHEN (((old.status = ANY (ARRAY['queued'::text, 'streaming'::text])) AND (new.status <> ALL (ARRAY['queued'::text, 'streaming'::text])))) EXECUTE FUNCTION public.announce_end();
+
+CREATE TRIGGER announce_new BEFORE INSERT ON public.chats FOR EACH ROW EXECUTE FUNCTION public.announce_chat();
+
+CREATE TRIGGER words_of_changed AFTER UPDATE OF content ON public.messages FOR EACH ROW WHEN ((new.content IS DISTINCT FROM old.content)) EXECUTE FUNCTION public.store_words();
+
+CREATE TRIGGER words_of_kept AFTER UPDATE OF is_temporary ON public.chats FOR EACH ROW WHEN ((old.is_temporary AND (NOT new.is_temporary))) EXECUTE FUNCTION public.store_words_of_kept();
+
+CREATE TRIGGER words_of_new AFTER INSERT ON public.messages FOR EACH ROW WHEN ((new.content <> ''::text)) EXECUTE FUNCTION public.store_words();
 
 ALTER TABLE ONLY public.chats
     ADD CONSTRAINT chats_session_id_fkey FOREIGN KEY (session_id) REFERENCES public.sessions(id) ON DELETE CASCADE;
@@ -610,6 +862,9 @@ ALTER TABLE ONLY public.generations
 
 ALTER TABLE ONLY public.links
     ADD CONSTRAINT links_session_id_fkey FOREIGN KEY (session_id) REFERENCES public.sessions(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.message_words
+    ADD CONSTRAINT message_words_message FOREIGN KEY (session_id, chat_id, message_id) REFERENCES public.messages(session_id, chat_id, id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.messages
     ADD CONSTRAINT messages_chat FOREIGN KEY (session_id, chat_id) REFERENCES public.chats(session_id, id) ON DELETE CASCADE;
@@ -637,6 +892,10 @@ CREATE POLICY log ON public.generations TO runnel_log USING (true);
 CREATE POLICY log ON public.messages FOR UPDATE TO runnel_log USING (((role = 'assistant'::text) AND (status = ANY (ARRAY['queued'::text, 'streaming'::text])))) WITH CHECK (true);
 
 CREATE POLICY log_read ON public.messages FOR SELECT TO runnel_log USING ((role = 'assistant'::text));
+
+ALTER TABLE public.message_words ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.message_words_progress ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.messages ENABLE ROW LEVEL SECURITY;
 
@@ -670,6 +929,10 @@ CREATE POLICY owner ON public.generations TO runnel_owner USING (true);
 
 CREATE POLICY owner ON public.links TO runnel_owner USING (true);
 
+CREATE POLICY owner ON public.message_words TO runnel_owner USING (true);
+
+CREATE POLICY owner ON public.message_words_progress TO runnel_owner USING (true);
+
 CREATE POLICY owner ON public.messages TO runnel_owner USING (true);
 
 CREATE POLICY owner ON public.presets TO runnel_owner USING (true);
@@ -678,12 +941,23 @@ CREATE POLICY owner ON public.sessions TO runnel_owner USING (true);
 
 ALTER TABLE public.presets ENABLE ROW LEVEL SECURITY;
 
+CREATE POLICY search ON public.message_words TO runnel_search USING (true);
+
 ALTER TABLE public.sessions ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY use_up ON public.links FOR DELETE TO runnel_runtime USING ((token_hash = decode(NULLIF(current_setting('app.token_hash'::text, true), ''::text), 'hex'::text)));
 
 REVOKE ALL ON FUNCTION public.begin_write(writer uuid, most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.begin_write(writer uuid, most integer) TO runnel_runtime;
+
+REVOKE ALL ON FUNCTION public.fill_words(most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.fill_words(most integer) TO runnel_runtime;
+
+REVOKE ALL ON FUNCTION public.find_messages(query tsquery, most integer, only_newest boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.find_messages(query tsquery, most integer, only_newest boolean) TO runnel_runtime;
+
+REVOKE ALL ON FUNCTION public.is_temporary_chat(wanted uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.is_temporary_chat(wanted uuid) TO runnel_search;
 
 REVOKE ALL ON FUNCTION public.log_append(ids uuid[], fences integer[], seqs integer[], kinds smallint[], texts text[], offsets bigint[], lease interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.log_append(ids uuid[], fences integer[], seqs integer[], kinds smallint[], texts text[], offsets bigint[], lease interval) TO runnel_runtime;
@@ -730,8 +1004,19 @@ GRANT ALL ON FUNCTION public.purge_chats(age interval, most integer) TO runnel_r
 REVOKE ALL ON FUNCTION public.purge_sessions(age interval, lifetime interval, most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.purge_sessions(age interval, lifetime interval, most integer) TO runnel_runtime;
 
+REVOKE ALL ON FUNCTION public.purge_temporary_chats(gone interval, unused interval, most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.purge_temporary_chats(gone interval, unused interval, most integer) TO runnel_runtime;
+
+REVOKE ALL ON FUNCTION public.store_words() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.store_words_of_kept() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION public.unfinished_answers(asker uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.unfinished_answers(asker uuid) TO runnel_runtime;
+
+REVOKE ALL ON FUNCTION public.words_of(content text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.words_of(content text) TO runnel_runtime;
+GRANT ALL ON FUNCTION public.words_of(content text) TO runnel_search;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.chats TO runnel_runtime;
 
@@ -756,6 +1041,10 @@ GRANT UPDATE(finished_at) ON TABLE public.generations TO runnel_runtime;
 GRANT UPDATE(address) ON TABLE public.generations TO runnel_runtime;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.links TO runnel_runtime;
+
+GRANT SELECT,INSERT,DELETE ON TABLE public.message_words TO runnel_search;
+
+GRANT UPDATE(words) ON TABLE public.message_words TO runnel_search;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.messages TO runnel_runtime;
 
