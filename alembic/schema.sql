@@ -80,6 +80,7 @@ BEGIN
   INSERT INTO message_words (message_id, session_id, chat_id, position, words)
   SELECT m.id, m.session_id, m.chat_id, m.position, words_of(m.content) FROM messages m
    WHERE m.id = ANY (page) AND m.content <> '' AND NOT EXISTS (SELECT FROM message_words w WHERE w.message_id = m.id)
+     AND NOT EXISTS (SELECT FROM chats c WHERE c.id = m.chat_id AND c.is_temporary)
      FOR KEY SHARE OF m NOWAIT
   ON CONFLICT (message_id) DO NOTHING;
   UPDATE message_words_progress SET up_to = coalesce(page[cardinality(page)], last_id);
@@ -129,6 +130,15 @@ END
 $$;
 
 ALTER FUNCTION public.find_messages(query tsquery, most integer, only_newest boolean) OWNER TO runnel_search;
+
+CREATE FUNCTION public.is_temporary_chat(wanted uuid) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+  SELECT EXISTS (SELECT FROM chats c WHERE c.id = wanted AND c.is_temporary)
+$$;
+
+ALTER FUNCTION public.is_temporary_chat(wanted uuid) OWNER TO runnel_owner;
 
 CREATE FUNCTION public.log_append(ids uuid[], fences integer[], seqs integer[], kinds smallint[], texts text[], offsets bigint[], lease interval) RETURNS TABLE(id uuid, stop_requested boolean)
     LANGUAGE plpgsql SECURITY DEFINER
@@ -443,6 +453,28 @@ $$;
 
 ALTER FUNCTION public.purge_sessions(age interval, lifetime interval, most integer) OWNER TO runnel_owner;
 
+CREATE FUNCTION public.purge_temporary_chats(gone interval, unused interval, most integer) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+DECLARE
+  purged integer;
+BEGIN
+  DELETE FROM chats c USING (
+    SELECT t.id FROM chats t
+     WHERE t.is_temporary
+       AND (t.left_at < clock_timestamp() - greatest(gone, interval '30 seconds')
+            OR t.updated_at < clock_timestamp() - greatest(unused, interval '1 hour'))
+       AND NOT EXISTS (SELECT FROM generations g WHERE g.chat_id = t.id AND g.status IN ('queued', 'streaming'))
+     LIMIT most FOR UPDATE SKIP LOCKED) old
+   WHERE c.id = old.id;
+  GET DIAGNOSTICS purged = ROW_COUNT;
+  RETURN purged;
+END
+$$;
+
+ALTER FUNCTION public.purge_temporary_chats(gone interval, unused interval, most integer) OWNER TO runnel_owner;
+
 CREATE FUNCTION public.store_words() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
@@ -450,7 +482,7 @@ CREATE FUNCTION public.store_words() RETURNS trigger
 BEGIN
   IF NEW.content = '' THEN
     DELETE FROM message_words w WHERE w.message_id = NEW.id;
-  ELSE
+  ELSIF NOT is_temporary_chat(NEW.chat_id) THEN
     INSERT INTO message_words (message_id, session_id, chat_id, position, words)
     VALUES (NEW.id, NEW.session_id, NEW.chat_id, NEW.position, words_of(NEW.content))
     ON CONFLICT (message_id) DO UPDATE SET words = excluded.words;
@@ -460,6 +492,22 @@ END
 $$;
 
 ALTER FUNCTION public.store_words() OWNER TO runnel_search;
+
+CREATE FUNCTION public.store_words_of_kept() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+BEGIN
+  PERFORM m.id FROM messages m WHERE m.session_id = NEW.session_id AND m.chat_id = NEW.id ORDER BY m.id FOR SHARE;
+  INSERT INTO message_words (message_id, session_id, chat_id, position, words)
+  SELECT m.id, m.session_id, m.chat_id, m.position, words_of(m.content) FROM messages m
+   WHERE m.session_id = NEW.session_id AND m.chat_id = NEW.id AND m.content <> ''
+  ON CONFLICT (message_id) DO NOTHING;
+  RETURN NULL;
+END
+$$;
+
+ALTER FUNCTION public.store_words_of_kept() OWNER TO runnel_owner;
 
 CREATE FUNCTION public.unfinished_answers(asker uuid) RETURNS bigint
     LANGUAGE plpgsql
@@ -555,7 +603,11 @@ CREATE TABLE public.chats (
     updated_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     deleted_at timestamp with time zone,
     revision integer DEFAULT 0 NOT NULL,
+    title_from text,
+    is_temporary boolean DEFAULT false NOT NULL,
+    left_at timestamp with time zone,
     CONSTRAINT chats_title_check CHECK ((char_length(title) <= 200)),
+    CONSTRAINT chats_title_from_check CHECK ((title_from = ANY (ARRAY['words'::text, 'requested'::text, 'model'::text, 'user'::text]))),
     CONSTRAINT chats_username_check CHECK (((char_length(username) >= 1) AND (char_length(username) <= 100)))
 );
 
@@ -781,11 +833,15 @@ CREATE INDEX message_words_newest ON public.message_words USING btree (session_i
 
 CREATE INDEX messages_by_parent ON public.messages USING btree (parent_id, chat_id, session_id);
 
-CREATE TRIGGER announce BEFORE INSERT OR UPDATE ON public.chats FOR EACH ROW EXECUTE FUNCTION public.announce_chat();
+CREATE TRIGGER announce BEFORE UPDATE ON public.chats FOR EACH ROW WHEN (((old.title_from IS DISTINCT FROM 'words'::text) OR (new.title_from IS DISTINCT FROM 'requested'::text))) EXECUTE FUNCTION public.announce_chat();
 
 CREATE TRIGGER announce_end AFTER UPDATE OF status ON public.generations FOR EACH ROW WHEN (((old.status = ANY (ARRAY['queued'::text, 'streaming'::text])) AND (new.status <> ALL (ARRAY['queued'::text, 'streaming'::text])))) EXECUTE FUNCTION public.announce_end();
 
+CREATE TRIGGER announce_new BEFORE INSERT ON public.chats FOR EACH ROW EXECUTE FUNCTION public.announce_chat();
+
 CREATE TRIGGER words_of_changed AFTER UPDATE OF content ON public.messages FOR EACH ROW WHEN ((new.content IS DISTINCT FROM old.content)) EXECUTE FUNCTION public.store_words();
+
+CREATE TRIGGER words_of_kept AFTER UPDATE OF is_temporary ON public.chats FOR EACH ROW WHEN ((old.is_temporary AND (NOT new.is_temporary))) EXECUTE FUNCTION public.store_words_of_kept();
 
 CREATE TRIGGER words_of_new AFTER INSERT ON public.messages FOR EACH ROW WHEN ((new.content <> ''::text)) EXECUTE FUNCTION public.store_words();
 
@@ -900,6 +956,9 @@ GRANT ALL ON FUNCTION public.fill_words(most integer) TO runnel_runtime;
 REVOKE ALL ON FUNCTION public.find_messages(query tsquery, most integer, only_newest boolean) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.find_messages(query tsquery, most integer, only_newest boolean) TO runnel_runtime;
 
+REVOKE ALL ON FUNCTION public.is_temporary_chat(wanted uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.is_temporary_chat(wanted uuid) TO runnel_search;
+
 REVOKE ALL ON FUNCTION public.log_append(ids uuid[], fences integer[], seqs integer[], kinds smallint[], texts text[], offsets bigint[], lease interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.log_append(ids uuid[], fences integer[], seqs integer[], kinds smallint[], texts text[], offsets bigint[], lease interval) TO runnel_runtime;
 
@@ -945,7 +1004,12 @@ GRANT ALL ON FUNCTION public.purge_chats(age interval, most integer) TO runnel_r
 REVOKE ALL ON FUNCTION public.purge_sessions(age interval, lifetime interval, most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.purge_sessions(age interval, lifetime interval, most integer) TO runnel_runtime;
 
+REVOKE ALL ON FUNCTION public.purge_temporary_chats(gone interval, unused interval, most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.purge_temporary_chats(gone interval, unused interval, most integer) TO runnel_runtime;
+
 REVOKE ALL ON FUNCTION public.store_words() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION public.store_words_of_kept() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.unfinished_answers(asker uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.unfinished_answers(asker uuid) TO runnel_runtime;

@@ -25,7 +25,7 @@ LIMITS = (
     "WRITES_PER_SESSION",
     "BODY_BYTES",
 )
-NO_LIMITS = dict.fromkeys(LIMITS, "0") | {"MAX_TOKENS": "100000"}
+NO_LIMITS = dict.fromkeys(LIMITS, "0") | {"MAX_TOKENS": "100000", "TITLES": "off"}
 
 
 @dataclass

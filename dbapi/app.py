@@ -24,7 +24,8 @@ def create_app(settings: Settings) -> Starlette:
         database = Database(settings.dbapi_database_url, settings.dbapi_pool_size, settings.writes_per_session)
         listener = Listener(settings.dbapi_database_url)
         with drain.on_signal() as draining:
-            background = listener.run(), pruner.run(database, settings.session_days), indexer.run(database)
+            pruning = pruner.run(database, settings.session_days, settings.temporary_chat_hours)
+            background = listener.run(), pruning, indexer.run(database)
             tasks = [asyncio.create_task(each) for each in background]
             yield {
                 "database": database,

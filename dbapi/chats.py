@@ -17,7 +17,11 @@ from dbapi.schemas.chats import (
     ChatState,
     ChatWithMessages,
     NewChat,
+    NewTitle,
+    StoredTitle,
     Tip,
+    TitleRequest,
+    TitleWish,
 )
 from dbapi.sql import chats, messages, sessions
 from dbapi.sql.messages import MAX_MESSAGES
@@ -35,11 +39,11 @@ async def create(request: Request, session: SessionId, new: NewChat) -> ChatWith
     async with request.state["database"].write(session) as db:
         await sessions.ensure(db, session)
         settings = await _settings_of_new(db, session, new)
-        if new.reuse_empty and (empty := await chats.empty(db, session, new.username)):
-            await chats.change(db, empty, {**settings, "updated_at": func.clock_timestamp()})
+        if new.reuse_empty and (empty := await chats.empty(db, session, new.username, new.is_temporary)):
+            await chats.change(db, empty, {**settings, "left_at": None, "updated_at": func.clock_timestamp()})
             await db.refresh(empty)
             return await _with_messages(db, empty)
-        chat = await chats.create(db, session, new.username, settings)
+        chat = await chats.create(db, session, new.username, settings, new.is_temporary)
         parent = None
         for message in new.messages:
             if message.role != "system":
@@ -126,6 +130,8 @@ async def change(request: Request, session: SessionId, chat_id: UUID, wanted: Ch
     if "parameters" in values:
         given = values["parameters"] or {}
         values["parameters"] = {name: value for name, value in given.items() if value is not None}
+    if "title" in values:
+        values["title_from"] = "user"
     if values.get("system_prompt", "") is None:
         values["system_prompt"] = ""
     async with request.state["database"].write(session) as db:
@@ -146,6 +152,47 @@ async def restore(request: Request, session: SessionId, chat_id: UUID) -> ChatRe
     """Restores a deleted chat."""
     async with request.state["database"].write(session) as db:
         chat = await chats.restore(db, session, chat_id)
+    return ChatRecord.model_validate(chat)
+
+
+@endpoint()
+async def request_title(request: Request, session: SessionId, chat_id: UUID, wish: TitleWish) -> TitleRequest:
+    """Grants at most one request for a title from the model, in the whole life of a chat.
+
+    Not while an answer waits for a slot of the model server, or has the last one.
+    """
+    async with request.state["database"].session(session) as db:
+        revision = await chats.revision(db, session, chat_id)
+        is_due = await chats.request_title(db, session, chat_id, wish.slots)
+    return TitleRequest(is_due=is_due, revision=revision)
+
+
+@endpoint()
+async def store_title(request: Request, session: SessionId, chat_id: UUID, new: NewTitle) -> StoredTitle:
+    """Stores the model's title, but not over one of the user."""
+    async with request.state["database"].session(session) as db:
+        return StoredTitle(is_stored=await chats.store_title(db, session, chat_id, new.title))
+
+
+@endpoint(status=204)
+async def leave(request: Request, session: SessionId, chat_id: UUID) -> None:
+    """The page of a temporary chat was left. Other chats do not change."""
+    async with request.state["database"].session(session) as db:
+        await chats.leave(db, session, chat_id)
+
+
+@endpoint(status=204)
+async def come_back(request: Request, session: SessionId, chat_id: UUID) -> None:
+    """The page of a temporary chat is open again, or was reloaded. Other chats do not change."""
+    async with request.state["database"].session(session) as db:
+        await chats.come_back(db, session, chat_id)
+
+
+@endpoint()
+async def keep(request: Request, session: SessionId, chat_id: UUID) -> ChatRecord:
+    """Makes a temporary chat an ordinary one."""
+    async with request.state["database"].write(session) as db:
+        chat = await chats.keep(db, session, chat_id)
     return ChatRecord.model_validate(chat)
 
 

@@ -55,9 +55,10 @@ async def prompt(request: Request, session: SessionId, chat_id: UUID, message_id
     """Returns the model's input for this answer."""
     async with request.state["database"].read_turns(session) as connection:
         answer = await turns.message(connection, session, chat_id, message_id)
-        system_prompt = await turns.system_prompt(connection, session, chat_id)
+        chat = await turns.chat_of_prompt(connection, session, chat_id)
         branch = await turns.prompt(connection, session, chat_id, answer["parent_id"])
-    return Prompt.model_validate({"system_prompt": system_prompt, "messages": [dict(row) for row in branch]})
+    values = {"system_prompt": chat["system_prompt"], "wants_title": turns.wants_title(chat)}
+    return Prompt.model_validate({**values, "messages": [dict(row) for row in branch]})
 
 
 @endpoint()

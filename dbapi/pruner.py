@@ -1,4 +1,5 @@
-"""Removes what is no longer needed: logs of finished answers, deleted chats, and sessions that nobody can open."""
+"""Removes what is no longer needed: logs of finished answers, deleted and temporary chats, and sessions that nobody can
+open."""
 
 import asyncio
 import logging
@@ -13,22 +14,29 @@ SESSIONS_EVERY = 10  # rounds: it reads the devices of every session
 logger = logging.getLogger("dbapi")
 
 
-async def run(database: Database, session_days: int) -> None:
+async def run(database: Database, session_days: int, temporary_chat_hours: int) -> None:
     """Starts with everything that became due while no process ran."""
     number = 0
     while True:
         try:
-            await prune(database, timedelta(days=session_days) if number % SESSIONS_EVERY == 0 else None)
+            lifetime = timedelta(days=session_days) if number % SESSIONS_EVERY == 0 else None
+            await prune(database, lifetime, timedelta(hours=temporary_chat_hours))
         except Exception as error:  # the next round tries again
             logger.warning("pruning failed: %s", type(error).__name__)
         number += 1
         await asyncio.sleep(EVERY_SECONDS)
 
 
-async def prune(database: Database, cookie_lifetime: timedelta | None) -> None:
-    """With the lifetime of a session's cookie, also removes sessions that nobody can open."""
+async def prune(
+    database: Database, cookie_lifetime: timedelta | None, temporary_lifetime: timedelta = timedelta(days=1)
+) -> None:
+    """With the lifetime of a session's cookie, also removes sessions that nobody can open.
+
+    `temporary_lifetime` is that of a temporary chat after its last use.
+    """
     async with database.connection() as connection:
         await purge.logs(connection)
         await purge.deleted_chats(connection)
+        await purge.temporary_chats(connection, temporary_lifetime)
         if cookie_lifetime:
             await purge.closed_sessions(connection, cookie_lifetime)

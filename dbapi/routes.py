@@ -41,6 +41,11 @@ routes = [
     Route("/chats/{chat_id:id}/state", chats.state),
     Route("/chats/{chat_id:id}/defaults", chats.set_defaults, methods=["PUT"]),
     Route("/chats/{chat_id:id}/restore", chats.restore, methods=["POST"]),
+    Route("/chats/{chat_id:id}/title", chats.request_title, methods=["POST"]),
+    Route("/chats/{chat_id:id}/title", chats.store_title, methods=["PUT"]),
+    Route("/chats/{chat_id:id}/leave", chats.leave, methods=["POST"]),
+    Route("/chats/{chat_id:id}/return", chats.come_back, methods=["POST"]),
+    Route("/chats/{chat_id:id}/keep", chats.keep, methods=["POST"]),
     Route("/chats/{chat_id:id}/tip", chats.show_branch, methods=["PUT"]),
     Route("/chats/username/{username:path}", chats.show_latest),
     # Messages

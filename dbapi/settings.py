@@ -18,4 +18,5 @@ class Settings:
     answers_per_session: int = 16  # running or queued
     answers_per_address: int = 64  # running or queued, of all sessions of a client address
     session_days: int = positive(400)  # as in web: a session that was not used for longer is removed
+    temporary_chat_hours: int = positive(24)  # as in web: after its last use
     environment: str = choice(*ENVIRONMENTS)  # or development: shows /docs and /openapi.json

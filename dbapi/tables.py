@@ -24,6 +24,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 NOW = func.clock_timestamp()
 NEW_ID = func.gen_random_uuid()
+TITLE_FROM = "title_from IN ('words', 'requested', 'model', 'user')"
 STATUS = "status IN ('queued', 'streaming', 'complete', 'stopped', 'failed')"
 
 
@@ -95,10 +96,13 @@ class Chat(Base):
     session_id: Mapped[UUID] = mapped_column(ForeignKey("sessions.id", ondelete="CASCADE"))
     username: Mapped[str]
     title: Mapped[str | None]
+    title_from: Mapped[str | None] = mapped_column(CheckConstraint(TITLE_FROM))
     model: Mapped[str | None]
     system_prompt: Mapped[str] = mapped_column(server_default="")
     parameters: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
     tip_id: Mapped[UUID | None]
+    is_temporary: Mapped[bool] = mapped_column(server_default="false")
+    left_at: Mapped[datetime | None]  # of a temporary chat: when its page was left
     pinned_at: Mapped[datetime | None]
     archived_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]

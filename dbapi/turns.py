@@ -137,4 +137,4 @@ async def _claim(connection: asyncpg.Connection, claim: Claim | None, generation
 async def _prompt(connection: asyncpg.Connection, chat: asyncpg.Record, tip_id: UUID) -> Prompt:
     branch = await turns.prompt(connection, chat["session_id"], chat["id"], tip_id)
     messages = [PromptMessage.model_validate(dict(row)) for row in branch]
-    return Prompt(system_prompt=chat["system_prompt"], messages=messages)
+    return Prompt(system_prompt=chat["system_prompt"], messages=messages, wants_title=turns.wants_title(chat))

@@ -204,6 +204,7 @@ class Stack:
             "LLAMA_URL": self.llama,
             "DBAPI_URL": self.dbapi.url,
             "DBAPI_KEYS": DBAPI_KEY,
+            "TITLES": "off",  # they have their own tests; elsewhere, requests to the model server are counted
             **self._limits,
         }
 

@@ -4,7 +4,7 @@ Timestamps are ISO 8601 strings and ids are UUIDs in their canonical form. Reque
 during a rolling update an old web process talks to a new dbapi.
 """
 
-from typing import Literal, NamedTuple, TypedDict
+from typing import Literal, NamedTuple, NotRequired, TypedDict
 from uuid import UUID
 
 Status = Literal["queued", "streaming", "complete", "stopped", "failed"]
@@ -72,6 +72,7 @@ class Chat(TypedDict):
     created_at: str
     updated_at: str
     revision: int  # how often it was changed
+    is_temporary: bool
 
 
 MAX_CHATS = 200  # in one response
@@ -203,6 +204,13 @@ class ClaimedList(TypedDict):
     next_expiry: float | None  # seconds until the earliest lease ends
 
 
+class TitleRequest(TypedDict):
+    """Whether this process may request a title. At most one ever may, for each chat."""
+
+    is_due: bool
+    revision: int  # of the chat
+
+
 class PromptMessage(TypedDict):
     role: Role
     content: str
@@ -213,6 +221,7 @@ class Prompt(TypedDict):
 
     system_prompt: str
     messages: list[PromptMessage]
+    wants_title: NotRequired[bool]  # the model may be asked for one after this answer
 
 
 class NewTurn(TypedDict):

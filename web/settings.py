@@ -27,10 +27,12 @@ class Settings:
     system_prompt: str = SYSTEM_PROMPT
     opening_message: str = OPENING_MESSAGE
     starters: str = STARTERS  # first messages that an empty chat offers, separated by |
+    temporary_chat_hours: int = positive(24)  # a temporary chat that was not used for longer is deleted
     # Requests to the model server
     model: str = ""  # the default model, if the server has several
     max_tokens: int = 0  # of an answer, unless the chat's settings say otherwise; 0: what the model's context leaves
     max_tokens_limit: int = 0  # of an answer, whatever the chat's settings say
+    titles: str = choice("on", "off")  # on: the model writes the titles of chats; off: they are the first words
     # Limits
     message_code_points: int = 32_000
     body_bytes: int = 400_000

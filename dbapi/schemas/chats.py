@@ -25,6 +25,7 @@ class NewChat(BaseModel):
         UUID | None, Field(description="take over the settings of this chat, instead of the session's defaults")
     ] = None
     reuse_empty: Annotated[bool, Field(description="return a chat without a user's message, if there is one")] = False
+    is_temporary: Annotated[bool, Field(description="in no list and no search, and removed when it was left")] = False
 
 
 class ChatRecord(Output):
@@ -38,6 +39,7 @@ class ChatRecord(Output):
     created_at: datetime
     updated_at: datetime
     revision: Annotated[int, Field(description="how often the chat was changed")]
+    is_temporary: bool
 
 
 class Parameters(BaseModel):
@@ -59,6 +61,25 @@ class ChatChange(BaseModel):
     model: Annotated[Text, Field(max_length=200)] | None = None
     system_prompt: Annotated[Text, AfterValidator(not_too_long)] | None = None
     parameters: Parameters | None = None
+
+
+class TitleWish(BaseModel):
+    """`slots` is how many answers the model server can write at once, over all processes."""
+
+    slots: Annotated[int, Field(ge=0, le=100_000)]
+
+
+class TitleRequest(Output):
+    is_due: Annotated[bool, Field(description="request a title now; no other caller ever gets this response")]
+    revision: Annotated[int, Field(description="of the chat; the request does not change it")]
+
+
+class NewTitle(BaseModel):
+    title: Annotated[Text, Field(min_length=1, max_length=80)]
+
+
+class StoredTitle(Output):
+    is_stored: Annotated[bool, Field(description="false if the user has set a title meanwhile")]
 
 
 class Tip(BaseModel):

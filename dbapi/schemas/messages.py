@@ -73,6 +73,9 @@ class Prompt(Output):
 
     system_prompt: str
     messages: list[PromptMessage]
+    wants_title: Annotated[
+        bool, Field(description="the chat's title is its first words, and the model has not been asked for another")
+    ] = False
 
 
 class Turn(Output):

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, or_, select, text
+from sqlalchemy import Update, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -18,9 +18,11 @@ from dbapi.tables import Chat, Generation, Message
 KEEP_DELETED = timedelta(hours=1)  # a deleted chat can be restored for as long
 
 
-async def create(db: AsyncSession, session_id: UUID, username: str, settings: dict[str, Any]) -> Chat:
+async def create(
+    db: AsyncSession, session_id: UUID, username: str, settings: dict[str, Any], is_temporary: bool = False
+) -> Chat:
     """See `settings`."""
-    values = {"session_id": session_id, "username": username, **settings}
+    values = {"session_id": session_id, "username": username, "is_temporary": is_temporary, **settings}
     return (await db.scalars(insert(Chat).values(values).returning(Chat))).one()
 
 
@@ -39,33 +41,35 @@ def settings(chat: Chat) -> dict[str, Any]:
 
 
 async def latest(db: AsyncSession, session_id: UUID, username: str) -> Chat:
-    """The most recently used chat with this username. Raises NotFound."""
+    """The most recently used chat with this username that is not temporary. Raises NotFound."""
     named = select(Chat).where(Chat.session_id == session_id, Chat.username == username, Chat.deleted_at.is_(None))
-    chat = await db.scalar(named.order_by(Chat.updated_at.desc(), Chat.id).limit(1))
+    lasting = named.where(~Chat.is_temporary)
+    chat = await db.scalar(lasting.order_by(Chat.updated_at.desc(), Chat.id).limit(1))
     if chat is None:
         raise NotFound
     return chat
 
 
-async def empty(db: AsyncSession, session_id: UUID, username: str) -> Chat | None:
+async def empty(db: AsyncSession, session_id: UUID, username: str, is_temporary: bool = False) -> Chat | None:
     """The latest chat with this username in which the user has written nothing, locked."""
     written = select(Message.id).where(
         Message.session_id == session_id, Message.chat_id == Chat.id, Message.role == "user"
     )
     named = select(Chat).where(Chat.session_id == session_id, Chat.username == username, Chat.deleted_at.is_(None))
-    unused = named.where(Chat.title.is_(None), ~written.exists())
+    unused = named.where(Chat.title.is_(None), Chat.is_temporary == is_temporary, ~written.exists())
     return await db.scalar(unused.order_by(Chat.updated_at.desc(), Chat.id).limit(1).with_for_update())
 
 
 async def all_of(db: AsyncSession, session_id: UUID, limit: int, offset: int = 0) -> Sequence[tuple[Chat, bool]]:
-    """Chats, latest first, each with whether an answer is queued or being written in it."""
+    """Chats that are not temporary, latest first, each with whether an answer is queued or being written in it."""
     live = select(Generation.id).where(
         Generation.session_id == session_id,
         Generation.chat_id == Chat.id,
         Generation.status.in_(("queued", "streaming")),
     )
     own = select(Chat, live.exists()).where(Chat.session_id == session_id, Chat.deleted_at.is_(None))
-    return (await db.execute(own.order_by(Chat.updated_at.desc(), Chat.id).limit(limit).offset(offset))).tuples().all()
+    listed = own.where(~Chat.is_temporary).order_by(Chat.updated_at.desc(), Chat.id)
+    return (await db.execute(listed.limit(limit).offset(offset))).tuples().all()
 
 
 async def revision(db: AsyncSession, session_id: UUID, chat_id: UUID) -> int:
@@ -85,7 +89,7 @@ async def list_state(db: AsyncSession, session_id: UUID) -> str:
 _LIST_STATE = """
 SELECT count(*) || '.' || coalesce(sum(revision), 0) || '.' || (
          SELECT count(*) FROM generations WHERE session_id = :session_id AND status IN ('queued', 'streaming'))
-  FROM chats WHERE session_id = :session_id
+  FROM chats WHERE session_id = :session_id AND NOT is_temporary
 """
 
 
@@ -96,9 +100,13 @@ async def change(db: AsyncSession, chat: Chat, values: dict[str, Any]) -> None:
 
 
 async def delete(db: AsyncSession, session_id: UUID, chat_id: UUID) -> None:
-    """Marks a chat as deleted and stops its answers. `restore` reverts the former. Raises NotFound."""
+    """Marks a chat as deleted and stops its answers. `restore` reverts the former. Raises NotFound.
+
+    A temporary chat can be restored for as long as one whose page was left.
+    """
     chat = await get(db, session_id, chat_id, lock=True)
-    await change(db, chat, {"deleted_at": func.clock_timestamp()})
+    left_at = {"left_at": func.clock_timestamp()} if chat.is_temporary else {}
+    await change(db, chat, {"deleted_at": func.clock_timestamp(), **left_at})
     own = {"session_id": session_id, "chat_id": chat_id}
     for answer in (await db.execute(text(_STOP_ALL), own)).all():
         if answer.status == "stopped":
@@ -126,5 +134,64 @@ async def restore(db: AsyncSession, session_id: UUID, chat_id: UUID) -> Chat:
     chat = await db.scalar(own.where(recent).with_for_update())
     if chat is None:
         raise NotFound
-    await change(db, chat, {"deleted_at": None})
+    await change(db, chat, {"deleted_at": None, "left_at": None})
     return chat
+
+
+# Titles from the model
+
+
+async def request_title(db: AsyncSession, session_id: UUID, chat_id: UUID, slots: int) -> bool:
+    """Whether the caller may request a title from the model: at most one caller a chat ever may.
+
+    No one may while an answer waits for a slot, or all slots are taken.
+    """
+    if not await db.scalar(text(_HAS_ROOM), {"slots": slots}):
+        return False
+    due = _own(session_id, chat_id).where(Chat.title_from == "words", ~Chat.is_temporary)
+    return await _update(db, due.values(title_from="requested"))
+
+
+_HAS_ROOM = "SELECT waiting = 0 AND streaming < :slots FROM log_next()"
+
+
+async def store_title(db: AsyncSession, session_id: UUID, chat_id: UUID, title: str) -> bool:
+    """Stores the requested title, unless the user has set one meanwhile. Raises NotFound."""
+    await revision(db, session_id, chat_id)
+    requested = _own(session_id, chat_id).where(Chat.title_from == "requested")
+    return await _update(db, requested.values(title=title, title_from="model"))
+
+
+# Temporary chats. The three functions change no other chat.
+
+
+async def leave(db: AsyncSession, session_id: UUID, chat_id: UUID) -> None:
+    """The chat is removed soon, unless it is opened again. Raises NotFound."""
+    await revision(db, session_id, chat_id)
+    here = _own(session_id, chat_id).where(Chat.is_temporary, Chat.left_at.is_(None))
+    await _update(db, here.values(left_at=func.clock_timestamp()))
+
+
+async def come_back(db: AsyncSession, session_id: UUID, chat_id: UUID) -> None:
+    """Raises NotFound."""
+    await revision(db, session_id, chat_id)
+    left = _own(session_id, chat_id).where(Chat.is_temporary, Chat.left_at.is_not(None))
+    await _update(db, left.values(left_at=None))
+
+
+async def keep(db: AsyncSession, session_id: UUID, chat_id: UUID) -> Chat:
+    """Makes the chat an ordinary one. A trigger stores its words, so that searches find it. Raises NotFound."""
+    chat = await get(db, session_id, chat_id, lock=True)
+    if chat.is_temporary:
+        await change(db, chat, {"is_temporary": False, "left_at": None, "updated_at": func.clock_timestamp()})
+    return chat
+
+
+def _own(session_id: UUID, chat_id: UUID) -> Update:
+    return update(Chat).where(Chat.session_id == session_id, Chat.id == chat_id, Chat.deleted_at.is_(None))
+
+
+async def _update(db: AsyncSession, statement: Update) -> bool:
+    """Whether a row was changed."""
+    returning = statement.returning(Chat.id).execution_options(synchronize_session=False)
+    return await db.scalar(returning) is not None

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, Select, func, select, text, update
+from sqlalchemy import RowMapping, Select, and_, case, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -36,13 +36,13 @@ async def add(db: AsyncSession, chat: Chat, **values: Any) -> Message:
     """Adds a message as the tip of the shown branch. The chat must be locked."""
     own = {"session_id": chat.session_id, "chat_id": chat.id, **values}
     message = (await db.scalars(insert(Message).values(own).returning(Message))).one()
-    title = title_of(message.content) if message.role == "user" else None
-    await db.execute(
-        update(Chat)
-        .where(Chat.session_id == chat.session_id, Chat.id == chat.id)
-        .values(tip_id=message.id, updated_at=func.clock_timestamp(), title=func.coalesce(Chat.title, title))
-        .execution_options(synchronize_session=False)
-    )
+    changed: dict[str, Any] = {"tip_id": message.id, "updated_at": func.clock_timestamp(), "left_at": None}
+    if message.role == "user":
+        is_first = and_(Chat.title.is_(None), Chat.title_from.is_(None))
+        changed["title"] = func.coalesce(Chat.title, title_of(message.content))
+        changed["title_from"] = case((is_first, "words"), else_=Chat.title_from)
+    own = update(Chat).where(Chat.session_id == chat.session_id, Chat.id == chat.id)
+    await db.execute(own.values(changed).execution_options(synchronize_session=False))
     chat.tip_id = message.id
     return message
 

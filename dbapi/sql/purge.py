@@ -9,6 +9,8 @@ import asyncpg
 
 from dbapi.sql.chats import KEEP_DELETED
 
+KEEP_LEFT = timedelta(minutes=1)  # a temporary chat whose page was left, or is being reloaded
+
 KEEP_LOG = timedelta(minutes=10)  # a viewer who returns later gets the finished message instead
 KEEP_CLOSED = timedelta(hours=1)  # after its last device was signed out
 SPARE = timedelta(days=2)  # a device's last use is recorded once a day, and clocks may disagree
@@ -23,6 +25,15 @@ async def logs(connection: asyncpg.Connection) -> None:
 async def deleted_chats(connection: asyncpg.Connection) -> None:
     while await connection.fetchval("SELECT purge_chats($1, $2)", KEEP_DELETED, MAX_CHATS) == MAX_CHATS:
         pass
+
+
+async def temporary_chats(connection: asyncpg.Connection, unused: timedelta) -> None:
+    """Those that were left, or not used for this long."""
+    while await connection.fetchval(_PURGE_TEMPORARY, KEEP_LEFT, unused, MAX_CHATS) == MAX_CHATS:
+        pass
+
+
+_PURGE_TEMPORARY = "SELECT purge_temporary_chats($1, $2, $3)"
 
 
 async def closed_sessions(connection: asyncpg.Connection, cookie_lifetime: timedelta) -> None:

@@ -119,7 +119,7 @@ _LIMIT_TIME = "SELECT set_config('statement_timeout', :milliseconds, true)"
 _TITLES = """
 SELECT c.id AS chat_id, c.title, c.updated_at
   FROM chats c CROSS JOIN (SELECT to_tsquery('public.runnel', CAST(:query AS text)) AS query OFFSET 0) q
- WHERE c.session_id = :session_id AND c.deleted_at IS NULL AND words_of(c.title) @@ q.query
+ WHERE c.session_id = :session_id AND c.deleted_at IS NULL AND NOT c.is_temporary AND words_of(c.title) @@ q.query
  ORDER BY c.updated_at DESC LIMIT :most
 """
 
@@ -130,7 +130,7 @@ SELECT m.id, m.role, m.created_at, c.id AS chat_id, c.title, c.updated_at,
        CASE WHEN log.words @@ q.query THEN left(log.content, CAST(:most AS integer)) END AS content
   FROM generations g
   JOIN messages m ON m.session_id = :session_id AND m.id = g.message_id
-  JOIN chats c ON c.session_id = :session_id AND c.id = g.chat_id AND c.deleted_at IS NULL
+  JOIN chats c ON c.session_id = :session_id AND c.id = g.chat_id AND c.deleted_at IS NULL AND NOT c.is_temporary
  CROSS JOIN (SELECT to_tsquery('public.runnel', CAST(:query AS text)) AS query OFFSET 0) q
  CROSS JOIN LATERAL (
    SELECT whole.content, words_of(whole.content) AS words FROM (
@@ -149,7 +149,8 @@ SELECT message_id, rank
 
 _MESSAGES = """
 SELECT m.id, m.role, m.created_at, c.id AS chat_id, c.title, c.updated_at
-  FROM messages m JOIN chats c ON c.session_id = :session_id AND c.id = m.chat_id AND c.deleted_at IS NULL
+  FROM messages m
+  JOIN chats c ON c.session_id = :session_id AND c.id = m.chat_id AND c.deleted_at IS NULL AND NOT c.is_temporary
  WHERE m.session_id = :session_id AND m.id = ANY (CAST(:ids AS uuid[])) AND m.content <> ''
 """
 

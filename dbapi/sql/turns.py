@@ -26,20 +26,29 @@ async def lock_chat(connection: asyncpg.Connection, session_id: UUID, chat_id: U
 
 
 _LOCK_CHAT = """
-SELECT id, session_id, tip_id, model, system_prompt, parameters FROM chats
+SELECT id, session_id, tip_id, model, system_prompt, parameters, title, title_from, is_temporary FROM chats
  WHERE session_id = $1 AND id = $2 AND deleted_at IS NULL FOR UPDATE
 """
 
 
-async def system_prompt(connection: asyncpg.Connection, session_id: UUID, chat_id: UUID) -> str:
-    """Raises NotFound."""
-    found = await connection.fetchval(_SYSTEM_PROMPT, session_id, chat_id)
-    if found is None:
+async def chat_of_prompt(connection: asyncpg.Connection, session_id: UUID, chat_id: UUID) -> asyncpg.Record:
+    """The part of a chat that its prompts need. Raises NotFound."""
+    chat = await connection.fetchrow(_CHAT_OF_PROMPT, session_id, chat_id)
+    if chat is None:
         raise NotFound
-    return str(found)
+    return chat
 
 
-_SYSTEM_PROMPT = "SELECT system_prompt FROM chats WHERE session_id = $1 AND id = $2 AND deleted_at IS NULL"
+_CHAT_OF_PROMPT = """
+SELECT id, session_id, system_prompt, title, title_from, is_temporary FROM chats
+ WHERE session_id = $1 AND id = $2 AND deleted_at IS NULL
+"""
+
+
+def wants_title(chat: Mapping[str, Any]) -> bool:
+    """Whether the model shall write a title after this answer: the chat has its first words only, or will have them."""
+    from_words = chat["title_from"] == "words" or (chat["title"] is None and chat["title_from"] is None)
+    return from_words and not chat["is_temporary"]
 
 
 async def unfinished_answers(
@@ -108,8 +117,8 @@ _IS_ANSWER = "SELECT id FROM messages WHERE session_id = $1 AND chat_id = $2 AND
 
 
 # Writing. The chat is from `lock_chat`. The sampling parameters are stored with the answer; its prompt is the branch,
-# which is read when the answer starts. The statements name their columns: a connection keeps a statement prepared while
-# a migration may add columns.
+# which is read when the answer starts. Whoever writes has not left the chat. The statements name their columns: a
+# connection keeps a statement prepared while a migration may add columns.
 
 
 async def add_turn(
@@ -153,7 +162,9 @@ WITH user_message AS (
   INSERT INTO generations (session_id, chat_id, message_id, request, address)
   SELECT session_id, chat_id, id, $8, $9 FROM assistant_message RETURNING id
 ), shown AS (
-  UPDATE chats SET tip_id = assistant_message.id, updated_at = clock_timestamp(), title = coalesce(title, $7)
+  UPDATE chats SET tip_id = assistant_message.id, updated_at = clock_timestamp(), title = coalesce(title, $7),
+                   title_from = CASE WHEN title IS NULL AND title_from IS NULL THEN 'words' ELSE title_from END,
+                   left_at = NULL
     FROM assistant_message WHERE chats.session_id = $1 AND chats.id = $2 RETURNING revision
 )
 SELECT id, parent_id, role, content, reasoning, status, error, model, usage, timings, created_at, position,
@@ -187,7 +198,7 @@ WITH assistant_message AS (
   INSERT INTO generations (session_id, chat_id, message_id, request, address)
   SELECT session_id, chat_id, id, $5, $6 FROM assistant_message RETURNING id
 ), shown AS (
-  UPDATE chats SET tip_id = assistant_message.id, updated_at = clock_timestamp()
+  UPDATE chats SET tip_id = assistant_message.id, updated_at = clock_timestamp(), left_at = NULL
     FROM assistant_message WHERE chats.session_id = $1 AND chats.id = $2
 )
 SELECT id, (SELECT id FROM queued) AS generation_id FROM assistant_message
@@ -208,7 +219,7 @@ async def reopen_answer(
 
 _REOPEN_MESSAGE = """
 WITH changed AS (
-  UPDATE chats SET tip_id = tip_id WHERE session_id = $1 AND id = $2
+  UPDATE chats SET tip_id = tip_id, left_at = NULL WHERE session_id = $1 AND id = $2
 )
 UPDATE messages SET status = 'queued', error = NULL WHERE session_id = $1 AND chat_id = $2 AND id = $3
 """

@@ -65,9 +65,8 @@ def model() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def runnel(chromium: Browser, model: str) -> Iterator[Runnel]:
-    with running(
-        LLAMA_URL=model, WEB_REPLICAS="2", MAX_TOKENS="100000", WRITES_PER_SESSION="0", WRITES_PER_ADDRESS="0"
-    ) as runnel:
+    limits = {"MAX_TOKENS": "100000", "WRITES_PER_SESSION": "0", "WRITES_PER_ADDRESS": "0", "TITLES": "off"}
+    with running(LLAMA_URL=model, WEB_REPLICAS="2", **limits) as runnel:
         yield runnel
 
 

@@ -257,6 +257,7 @@ async def test_the_dialog_offers_the_actions_of_the_page(page: Page) -> None:
     await expect(page.locator(COMMAND)).to_be_focused()
     assert await page.locator(CHOICES).all_text_contents() == [
         "New chat",
+        "Temporary chat",
         "Settings of this chat",
         "Appearance",
         "Export this chat",

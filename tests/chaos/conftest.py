@@ -31,6 +31,7 @@ async def faults(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Faul
             "FIRST_TOKEN_SECONDS": limit,
             "TOKEN_SECONDS": limit,
             "MAX_TOKENS": "5000",
+            "TITLES": "off",
             "STREAMS_PER_ADDRESS": "0",
             "WRITES_PER_ADDRESS": "0",
         } | NO_LIMITS

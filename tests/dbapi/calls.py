@@ -12,8 +12,8 @@ MANY_PRESETS = "INSERT INTO presets (session_id, name) SELECT $1, 'No. ' || n FR
 OPENING = {"role": "assistant", "content": "Hello!"}
 
 
-async def new_chat(api: Api, username: str = "Ada") -> Any:
-    created = await api.post("/chats", json={"username": username, "messages": [OPENING]})
+async def new_chat(api: Api, username: str = "Ada", **more: Any) -> Any:
+    created = await api.post("/chats", json={"username": username, "messages": [OPENING]} | more)
     assert created.status_code == 201, created.text
     return created.json()
 

@@ -131,6 +131,36 @@ async def restore_chat(api: Api) -> list[httpx.Response]:
     return [await api.post(f"/chats/{chat['id']}/restore")]
 
 
+async def request_title(api: Api) -> list[httpx.Response]:
+    """Granted, and not granted again."""
+    chat = await new_chat(api)
+    await answered(api, chat)
+    return [await api.post(f"/chats/{chat['id']}/title", json={"slots": 1000}) for _ in range(2)]
+
+
+async def store_title(api: Api) -> list[httpx.Response]:
+    """One that was requested, and one that was not."""
+    chat = await new_chat(api)
+    await answered(api, chat)
+    await api.post(f"/chats/{chat['id']}/title", json={"slots": 1000})
+    return [await api.put(f"/chats/{chat['id']}/title", json={"title": "Reasons"}) for _ in range(2)]
+
+
+async def leave_chat(api: Api) -> list[httpx.Response]:
+    return [await api.post(f"/chats/{(await new_chat(api, is_temporary=True))['id']}/leave")]
+
+
+async def return_to_chat(api: Api) -> list[httpx.Response]:
+    chat = await new_chat(api, is_temporary=True)
+    await api.post(f"/chats/{chat['id']}/leave")
+    return [await api.post(f"/chats/{chat['id']}/return")]
+
+
+async def keep_chat(api: Api) -> list[httpx.Response]:
+    chats = [await new_chat(api, is_temporary=is_temporary) for is_temporary in (True, False)]
+    return [await api.post(f"/chats/{chat['id']}/keep") for chat in chats]
+
+
 async def show_branch(api: Api) -> list[httpx.Response]:
     chat = await new_chat(api)
     return [await api.put(f"/chats/{chat['id']}/tip", json={"message_id": chat["tip_id"]})]
@@ -283,6 +313,11 @@ CASES: dict[str, Case] = {
     "PATCH /chats/{chat_id}": change_chat,
     "DELETE /chats/{chat_id}": delete_chat,
     "POST /chats/{chat_id}/restore": restore_chat,
+    "POST /chats/{chat_id}/title": request_title,
+    "PUT /chats/{chat_id}/title": store_title,
+    "POST /chats/{chat_id}/leave": leave_chat,
+    "POST /chats/{chat_id}/return": return_to_chat,
+    "POST /chats/{chat_id}/keep": keep_chat,
     "PUT /chats/{chat_id}/tip": show_branch,
     "POST /chats/{chat_id}/message": add_message,
     "POST /chats/{chat_id}/turns": create_turn,

@@ -215,6 +215,8 @@ async def test_a_session_cannot_change_or_delete_another_sessions_rows(runtime: 
         "SELECT up_to FROM message_words_progress",
         "DELETE FROM message_words_progress",
         "CREATE TRIGGER mine AFTER INSERT ON messages FOR EACH ROW EXECUTE FUNCTION store_words()",
+        "CREATE TRIGGER mine AFTER UPDATE ON chats FOR EACH ROW EXECUTE FUNCTION store_words_of_kept()",
+        "SELECT is_temporary_chat(gen_random_uuid())",
         "INSERT INTO generation_chunks (generation_id, session_id, seq, fence, text)"
         " SELECT id, session_id, 9, 1, 'x' FROM generations",
         "UPDATE generation_chunks SET text = 'x'",

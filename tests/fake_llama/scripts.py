@@ -3,6 +3,7 @@
 import dataclasses
 import random
 import re
+from typing import Any
 
 MODEL = "fake-llama"
 WORDS = [
@@ -61,6 +62,7 @@ class Script:
     hang_after: int | None = None  # hang forever; -1: before the headers
     rst_after: int | None = None  # reset the connections; the answer continues if it can be replayed
     error_after: int | None = None  # send an error event and no [DONE]
+    next: dict[str, Any] = dataclasses.field(default_factory=dict)  # script for a following message that is none itself
     times: int | None = None  # faults occur only in this many first requests of this script
 
 

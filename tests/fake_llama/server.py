@@ -27,6 +27,7 @@ from tests.fake_llama.shapes import (
     conversation,
     encode,
     envelope,
+    following,
     plain,
     read_json,
     scripted,
@@ -114,9 +115,9 @@ class FakeLlama:
     async def complete(self, request: Request) -> Response:
         body = await read_json(request)
         messages, prefix = validated(body, self.settings)
-        message = next((plain(m) for m in reversed(messages) if m.get("role") == "user"), "")
+        earlier, message = ["", "", *(plain(each) for each in messages if each.get("role") == "user")][-2:]
         self.times[message] += 1
-        script = scripted(message, self.times[message])
+        script = following(earlier, message) or scripted(message, self.times[message])
         if script.status:
             error = Refused(script.status, "scripted error at secret-host:/srv/llama/server.cpp:450").response()
             return (

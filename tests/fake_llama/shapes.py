@@ -93,6 +93,13 @@ def scripted(message: str, request_number: int) -> Script:
     return Script(**({} if script.keys() & {"text", "tokens", "raw"} else {"text": prose(message)}) | script)
 
 
+def following(earlier: str, message: str) -> Script | None:
+    """The script that the earlier message gives for this one, if this one is none itself."""
+    is_script = message.lstrip().startswith("{")
+    script = {} if is_script or not earlier.lstrip().startswith("{") else scripted(earlier, 1).next
+    return Script(**script) if script else None
+
+
 def envelope() -> tuple[bytes, bytes]:
     """Return the JSON of a chunk before its finish_reason, and after its choices."""
     fields = {

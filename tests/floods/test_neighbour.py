@@ -35,7 +35,7 @@ async def runnel(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Runn
     model = ModelServer(tmp_path_factory.mktemp("model") / "log")
     await model.start("--slots", "64")
     try:
-        with running(WEB_REPLICAS="2", LLAMA_URL=model.url, MAX_TOKENS="100000") as runnel:
+        with running(WEB_REPLICAS="2", LLAMA_URL=model.url, MAX_TOKENS="100000", TITLES="off") as runnel:
             yield runnel
     finally:
         await model.kill()

@@ -34,6 +34,9 @@ SESSION_ROUTES = {
     "POST /chats/{chat_id}/title": {"title": "x"},
     "POST /chats/{chat_id}/delete": {},
     "POST /chats/{chat_id}/restore": {},
+    "POST /chats/{chat_id}/leave": {},
+    "POST /chats/{chat_id}/return": {},
+    "POST /chats/{chat_id}/keep": {},
     "POST /chats/{chat_id}/messages/{message_id}/stop": {},
     "POST /chats/{chat_id}/messages/{message_id}/regenerate": {},
     "POST /chats/{chat_id}/messages/{message_id}/continue": {},
@@ -49,7 +52,7 @@ SESSION_ROUTES |= {  # see tests/web/test_devices.py
     "POST /join": {"code": "x"},
 }
 CHAT_ROUTES = [name for name in SESSION_ROUTES if "{chat_id}" in name]
-CHAT_ACTIONS = ["title", "delete", "restore", "settings"]
+CHAT_ACTIONS = ["title", "delete", "restore", "leave", "return", "keep", "settings"]
 ANSWER_ACTIONS = ["regenerate", "continue", "show", "edit", "delete", "stop"]
 
 

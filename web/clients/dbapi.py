@@ -41,6 +41,7 @@ from web.contract import (
     SearchResults,
     StartedAnswer,
     Status,
+    TitleRequest,
     Turn,
     Version,
 )
@@ -128,13 +129,14 @@ class Dbapi:
         messages: list[NewMessage],
         settings_of: str | None,
         reuse_empty: bool = False,
+        is_temporary: bool = False,
     ) -> Chat:
         """Takes over the settings of the chat `settings_of`, else the session's defaults.
 
         With `reuse_empty`, returns a chat of this name in which nothing was written yet, if there is one.
         """
         new: dict[str, object] = {"username": username, "model": model, "messages": messages}
-        new |= {"settings_of": settings_of, "reuse_empty": reuse_empty}
+        new |= {"settings_of": settings_of, "reuse_empty": reuse_empty, "is_temporary": is_temporary}
         return cast(Chat, await self._call("POST", "/chats", session, json=new))
 
     async def chats(self, session: UUID, offset: int = 0) -> ChatList:
@@ -157,6 +159,28 @@ class Dbapi:
 
     async def change_chat(self, session: UUID, chat_id: UUID, values: ChatChange) -> Chat:
         return cast(Chat, await self._call("PATCH", f"/chats/{chat_id}", session, json=values, retry=True))
+
+    async def request_title(self, session: UUID, chat_id: UUID, slots: int) -> TitleRequest:
+        """Granted at most once a chat, while the model server with this many slots has a free one."""
+        wanted = {"slots": slots}
+        return cast(TitleRequest, await self._call("POST", f"/chats/{chat_id}/title", session, json=wanted))
+
+    async def store_title(self, session: UUID, chat_id: UUID, title: str) -> bool:
+        """Returns False if the user has set a title meanwhile."""
+        stored = await self._call("PUT", f"/chats/{chat_id}/title", session, json={"title": title})
+        return cast(dict[str, bool], stored)["is_stored"]
+
+    async def leave_chat(self, session: UUID, chat_id: UUID) -> None:
+        """The page of a temporary chat was left. Other chats do not change."""
+        await self._call("POST", f"/chats/{chat_id}/leave", session, retry=True)
+
+    async def return_to_chat(self, session: UUID, chat_id: UUID) -> None:
+        """The page of a temporary chat is open again. Other chats do not change."""
+        await self._call("POST", f"/chats/{chat_id}/return", session, retry=True)
+
+    async def keep_chat(self, session: UUID, chat_id: UUID) -> None:
+        """Makes a temporary chat an ordinary one."""
+        await self._call("POST", f"/chats/{chat_id}/keep", session, retry=True)
 
     async def set_chat_defaults(self, session: UUID, chat_id: UUID) -> None:
         """Makes the settings of this chat those of new chats."""

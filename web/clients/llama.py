@@ -122,10 +122,10 @@ class Llama:
         left_out: Collection[str] = (),
     ) -> None:
         """Requests an answer without the parameters in `left_out`, and passes on its deltas. llama.cpp keeps the
-        stream under `key`. Raises a ModelError."""
+        stream under `key`; without a key, it stops when the connection is closed. Raises a ModelError."""
         body = self._body(request, left_out)
         headers = {"Content-Type": "application/json", "Accept": "text/event-stream"}
-        if self.keeps_streams:
+        if self.keeps_streams and key:
             headers["X-Conversation-Id"] = key
         stream = CompletionStream(0, on_deltas, thinking)
         try:

@@ -29,6 +29,8 @@ class Answer:
         self.usage: Numbers | None = None
         self.timings: Numbers | None = None
         self.estimated_tokens = 1.0  # of the prompt
+        self.scale = 1.0  # of the estimate, when the prompt was last sent
+        self.others_wait = False  # another answer waited for a slot when this one ended
         self.started_at = self.written_at = time.monotonic()  # written: when text last arrived
         self._first_token_at: float | None = None
         self._thinking_since: float | None = None

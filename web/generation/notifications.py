@@ -54,10 +54,12 @@ class Notifications:
                 self._log_writer.request_stop(change.generation_id)
         for chat in notification.chats:
             self._changes.announce(chat)
+            self._worker.titles.chat_changed(chat)
         if notification.is_lost:
             self._live_answers.reload_all()
             self._changes.check_all()
-        if notification.is_lost or notification.has_work:
+        may_need_slot = notification.chats and self._worker.titles.running  # an answer may have started elsewhere
+        if notification.is_lost or notification.has_work or may_need_slot:
             self._worker.check_queue()
         if notification.is_lost or notification.signed_out:
             await self._end_streams(None if notification.is_lost else notification.signed_out)

@@ -14,6 +14,10 @@ from web.contract import GenerationRequest, Message, Prompt, PromptMessage
 BYTES_PER_TOKEN = 3.0  # fewer than in most texts, so that the estimate is rather too high
 TOKENS_PER_MESSAGE = 8  # of the chat template
 SPARE_TOKENS = 64
+ASK_FOR_TITLE = (
+    "Write a title for this conversation, in the language of the conversation and in at most six words. "
+    "Reply with the title only: one line, without quotes and without Markdown."
+)
 PARAMETERS = ("temperature", "top_p", "top_k", "min_p", "repeat_penalty", "max_tokens", "seed")
 
 
@@ -77,15 +81,39 @@ def completion_request(
         request["max_tokens"] = model.max_tokens
     if name := parameters.get("model") or model.default_model:
         request["model"] = name
-    messages = [_prompt_message(message) for message in prompt["messages"]]
-    messages = messages[first_in_context(messages, prompt["system_prompt"], model.context, model.max_tokens, scale) :]
-    if prompt["system_prompt"]:
-        messages.insert(0, PromptMessage(role="system", content=prompt["system_prompt"]))
+    messages = _messages(prompt, model, scale)
     if written and model.continues_text:
         messages.append(PromptMessage(role="assistant", content=written))
         request |= {"continue_final_message": True, "add_generation_prompt": False}
     tokens = sum(estimate_tokens(message["content"]) for message in messages)
     return {**request, "messages": messages}, tokens
+
+
+def title_request(
+    parameters: GenerationRequest, prompt: Prompt, answer: str, model: Model, scale: float, max_tokens: int
+) -> tuple[dict[str, object], float]:
+    """The body of the request for a chat's title, and an estimate of its prompt in tokens.
+
+    It begins with the messages of the request for the answer, exactly as they were sent, and asks after the answer. The
+    next answer's prompt begins with the same messages up to there.
+    """
+    body, _ = completion_request(parameters, prompt, "", model, scale)
+    more = [
+        _prompt_message({"role": "assistant", "content": answer}),
+        PromptMessage(role="user", content=ASK_FOR_TITLE),
+    ]
+    messages = [*_messages(prompt, model, scale), *more]
+    tokens = sum(estimate_tokens(message["content"], scale) for message in messages)
+    return {**body, "messages": messages, "max_tokens": max_tokens}, tokens
+
+
+def _messages(prompt: Prompt, model: Model, scale: float) -> list[PromptMessage]:
+    """The system prompt, and the messages that the context has room for."""
+    messages = [_prompt_message(message) for message in prompt["messages"]]
+    messages = messages[first_in_context(messages, prompt["system_prompt"], model.context, model.max_tokens, scale) :]
+    if prompt["system_prompt"]:
+        messages.insert(0, PromptMessage(role="system", content=prompt["system_prompt"]))
+    return messages
 
 
 def _prompt_message(message: PromptMessage) -> PromptMessage:

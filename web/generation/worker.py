@@ -18,6 +18,7 @@ from web.clients.llama import Llama
 from web.contract import Claim, ClaimedAnswer, Message, Prompt
 from web.errors import UserError
 from web.generation.log_writer import LogWriter
+from web.generation.titles import Titles
 from web.generation.writer import Writer
 from web.live.hub import LiveAnswers
 from web.settings import Settings
@@ -35,7 +36,8 @@ class Worker:
     ) -> None:
         self._settings, self._dbapi, self._llama = settings, dbapi, llama
         self._log_writer, self._live_answers = log_writer, live_answers
-        self._writer = Writer(settings, dbapi, llama, log_writer, live_answers, self.check_queue)
+        self.titles = Titles(settings, dbapi, llama)
+        self._writer = Writer(settings, dbapi, llama, log_writer, live_answers, self.titles, self.check_queue)
         self.owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._own_claims: dict[str, int] = {}  # claims in a row, by generation id
@@ -89,6 +91,7 @@ class Worker:
                 work = await self._dbapi.claim(claim)
                 for claimed in work["claimed"]:
                     self._write(claimed)
+                self.titles.check_room(work["streaming"], work["waiting"])
                 if work["next_expiry"] is not None:
                     pause = min(max(work["next_expiry"], 0.0) + EXPIRY_MARGIN_SECONDS, IDLE_SECONDS)
 
@@ -98,6 +101,7 @@ class Worker:
         The model server keeps writing.
         """
         self._is_leaving = True
+        await self.titles.stop()
         held = self._log_writer.held()
         for task in self._tasks.values():
             task.cancel()
@@ -116,6 +120,7 @@ class Worker:
             return
         task = asyncio.create_task(self._writer.write(claimed, prompt, own_claims), name=f"answer {claimed['id']}")
         self._tasks[claimed["id"]] = task
+        self.titles.make_room(UUID(claimed["chat_id"]), len(self._tasks))
         task.add_done_callback(lambda done: self._ended(claimed["id"], done))
 
     def _count_claim(self, claimed: ClaimedAnswer) -> int:

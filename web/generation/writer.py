@@ -36,6 +36,7 @@ from web.generation.copier import Copier
 from web.generation.log_writer import Entry, LeaseLost, LogWriter
 from web.generation.prompt import Model, completion_request
 from web.generation.retry_policy import BROKEN, MAX_IDLE_LOSSES, MAX_REQUESTS, RETRY_SECONDS, RetryPolicy
+from web.generation.titles import Titles
 from web.live.hub import LiveAnswers
 from web.settings import Settings
 
@@ -57,9 +58,10 @@ class Writer:
         llama: Llama,
         log_writer: LogWriter,
         live_answers: LiveAnswers,
+        titles: Titles,
         check_queue: Callable[[], None],
     ) -> None:
-        self._settings, self._dbapi, self._llama = settings, dbapi, llama
+        self._settings, self._dbapi, self._llama, self._titles = settings, dbapi, llama, titles
         self._log, self._live_answers, self._check_queue = log_writer, live_answers, check_queue
         self._copier = Copier(settings, log_writer)
         self._retry_policy = RetryPolicy(settings, llama, live_answers)
@@ -77,6 +79,7 @@ class Writer:
                 entry.stop_requested.set()
             await self._generate_until_stopped(answer)
             await self._finish(answer)
+            self._titles.begin(answer)
         except LeaseLost:
             self._check_queue()  # its slot may be free
             if entry.is_deleted:  # no process will continue it
@@ -126,7 +129,7 @@ class Writer:
             raise AnswerFailed(UNFINISHED)
         if answer.claimed["last_seq"]:
             await self._load_text(answer)
-        prompt = answer.prompt or await self._load_prompt(answer)
+        prompt = answer.prompt = answer.prompt or await self._load_prompt(answer)
         resume, scale = bool(answer.claimed["previous_key"]), 1.0
         while True:
             attempted_at = time.monotonic()
@@ -196,6 +199,7 @@ class Writer:
             entry = answer.entry
             if not await self._retry(lambda: self._dbapi.rename(entry.id, entry.fencing_token, answer.key)):
                 raise LeaseLost
+        answer.scale = scale
         answer.sent()
         answer.thinking = ThinkTags(is_done=bool(answer.text) and not answer.must_restart)
         body, answer.estimated_tokens = completion_request(answer.claimed["request"], prompt, answer.text, model, scale)
@@ -229,8 +233,8 @@ class Writer:
         entry = answer.entry
         await self._log.flush(entry)
         end = answer.end()
-        is_done, others_wait = await self._retry(lambda: self._dbapi.finish(end))
-        if others_wait:
+        is_done, answer.others_wait = await self._retry(lambda: self._dbapi.finish(end))
+        if answer.others_wait:
             self._check_queue()
         if is_done:
             self._live_answers.finished(end)

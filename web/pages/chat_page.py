@@ -49,6 +49,7 @@ async def _chat_page(request: Request, session: UUID) -> Response:
         models=llama.models,
         default_model=models.default_name(request),
         is_tiny_model=llama.is_tiny,
+        temporary_hours=request.state["settings"].temporary_chat_hours,
         starters=request.state["settings"].starter_list,
         in_place=is_htmx(request),
         notice="",

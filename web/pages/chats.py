@@ -1,6 +1,7 @@
 """Chats: the home page, the chat page, and the list of chats next to it."""
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Sequence
 from uuid import UUID
@@ -45,7 +46,10 @@ async def create(request: Request) -> Response:
     sessions = request.state["sessions"]
     try:
         session, new_token = await sessions.begin(request, device_name(request))
-        chat = None if form.get("new") == "1" or new_token else await _latest_chat(request, session, username)
+        if not new_token:
+            await _leave(request, session, form)
+        is_new = form.get("new") == "1" or "temporary" in form or new_token
+        chat = None if is_new else await _latest_chat(request, session, username)
         chat = chat or await _new_chat(request, session, username, form)
     except (TooMany, Unavailable) as error:
         response = _home_page(request, notice=error.message, username=username, status=error.status)
@@ -89,6 +93,27 @@ async def delete(request: Request) -> Response:
     return RedirectResponse(f"/?deleted={chat_id}", 303)
 
 
+async def leave(request: Request) -> Response:
+    """The page of a temporary chat reports that it was left."""
+    session, chat_id = await _session_and_chat(request)
+    await request.state["dbapi"].leave_chat(session, chat_id)
+    return Response(status_code=204)
+
+
+async def come_back(request: Request) -> Response:
+    """The page of a temporary chat reports that it is open."""
+    session, chat_id = await _session_and_chat(request)
+    await request.state["dbapi"].return_to_chat(session, chat_id)
+    return Response(status_code=204)
+
+
+async def keep(request: Request) -> Response:
+    """Makes a temporary chat an ordinary one."""
+    session, chat_id = await _session_and_chat(request)
+    await request.state["dbapi"].keep_chat(session, chat_id)
+    return RedirectResponse(f"/chats/{chat_id}", 303)
+
+
 async def restore(request: Request) -> Response:
     session, chat_id = await _session_and_chat(request)
     await request.state["dbapi"].restore_chat(session, chat_id)
@@ -128,10 +153,18 @@ async def _latest_chat(request: Request, session: UUID, username: str) -> Chat |
         return None
 
 
+async def _leave(request: Request, session: UUID, form: dict[str, str]) -> None:
+    """A new chat is opened on the page of the temporary chat in the field `leave`."""
+    if re.fullmatch(IdConvertor.regex, form.get("leave", "")):
+        with contextlib.suppress(NotFound):
+            await request.state["dbapi"].leave_chat(session, UUID(form["leave"]))
+
+
 async def _new_chat(request: Request, session: UUID, username: str, form: dict[str, str]) -> Chat:
     """Takes over the settings of the chat in the field `settings_of`.
 
-    With the field `reuse`, a chat in which nothing was written yet serves as the new one.
+    With the field `reuse`, a chat in which nothing was written yet serves as the new one. With the field `temporary`,
+    it is a temporary chat.
     """
     model = form.get("model")
     if model and len(model) > MODEL_CODE_POINTS:
@@ -145,7 +178,7 @@ async def _new_chat(request: Request, session: UUID, username: str, form: dict[s
     settings_of = form.get("settings_of", "")
     settings_of = settings_of if re.fullmatch(IdConvertor.regex, settings_of) else ""
     return await request.state["dbapi"].create_chat(
-        session, username, model or None, messages, settings_of or None, "reuse" in form
+        session, username, model or None, messages, settings_of or None, "reuse" in form, "temporary" in form
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 STATIC = Path(__file__).parent.parent / "static"
 # page.js registers an extension before hx-sse adds its own
-OWN = ("stream", "composer", "reading", "announcer", "chats", "panel", "keys", "search")
+OWN = ("stream", "composer", "reading", "announcer", "chats", "temporary", "panel", "keys", "search")
 FILES = {
     "app.css": ("app.css",),
     "app.js": ("htmx.min.js", "page.js", "hx-sse.min.js", *(f"{name}.js" for name in OWN)),

@@ -10,7 +10,7 @@ from starlette.requests import Request, StateT
 from starlette.responses import HTMLResponse
 
 from web.appearance import current
-from web.contract import MAX_CHATS, Message
+from web.contract import MAX_CHATS, Chat, Message
 from web.rendering import assets
 from web.rendering.byte_cache import ByteCache
 from web.rendering.event_templates import EventTemplates
@@ -41,6 +41,7 @@ class Templates:
             lstrip_blocks=True,
         )
         self._environment.filters["model_name"] = model_name
+        self._environment.filters["title_of"] = title_of
         self._environment.globals.update(
             appearance=current, static=self.static, new_id=lambda: str(uuid.uuid4()), max_chats=MAX_CHATS
         )
@@ -61,6 +62,11 @@ class Templates:
 def model_name(model: str) -> str:
     """A model's id without its folders and file extension."""
     return model.rpartition("/")[2].removesuffix(".gguf") or model
+
+
+def title_of(chat: Chat) -> str:
+    """What the page shows as the title of a chat."""
+    return chat["title"] or ("Temporary chat" if chat["is_temporary"] else "New chat")
 
 
 def id_prefix(message_id: str) -> str:

@@ -4,7 +4,7 @@
 // Arrow keys choose a result, Enter opens it, Escape clears the field or closes the dialog.
 (() => {
   const OPTION = "[role=option]:not([aria-disabled])", FAILED = "The search failed. Please try again.", MAX_LATEST = 8;
-  const ACTIONS = ["#new-chat", "#composer .stop:not([hidden])", "#account-menu a", "#ask-help"];
+  const ACTIONS = ["#new-chat", "#new-temporary", "#composer .stop:not([hidden])", "#account-menu a", "#ask-help"];
   const all = (selector, parent = document) => [...parent.querySelectorAll(selector)];
   const attach = (field, list, status, close, offer) => {
     const results = document.querySelector(field.getAttribute("hx-target"));

@@ -1,0 +1,14 @@
+-- Where the title comes from: the first words, then 'requested' while the model may be writing one, then 'model'; or the
+-- user. NULL: there is no title yet, or it is older than this column. A request is made for 'words' only, and nothing
+-- leads back to it, so there is at most one a chat.
+ALTER TABLE chats ADD COLUMN title_from text CHECK (title_from IN ('words', 'requested', 'model', 'user'));
+
+-- A temporary chat is in no list and in no search. `left_at` is when its page was left, until it is opened again.
+ALTER TABLE chats ADD COLUMN is_temporary boolean NOT NULL DEFAULT false;
+ALTER TABLE chats ADD COLUMN left_at timestamptz;
+
+-- A request for a title changes nothing that a page shows, so it is neither counted nor announced.
+DROP TRIGGER announce ON chats;
+CREATE TRIGGER announce_new BEFORE INSERT ON chats FOR EACH ROW EXECUTE FUNCTION announce_chat();
+CREATE TRIGGER announce BEFORE UPDATE ON chats FOR EACH ROW
+  WHEN ((OLD.title_from, NEW.title_from) IS DISTINCT FROM ('words', 'requested')) EXECUTE FUNCTION announce_chat();
