@@ -41,8 +41,8 @@ async def add(db: AsyncSession, chat: Chat, **values: Any) -> Message:
         is_first = and_(Chat.title.is_(None), Chat.title_from.is_(None))
         changed["title"] = func.coalesce(Chat.title, title_of(message.content))
         changed["title_from"] = case((is_first, "words"), else_=Chat.title_from)
-    own = update(Chat).where(Chat.session_id == chat.session_id, Chat.id == chat.id)
-    await db.execute(own.values(changed).execution_options(synchronize_session=False))
+    of_chat = update(Chat).where(Chat.session_id == chat.session_id, Chat.id == chat.id)
+    await db.execute(of_chat.values(changed).execution_options(synchronize_session=False))
     chat.tip_id = message.id
     return message
 
