@@ -47,12 +47,13 @@ SELECT c.relname::text, ARRAY[]::text[], a.attname || ' has no default'
  WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
    AND a.attnotnull AND NOT a.atthasdef AND a.attidentity = ''
 UNION ALL
-SELECT c.relname, (SELECT array_agg(attname::text) FROM pg_attribute WHERE attrelid = i.indexrelid),
+SELECT c.relname, (SELECT array_agg(attname::text ORDER BY attnum) FROM pg_attribute WHERE attrelid = i.indexrelid),
        pg_get_indexdef(i.indexrelid)
   FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid WHERE c.relnamespace = 'public'::regnamespace AND i.indisunique
 UNION ALL
 SELECT conrelid::regclass::text,
-       (SELECT array_agg(attname::text) FROM pg_attribute WHERE attrelid = conrelid AND attnum = ANY (conkey)),
+       (SELECT array_agg(attname::text ORDER BY attnum) FROM pg_attribute
+         WHERE attrelid = conrelid AND attnum = ANY (conkey)),
        -- a check constraint that keeps its name may only allow more
        CASE contype WHEN 'c' THEN conname ELSE pg_get_constraintdef(oid) END
   FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND contype IN ('f', 'c')
