@@ -606,6 +606,7 @@ CREATE TABLE public.chats (
     title_from text,
     is_temporary boolean DEFAULT false NOT NULL,
     left_at timestamp with time zone,
+    left_by integer,
     CONSTRAINT chats_title_check CHECK ((char_length(title) <= 200)),
     CONSTRAINT chats_title_from_check CHECK ((title_from = ANY (ARRAY['words'::text, 'requested'::text, 'model'::text, 'user'::text]))),
     CONSTRAINT chats_username_check CHECK (((char_length(username) >= 1) AND (char_length(username) <= 100)))

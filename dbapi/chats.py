@@ -174,18 +174,21 @@ async def store_title(request: Request, session: SessionId, chat_id: UUID, new: 
         return StoredTitle(is_stored=await chats.store_title(db, session, chat_id, new.title))
 
 
-@endpoint(status=204)
-async def leave(request: Request, session: SessionId, chat_id: UUID) -> None:
-    """The page of a temporary chat was left. Other chats do not change."""
-    async with request.state["database"].session(session) as db:
-        await chats.leave(db, session, chat_id)
+PageNumber = Annotated[int, Query(number(0), {"type": "integer", "minimum": 0, "maximum": 9_999_999})]
 
 
 @endpoint(status=204)
-async def come_back(request: Request, session: SessionId, chat_id: UUID) -> None:
-    """The page of a temporary chat is open again, or was reloaded. Other chats do not change."""
+async def leave(request: Request, session: SessionId, chat_id: UUID, page: PageNumber = 0) -> None:
+    """The page with this number, of a temporary chat, was left. Other chats do not change."""
     async with request.state["database"].session(session) as db:
-        await chats.come_back(db, session, chat_id)
+        await chats.leave(db, session, chat_id, page)
+
+
+@endpoint(status=204)
+async def come_back(request: Request, session: SessionId, chat_id: UUID, page: PageNumber = 0) -> None:
+    """The page with this number, of a temporary chat, is open. Other chats do not change."""
+    async with request.state["database"].session(session) as db:
+        await chats.come_back(db, session, chat_id, page)
 
 
 @endpoint()

@@ -103,6 +103,7 @@ class Chat(Base):
     tip_id: Mapped[UUID | None]
     is_temporary: Mapped[bool] = mapped_column(server_default="false")
     left_at: Mapped[datetime | None]  # of a temporary chat: when its page was left
+    left_by: Mapped[int | None]  # the number of that page
     pinned_at: Mapped[datetime | None]
     archived_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]

@@ -165,18 +165,20 @@ async def store_title(db: AsyncSession, session_id: UUID, chat_id: UUID, title: 
 # Temporary chats. The three functions change no other chat.
 
 
-async def leave(db: AsyncSession, session_id: UUID, chat_id: UUID) -> None:
-    """The chat is removed soon, unless it is opened again. Raises NotFound."""
+async def leave(db: AsyncSession, session_id: UUID, chat_id: UUID, page: int) -> None:
+    """The chat is removed soon, unless another page opens it. Raises NotFound."""
     await revision(db, session_id, chat_id)
-    here = _own(session_id, chat_id).where(Chat.is_temporary, Chat.left_at.is_(None))
-    await _update(db, here.values(left_at=func.clock_timestamp()))
+    is_news = or_(Chat.left_at.is_(None), Chat.left_by.is_distinct_from(page))
+    here = _own(session_id, chat_id).where(Chat.is_temporary, is_news)
+    await _update(db, here.values(left_at=func.coalesce(Chat.left_at, func.clock_timestamp()), left_by=page))
 
 
-async def come_back(db: AsyncSession, session_id: UUID, chat_id: UUID) -> None:
-    """Raises NotFound."""
+async def come_back(db: AsyncSession, session_id: UUID, chat_id: UUID, page: int) -> None:
+    """Changes nothing if this page was left last: its report was overtaken. Raises NotFound."""
     await revision(db, session_id, chat_id)
-    left = _own(session_id, chat_id).where(Chat.is_temporary, Chat.left_at.is_not(None))
-    await _update(db, left.values(left_at=None))
+    is_other = Chat.left_by.is_distinct_from(page or -1)  # 0 is no number, and counts as another page
+    left = _own(session_id, chat_id).where(Chat.is_temporary, Chat.left_at.is_not(None), is_other)
+    await _update(db, left.values(left_at=None, left_by=None))
 
 
 async def keep(db: AsyncSession, session_id: UUID, chat_id: UUID) -> Chat:

@@ -208,6 +208,18 @@ async def test_returning_in_time_saves_a_chat(runtime_database: Database, api: A
     assert await exists(owner, temporary)
 
 
+async def test_a_report_of_the_page_that_was_left_does_not_count(api: Api, owner: Any) -> None:
+    """A browser sends its report and the message that the page was left on different connections."""
+    temporary = await new_temporary(api)
+
+    async def left_after(verb: str, page: int) -> bool:
+        await act(api, temporary, f"{verb}?page={page}")
+        return bool(await owner.fetchval("SELECT left_at IS NOT NULL FROM chats WHERE id = $1", temporary["id"]))
+
+    steps = [("leave", 7), ("return", 7), ("return", 8), ("leave", 0), ("leave", 8), ("return", 8), ("return", 9)]
+    assert [await left_after(*step) for step in steps] == [True, True, False, True, True, True, False]
+
+
 async def test_whoever_writes_has_not_left_the_chat(api: Api, owner: Any) -> None:
     temporary = await new_temporary(api)
     turn = await answered(api, temporary)

@@ -170,13 +170,13 @@ class Dbapi:
         stored = await self._call("PUT", f"/chats/{chat_id}/title", session, json={"title": title})
         return cast(dict[str, bool], stored)["is_stored"]
 
-    async def leave_chat(self, session: UUID, chat_id: UUID) -> None:
-        """The page of a temporary chat was left. Other chats do not change."""
-        await self._call("POST", f"/chats/{chat_id}/leave", session, retry=True)
+    async def leave_chat(self, session: UUID, chat_id: UUID, page: int = 0) -> None:
+        """The page with this number, of a temporary chat, was left. Other chats do not change."""
+        await self._call("POST", f"/chats/{chat_id}/leave?page={page}", session, retry=True)
 
-    async def return_to_chat(self, session: UUID, chat_id: UUID) -> None:
-        """The page of a temporary chat is open again. Other chats do not change."""
-        await self._call("POST", f"/chats/{chat_id}/return", session, retry=True)
+    async def return_to_chat(self, session: UUID, chat_id: UUID, page: int) -> None:
+        """The page with this number, of a temporary chat, is open. Other chats do not change."""
+        await self._call("POST", f"/chats/{chat_id}/return?page={page}", session, retry=True)
 
     async def keep_chat(self, session: UUID, chat_id: UUID) -> None:
         """Makes a temporary chat an ordinary one."""

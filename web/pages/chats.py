@@ -96,14 +96,14 @@ async def delete(request: Request) -> Response:
 async def leave(request: Request) -> Response:
     """The page of a temporary chat reports that it was left."""
     session, chat_id = await _session_and_chat(request)
-    await request.state["dbapi"].leave_chat(session, chat_id)
+    await request.state["dbapi"].leave_chat(session, chat_id, query.page(request))
     return Response(status_code=204)
 
 
 async def come_back(request: Request) -> Response:
     """The page of a temporary chat reports that it is open."""
     session, chat_id = await _session_and_chat(request)
-    await request.state["dbapi"].return_to_chat(session, chat_id)
+    await request.state["dbapi"].return_to_chat(session, chat_id, query.page(request))
     return Response(status_code=204)
 
 

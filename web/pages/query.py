@@ -35,6 +35,11 @@ def offset(request: Request) -> int:
     return _number(request, "offset")
 
 
+def page(request: Request) -> int:
+    """The random number that a page has given itself."""
+    return _number(request, "page")
+
+
 def same_view(request: Request, message_id: UUID | str = "") -> str:
     """A query string with which the next page shows the same messages as the page that sent this request.
 

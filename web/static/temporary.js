@@ -1,12 +1,17 @@
 "use strict";
 
 // A temporary chat is deleted soon after its page was left. A reload leaves the page, too: then the new page reports that
-// the chat is open again, and so does any visible page of the chat that learns of a change.
+// the chat is open again, and so does any visible page of the chat that learns of a change. A page may be left while its
+// report is on its way, so a page has a number, and the report of the page that was left last does not count.
 (() => {
   const AFTER_LEAVING_MS = 1000; // the message of the page before this one is on its way
   const path = () => document.getElementById("temporary").dataset.chat;
-  const report = () => { if (path()) fetch(`${path()}/return`, { method: "POST" }).catch(() => {}); };
-  addEventListener("pagehide", () => { if (path()) navigator.sendBeacon(`${path()}/leave`); });
-  addEventListener("pageshow", () => setTimeout(report, AFTER_LEAVING_MS));
-  document.addEventListener("changed", ({ detail }) => { if (path()?.endsWith(JSON.parse(detail.data).chat)) report(); });
+  let page = 0;
+  const report = () => { if (path()) fetch(`${path()}/return?page=${page}`, { method: "POST" }).catch(() => {}); };
+  addEventListener("pagehide", () => { if (path()) navigator.sendBeacon(`${path()}/leave?page=${page}`); });
+  addEventListener("pageshow", () => {
+    page = 1 + Math.floor(Math.random() * 999999);
+    setTimeout(report, AFTER_LEAVING_MS);
+  });
+  document.addEventListener("changed", ({ detail }) => { if (page && path()?.endsWith(JSON.parse(detail.data).chat)) report(); });
 })();

@@ -3,9 +3,11 @@
 -- leads back to it, so there is at most one a chat.
 ALTER TABLE chats ADD COLUMN title_from text CHECK (title_from IN ('words', 'requested', 'model', 'user'));
 
--- A temporary chat is in no list and in no search. `left_at` is when its page was left, until it is opened again.
+-- A temporary chat is in no list and in no search. `left_at` is when its page was left, until another page opens it.
+-- `left_by` is the number of the page that was left, because a page may report that it is open and be left meanwhile.
 ALTER TABLE chats ADD COLUMN is_temporary boolean NOT NULL DEFAULT false;
 ALTER TABLE chats ADD COLUMN left_at timestamptz;
+ALTER TABLE chats ADD COLUMN left_by integer;
 
 -- A request for a title changes nothing that a page shows, so it is neither counted nor announced.
 DROP TRIGGER announce ON chats;

@@ -48,4 +48,4 @@ DROP TRIGGER announce ON chats;
 DROP TRIGGER announce_new ON chats;
 CREATE TRIGGER announce BEFORE INSERT OR UPDATE ON chats FOR EACH ROW EXECUTE FUNCTION announce_chat();
 
-ALTER TABLE chats DROP COLUMN title_from, DROP COLUMN is_temporary, DROP COLUMN left_at;
+ALTER TABLE chats DROP COLUMN title_from, DROP COLUMN is_temporary, DROP COLUMN left_at, DROP COLUMN left_by;
