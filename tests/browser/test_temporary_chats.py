@@ -88,7 +88,7 @@ async def test_a_reload_does_not_leave_it(page: Page, owner: Any) -> None:
     await page.reload()
 
     async def is_left_and_open_again() -> bool:
-        return int(await owner.fetchval(REVISION, id_of(temporary))) == before + 2
+        return bool(await owner.fetchval(REVISION, id_of(temporary)) == before + 2)
 
     await until(is_left_and_open_again)
     assert not await is_left(owner, temporary)
