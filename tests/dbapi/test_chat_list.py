@@ -14,6 +14,7 @@ from sqlalchemy.dialects import postgresql
 from dbapi.sql import chat_list
 from tests.dbapi.calls import answered, append, finish, message, new_chat, new_turn, queued, running
 from tests.dbapi.conftest import Api
+from tests.dbapi.endpoints import UNKNOWN_ID
 from tests.stack import Cluster
 
 MANY = 2_000
@@ -213,11 +214,11 @@ async def test_chats_of_the_same_moment_are_not_lost_between_pages(api: Api, own
         "p",
         ".",
         "1.2",
-        "-1." + str(uuid4()),
-        "9" * 18 + f".{uuid4()}",
-        f"1.{uuid4()}x",
+        f"-1.{UNKNOWN_ID}",
+        f"{'9' * 18}.{UNKNOWN_ID}",
+        f"1.{UNKNOWN_ID}x",
         "\0",
-        "٣." + str(uuid4()),
+        f"٣.{UNKNOWN_ID}",
     ],
 )
 async def test_anything_else_than_a_cursor_begins_at_the_top(api: Api, cursor: str) -> None:
