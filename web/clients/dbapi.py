@@ -141,7 +141,7 @@ class Dbapi:
     async def chats(
         self, session: UUID, limit: int, *, after: str = "", archived: bool = False, seen: str = ""
     ) -> ChatList:
-        """A page of the list, of at most 200 chats from the cursor `after` on: either the archived chats, or the others.
+        """A page of the list from the cursor `after` on: either the archived chats, or the others. At most 200 of them.
 
         `seen` is the id of the chat that the user is looking at: it is no longer unread.
         """
