@@ -10,7 +10,7 @@ NAME = "app.js"
 OWN = ("stream", "composer", "reading", "announcer", "chats", "panel", "keys", "search")
 FILES = ("htmx.min.js", "page.js", "hx-sse.min.js", *(f"{name}.js" for name in OWN))
 
-_COMMENT_OR_INDENTATION = re.compile(rb"^ +(?://.*\n)?|^//.*\n", re.MULTILINE)
+_COMMENT_OR_INDENTATION = re.compile(rb"^ +(?://.*\n)?|^//.*\n| // .*$", re.MULTILINE)
 
 
 @cache
@@ -19,6 +19,9 @@ def content() -> bytes:
 
 
 def _file(name: str) -> bytes:
-    """A vendored file as it is; ours without lines of comments and indentation, which browsers do not need."""
+    """A vendored file as it is; ours without comments and indentation, which browsers do not need.
+
+    In our scripts, a comment is all that follows two slashes between spaces.
+    """
     text = (STATIC / name).read_bytes()
     return text if name.endswith(".min.js") else _COMMENT_OR_INDENTATION.sub(b"", text)
