@@ -45,7 +45,7 @@ async def sidebar(request: Request) -> Response:
     chat, chats = await asyncio.gather(
         dbapi.chat(session, chat_id, last=1), dbapi.chats(session, LISTED_CHATS, seen=seen)
     )
-    return request.state["templates"].response("chats/list.html", chat=chat, **values(request, chat, chats))
+    return request.state["templates"].response("chats/list.html", 200, chat=chat, **values(request, chat, chats))
 
 
 def values(request: Request, chat: Chat, chats: ChatList) -> dict[str, object]:

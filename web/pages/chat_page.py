@@ -36,6 +36,7 @@ async def _chat_page(request: Request, session: UUID) -> Response:
     has_earlier = bool(messages and messages[0]["parent_id"]) and last < query.MAX_MESSAGES
     return request.state["templates"].response(
         "chats/show.html",
+        200,
         chat=chat,
         messages=await _views(messages),
         **chat_list.values(request, chat, chats),
