@@ -76,9 +76,6 @@ class Chat(TypedDict):
     archived: bool
 
 
-MAX_CHANGED_CHATS = 100  # in one request
-
-
 class ListedChat(Chat):
     running: bool  # an answer is queued or streaming
     unread: bool  # an answer has ended since the chat was last seen

@@ -150,7 +150,7 @@ class Dbapi:
         return cast(ChatList, await self._call("GET", f"/chats?{query}", session, retry=True))
 
     async def change_chats(self, session: UUID, chat_ids: Sequence[str], values: ChatsChange) -> list[str]:
-        """Returns the ids of the chats that were found, of at most MAX_CHANGED_CHATS."""
+        """Changes at most 100 chats as a whole. Returns the ids of those that were found."""
         changed = await self._call("PATCH", "/chats", session, json={"ids": chat_ids, **values}, retry=True)
         return cast(dict[str, list[str]], changed)["ids"]
 

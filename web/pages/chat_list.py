@@ -10,13 +10,14 @@ from uuid import UUID
 from starlette.responses import RedirectResponse, Response
 
 from kit.ids import IdConvertor
-from web.contract import MAX_CHANGED_CHATS, Chat, ChatList, ChatsChange, ListedChat
+from web.contract import Chat, ChatList, ChatsChange, ListedChat
 from web.errors import Refused
 from web.pages import forms, query
 from web.pages.chat_groups import ARCHIVED, Group, grouped, utc_offset
 from web.state import Request
 
-LISTED_CHATS, PAGE_CHATS = 100, 50  # next to a chat, and on a page
+LISTED_CHATS = 100  # next to a chat
+PAGE_CHATS = 50  # their ids fit into the address of a redirect: nginx allows 4 KB for all headers of a response
 CURSOR_CHARACTERS = 100
 FIELD = "chat-"  # the name of a checkbox is this and the id of its chat
 OTHER_FIELDS = 5
@@ -73,7 +74,7 @@ async def archive(request: Request) -> Response:
 async def change(request: Request) -> Response:
     """Applies the action of the pressed button to the chosen chats, and returns to the page it is on."""
     session = await request.state["sessions"].require(request)
-    form = await forms.read(request, MAX_CHANGED_CHATS + OTHER_FIELDS)
+    form = await forms.read(request, PAGE_CHATS + OTHER_FIELDS)
     action, archived = form.get("action", ""), request.query_params.get("archived") == "1"
     if action not in ACTIONS:
         raise Refused(422, "This action is not available here.")
@@ -137,5 +138,5 @@ def _cursor(request: Request) -> str:
 
 
 def _ids(texts: Iterable[str]) -> list[str]:
-    """Those of the texts that are ids, at most as many as can be changed at once."""
-    return [text for text in texts if re.fullmatch(IdConvertor.regex, text)][:MAX_CHANGED_CHATS]
+    """Those of the texts that are ids, at most as many as a page has."""
+    return [text for text in texts if re.fullmatch(IdConvertor.regex, text)][:PAGE_CHATS]
