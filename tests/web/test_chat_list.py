@@ -147,6 +147,20 @@ async def test_an_archived_chat_is_listed_only_on_the_page_of_the_archive_and_ne
     assert groups(await visitor.page(other)) == {"Today": [other, chat]}
 
 
+async def test_an_archived_chat_shows_that_its_answer_is_being_written(visitor: Visitor) -> None:
+    chat = await visitor.begin()
+    await visitor.http.post(f"{chat}/archive")
+    answer = await visitor.say(chat, RUNNING)
+
+    running = (await visitor.page(chat)).select("#chats").matching(".running")
+    await visitor.stop(chat, answer)
+    await visitor.ended(chat, answer)
+
+    assert len(running) == 1
+    assert (await visitor.page(chat)).select("#chats").matching(".running") == []
+    assert groups(await visitor.page(chat)) == {"Archived": [chat]}
+
+
 async def test_the_menu_offers_what_can_be_done_with_the_chat(visitor: Visitor) -> None:
     """The style sheet hides the buttons that do not apply to the group."""
     chat = await visitor.begin()

@@ -10,7 +10,7 @@ from uuid import UUID
 from starlette.responses import RedirectResponse, Response
 
 from kit.ids import IdConvertor
-from web.contract import Chat, ChatList, ChatsChange, ListedChat
+from web.contract import FINAL, Chat, ChatList, ChatsChange, ChatWithMessages, ListedChat
 from web.errors import Refused
 from web.pages import forms, query
 from web.pages.chat_groups import ARCHIVED, Group, grouped, utc_offset
@@ -49,16 +49,21 @@ async def sidebar(request: Request) -> Response:
     return request.state["templates"].response("chats/list.html", 200, chat=chat, **values(request, chat, chats))
 
 
-def values(request: Request, chat: Chat, chats: ChatList) -> dict[str, object]:
+def values(request: Request, chat: ChatWithMessages, chats: ChatList) -> dict[str, object]:
     """For the template of the list. It always contains this chat."""
     minutes, listed = utc_offset(request), chats["chats"]
     is_listed = any(each["id"] == chat["id"] for each in listed)
-    here: list[ListedChat] = [] if is_listed else [{**chat, "running": False, "unread": False}]
+    is_running = any(message["status"] not in FINAL for message in chat["messages"])
+    here = [] if is_listed else [_listed(chat, is_running)]
     if here and chat["archived"]:
         groups = [*grouped(listed, minutes), Group(ARCHIVED, here)]
     else:
         groups = grouped([*listed, *here], minutes)
     return {"groups": groups, "list_state": chats["state"], "utc_offset": minutes}
+
+
+def _listed(chat: Chat, running: bool) -> ListedChat:
+    return {**chat, "running": running, "unread": False}
 
 
 async def index(request: Request) -> Response:
