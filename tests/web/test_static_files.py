@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -10,11 +11,13 @@ import pytest
 from tests.stack import ROOT, Stack, client
 from tests.web.dom import parse
 from tests.web.visitor import Visitor
+from web.rendering import script, style
 
 
 @pytest.mark.parametrize("name", ["app.css", "page.js", "htmx.min.js", "noscript.css", "icon.svg"])
 async def test_versioned_static_files_are_cached_forever(visitor: Visitor, name: str) -> None:
-    version = hashlib.sha256((ROOT / "web" / "static" / name).read_bytes()).hexdigest()[:10]
+    content = style.content() if name == style.NAME else (ROOT / "web" / "static" / name).read_bytes()
+    version = hashlib.sha256(content).hexdigest()[:10]
     queries = [f"v={version}", "", "v=1", "v=", f"v={version}0", f"v={version.upper()}x", f"v={version}&v=1"]
 
     responses = [await visitor.http.get(f"/static/{name}?{query}") for query in queries]
@@ -64,3 +67,37 @@ async def test_two_versions_side_by_side_never_send_a_file_as_the_other_version(
     assert responses[True, True].content != responses[True, False].content
     assert etags[0] != etags[1]
     assert changed.status_code == 200
+
+
+def test_the_style_sheet_is_sent_without_comments_and_spaces() -> None:
+    sheet = b"""/* one: {} */
+    @media (min-width: 60rem) {
+      .a :is(b, c) > d, .e { color: light-dark(#fff, #000); width: calc(100% - 1rem); }  /* two
+      lines */
+      .f::after { content: " Waiting \xe2\x80\xa6"; }
+    }
+    """
+
+    assert style.minified(sheet) == (
+        b"@media (min-width:60rem){.a :is(b,c) > d,.e{color:light-dark(#fff,#000);width:calc(100% - 1rem);}"
+        b'.f::after{content:" Waiting \xe2\x80\xa6";}}'
+    )
+
+
+def test_the_strings_of_the_style_sheet_survive() -> None:
+    """What a string may contain is limited: see minified."""
+    sheet = (script.STATIC / style.NAME).read_bytes()
+    without_comments = re.sub(rb"/\*.*?\*/", b"", sheet, flags=re.DOTALL)
+
+    strings = re.findall(rb'"[^"]*"', without_comments)
+
+    assert len(strings) > 10
+    assert [string for string in strings if string not in style.content()] == []
+    assert len(style.content()) < len(sheet) * 0.9
+
+
+def test_the_script_of_the_page_has_no_comments() -> None:
+    lines = script.content().decode().splitlines()
+
+    assert len(lines) > 300
+    assert [line for line in lines if " // " in line or line.lstrip().startswith("//")] == []

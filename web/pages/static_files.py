@@ -1,5 +1,5 @@
-"""The static files, and the one script that pages load. A URL with the version of exactly this content can be cached
-for ever.
+"""The static files, and the script and the style sheet of the pages, which are made from some of them. A URL with the
+version of exactly this content can be cached for ever.
 
 During a rolling update, a page of a new process can request a file from an old process, or the reverse. Its URL then
 has the version of another content, and nobody may keep the response.
@@ -15,23 +15,24 @@ from starlette.responses import FileResponse, Response
 from starlette.staticfiles import NotModifiedResponse
 from starlette.types import Scope
 
-from web.rendering import script
+from web.rendering import script, style
 from web.rendering.versions import version
 
 FOR_EVER = "public, max-age=31536000, immutable"
 NEVER = "no-store"
 REVALIDATED = "no-cache"
+MADE = {script.NAME: ("text/javascript", script.content), style.NAME: ("text/css", style.content)}
 
 mimetypes.add_type("font/woff2", ".woff2")  # slim containers have no /etc/mime.types
 
 
 class StaticFiles(staticfiles.StaticFiles):
     async def get_response(self, path: str, scope: Scope) -> Response:
-        if path != script.NAME:
+        if path not in MADE or scope["method"] not in ("GET", "HEAD"):
             return await super().get_response(path, scope)
-        content = script.content()
-        headers = _headers(version(content), scope)
-        return self._unless_known(Response(content, headers=headers, media_type="text/javascript"), scope)
+        media_type, make = MADE[path]
+        headers = _headers(version(make()), scope)
+        return self._unless_known(Response(make(), headers=headers, media_type=media_type), scope)
 
     def file_response(
         self, full_path: "os.PathLike[str] | str", stat_result: os.stat_result, scope: Scope, status_code: int = 200

@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse
 
 from web.appearance import current
 from web.contract import Message
-from web.rendering import script
+from web.rendering import script, style
 from web.rendering.byte_cache import ByteCache
 from web.rendering.event_templates import EventTemplates
 from web.rendering.markdown import render
@@ -46,8 +46,8 @@ class Templates:
     def static(self, name: str) -> str:
         """The URL of a static file. It contains a hash of the content, so browsers may cache it for ever."""
         if name not in self._versions:
-            content = script.content() if name == script.NAME else (script.STATIC / name).read_bytes()
-            self._versions[name] = version(content)
+            made = {script.NAME: script.content, style.NAME: style.content}.get(name)
+            self._versions[name] = version(made() if made else (script.STATIC / name).read_bytes())
         return f"/static/{name}?v={self._versions[name]}"
 
     def html(self, template: str, **values: Any) -> str:
