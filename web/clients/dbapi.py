@@ -151,7 +151,8 @@ class Dbapi:
 
     async def change_chats(self, session: UUID, chat_ids: Sequence[str], values: ChatsChange) -> list[str]:
         """Changes at most 100 chats as a whole. Returns the ids of those that were found."""
-        changed = await self._call("PATCH", "/chats", session, json={"ids": chat_ids, **values}, retry=True)
+        retry = "deleted" not in values  # a second attempt would find nothing to delete
+        changed = await self._call("PATCH", "/chats", session, json={"ids": chat_ids, **values}, retry=retry)
         return cast(dict[str, list[str]], changed)["ids"]
 
     async def chat(self, session: UUID, chat_id: UUID, last: int = 0, message_id: str = "") -> ChatWithMessages:
