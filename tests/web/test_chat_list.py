@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -193,8 +193,7 @@ async def test_the_current_chat_is_listed_however_old_it_is(visitor: Visitor, ow
 
 
 def listed(updated_at: str, pinned: bool = False) -> ListedChat:
-    chat: Any = {"id": updated_at, "updated_at": updated_at, "pinned": pinned}
-    return chat
+    return cast(ListedChat, {"id": updated_at, "updated_at": updated_at, "pinned": pinned})
 
 
 @pytest.mark.parametrize(
