@@ -56,7 +56,8 @@ def _part(session_id: UUID, pinned: bool, archived: bool, after: Place | None) -
     part = part.where(Chat.pinned_at.is_not(None) if pinned else Chat.pinned_at.is_(None))
     part = part.where(Chat.archived_at.is_not(None) if archived else Chat.archived_at.is_(None))
     if after:
-        part = part.where(tuple_(Chat.updated_at, Chat.id) < tuple_(after.updated_at, after.id))
+        place = tuple_(after.updated_at, after.id, types=[Chat.updated_at.type, Chat.id.type])
+        part = part.where(tuple_(Chat.updated_at, Chat.id) < place)
     return part.order_by(Chat.updated_at.desc(), Chat.id.desc())
 
 

@@ -288,7 +288,7 @@ async def test_a_hidden_list_is_a_drawer_on_a_phone(page: Page) -> None:
     await page.get_by_role("button", name="List of chats").click()
     await expect(page.locator("#chats")).not_to_be_visible()
 
-    await page.set_viewport_size(PHONE)
+    await page.set_viewport_size({"width": 360, "height": 740})
     await expect(page.get_by_role("button", name="List of chats")).not_to_be_visible()
     await page.click(".menu")
 

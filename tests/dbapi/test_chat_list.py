@@ -465,7 +465,8 @@ async def test_a_page_of_the_list_is_read_along_an_index_under_row_level_securit
     row = await owner.fetchrow(nth, many)
     after = chat_list.Place(pinned, row["updated_at"], row["id"])
     statement = chat_list._part(many, pinned, archived, after).limit(50)
-    query = statement.compile(dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True})
+    dialect: Any = postgresql.dialect
+    query = statement.compile(dialect=dialect(), compile_kwargs={"literal_binds": True})
 
     async with runtime.transaction():
         await runtime.execute("SELECT set_config('app.session_id', $1, true)", str(many))
