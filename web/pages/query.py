@@ -30,11 +30,6 @@ def last(request: Request) -> int:
     return min(_number(request, "last") or of_page or PAGE_MESSAGES, MAX_MESSAGES)
 
 
-def offset(request: Request) -> int:
-    """How many of the latest chats to leave out."""
-    return _number(request, "offset")
-
-
 def same_view(request: Request, message_id: UUID | str = "") -> str:
     """A query string with which the next page shows the same messages as the page that sent this request.
 
