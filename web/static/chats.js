@@ -95,6 +95,7 @@
     if (sidebar.value) document.documentElement.dataset.sidebar = sidebar.value;
     else delete document.documentElement.dataset.sidebar;
     sidebar.value = sidebar.value ? "" : "hidden";
+    dispatchEvent(new Event("resize")); // the messages have moved
     showCurrent();
   });
 })();

@@ -49,3 +49,20 @@
   announce.value = localStorage.getItem("announce") ?? "sentences";
   help.addEventListener("change", () => localStorage.setItem("announce", announce.value));
 })();
+
+// Ctrl+K opens the dialog with search and actions. Its script is loaded when the dialog or the list of chats is first used.
+(() => {
+  const palette = document.getElementById("palette"), chats = document.getElementById("chats"), script = document.getElementById("search-script");
+  const load = () => script.replaceWith(script.content);
+  chats.addEventListener("pointerover", load, { once: true });
+  for (const element of [chats, palette]) element.addEventListener("focusin", load, { once: true });
+  document.addEventListener("keydown", (event) => {
+    const { altKey, shiftKey, code } = event, hasModifier = /^(Mac|iP)/.test(navigator.platform) ? event.metaKey : event.ctrlKey;
+    if (!hasModifier || altKey || shiftKey || code !== "KeyK") return;
+    event.preventDefault();
+    if (palette.open) return palette.close();
+    if (document.querySelector("dialog[open]")) return;
+    palette.dispatchEvent(new Event("show"));
+    palette.showModal();
+  });
+})();
