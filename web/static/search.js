@@ -34,6 +34,7 @@
       }
       show();
     };
+    const finish = () => { status.textContent = results.firstElementChild?.dataset.said ?? ""; update(); };
     const clear = () => { field.value = ""; search(); };
     const fail = () => { results.textContent = status.textContent = FAILED; update(); };
 
@@ -53,11 +54,12 @@
       event.preventDefault();
     });
     field.addEventListener("htmx:before:request", (event) => { if (!field.value.trim()) event.preventDefault(); });
-    field.addEventListener("htmx:after:swap", () => { status.textContent = results.firstElementChild?.dataset.said ?? ""; update(); });
+    field.addEventListener("htmx:after:swap", finish);
     field.addEventListener("htmx:error", fail);
     field.addEventListener("htmx:after:request", ({ detail }) => { if (detail.ctx.response.status >= 400) fail(); });
     list.addEventListener("click", ({ target }) => { if (target.closest(OPTION)) close(); }, true);
     show();
+    if (results.firstElementChild) finish();
     return clear;
   };
 
