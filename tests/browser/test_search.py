@@ -448,8 +448,10 @@ async def test_actions_on_the_branch_of_a_link_stay_on_it(page: Page) -> None:
     await expect(page.locator(".live")).to_have_count(0)
     await expect(page.locator(".user .content")).to_have_text(["Is granite hard?", "Why is that so?"])
 
+    before = page.url
     await page.locator(".user").first.get_by_role("button", name="Next version").click()
     await expect(page.locator(".user .content")).to_have_text(["Is slate hard?"])
+    await page.wait_for_url(lambda url: url != before)
     assert "#" not in page.url
     await page.reload()
     await expect(page.locator(".user .content")).to_have_text(["Is slate hard?"])
