@@ -13,6 +13,10 @@ CREATE FUNCTION public.announce_chat() RETURNS trigger
     AS $$
 BEGIN
   IF TG_OP = 'UPDATE' THEN
+    IF NEW.seen_at <> OLD.seen_at THEN
+      PERFORM pg_notify('runnel_chats', NEW.session_id || ':' || NEW.id || ':');
+      RETURN NEW;
+    END IF;
     NEW.revision := OLD.revision + 1;
   END IF;
   PERFORM pg_notify('runnel_chats', NEW.session_id || ':' || NEW.id || ':' || NEW.revision);
@@ -603,6 +607,7 @@ CREATE TABLE public.chats (
     updated_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     deleted_at timestamp with time zone,
     revision integer DEFAULT 0 NOT NULL,
+    seen_at timestamp with time zone DEFAULT now() NOT NULL,
     title_from text,
     is_temporary boolean DEFAULT false NOT NULL,
     left_at timestamp with time zone,
@@ -820,7 +825,11 @@ ALTER TABLE ONLY public.presets
 ALTER TABLE ONLY public.sessions
     ADD CONSTRAINT sessions_pkey PRIMARY KEY (id);
 
+CREATE INDEX chats_archived ON public.chats USING btree (session_id, updated_at DESC) WHERE (archived_at IS NOT NULL);
+
 CREATE INDEX chats_latest ON public.chats USING btree (session_id, updated_at DESC);
+
+CREATE INDEX chats_pinned ON public.chats USING btree (session_id, updated_at DESC) WHERE (pinned_at IS NOT NULL);
 
 CREATE INDEX generations_finished ON public.generations USING btree (finished_at) WHERE (finished_at IS NOT NULL);
 

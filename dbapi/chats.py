@@ -11,8 +11,6 @@ from dbapi.endpoint import Query, endpoint, number
 from dbapi.errors import Invalid, NotFound
 from dbapi.schemas.chats import (
     ChatChange,
-    ChatInList,
-    ChatList,
     ChatRecord,
     ChatState,
     ChatWithMessages,
@@ -23,12 +21,10 @@ from dbapi.schemas.chats import (
     TitleRequest,
     TitleWish,
 )
-from dbapi.sql import chats, messages, sessions
+from dbapi.sql import chat_list, chats, messages, sessions
 from dbapi.sql.messages import MAX_MESSAGES
 from dbapi.state import Request
 from dbapi.tables import Chat
-
-MAX_CHATS = 200
 
 
 @endpoint(status=201)
@@ -75,19 +71,6 @@ async def set_defaults(request: Request, session: SessionId, chat_id: UUID) -> N
         await sessions.set_chat_defaults(db, session, chats.settings(chat))
 
 
-Offset = Annotated[int, Query(number(0), {"type": "integer", "minimum": 0, "maximum": 9_999_999})]
-
-
-@endpoint()
-async def index(request: Request, session: SessionId, offset: Offset = 0) -> ChatList:
-    """Lists up to 200 of the session's chats, latest first. `?offset=N` leaves out the N latest."""
-    async with request.state["database"].session(session) as db:
-        state = await chats.list_state(db, session)  # first: the list may be newer than its state, but not older
-        found = await chats.all_of(db, session, MAX_CHATS, offset)
-    records = [(ChatRecord.model_validate(chat).model_dump(), running) for chat, running in found]
-    return ChatList(chats=[ChatInList(**record, running=running) for record, running in records], state=state)
-
-
 def _id(text: str) -> UUID:
     """Raises NotFound, as for an unknown id."""
     if not CANONICAL_UUID.fullmatch(text):
@@ -117,13 +100,14 @@ async def state(request: Request, session: SessionId, chat_id: UUID) -> ChatStat
     """Returns what tells an open page of this chat whether it is out of date."""
     async with request.state["database"].session(session) as db:
         revision = await chats.revision(db, session, chat_id)
-        return ChatState(revision=revision, list_state=await chats.list_state(db, session))
+        return ChatState(revision=revision, list_state=await chat_list.state(db, session))
 
 
 @endpoint()
 async def change(request: Request, session: SessionId, chat_id: UUID, wanted: ChatChange) -> ChatRecord:
-    """Changes the title, model, system prompt and parameters."""
-    values = wanted.model_dump(exclude_unset=True)
+    """Changes the title, model, system prompt and parameters, and whether the chat is pinned or archived."""
+    values = wanted.model_dump(exclude_unset=True, exclude={"pinned", "archived"})
+    values |= chats.flags(wanted.pinned, wanted.archived)
     for name in ("title", "model"):
         if name in values:
             values[name] = (values[name] or "").strip() or None

@@ -1,6 +1,6 @@
 """Every URL."""
 
-from dbapi import chats, devices, events, generations, messages, presets, readiness, search, sessions, turns
+from dbapi import chat_list, chats, devices, events, generations, messages, presets, readiness, search, sessions, turns
 from kit import ids
 from kit.routing import Route
 
@@ -34,7 +34,8 @@ routes = [
     Route("/search", search.index),
     # Chats
     Route("/chats", chats.create, methods=["POST"]),
-    Route("/chats", chats.index),
+    Route("/chats", chat_list.index),
+    Route("/chats", chat_list.change_many, methods=["PATCH"]),
     Route("/chats/{chat_id:id}", chats.show),
     Route("/chats/{chat_id:id}", chats.change, methods=["PATCH"]),
     Route("/chats/{chat_id:id}", chats.delete, methods=["DELETE"]),

@@ -107,6 +107,7 @@ class Chat(Base):
     pinned_at: Mapped[datetime | None]
     archived_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]
+    seen_at: Mapped[datetime] = mapped_column(server_default=func.now())  # the end of the newest answer that was seen
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
     revision: Mapped[int] = mapped_column(server_default="0", server_onupdate=FetchedValue())  # a trigger counts
@@ -122,7 +123,27 @@ class Chat(Base):
             use_alter=True,
         ),
         Index("chats_latest", "session_id", text("updated_at DESC")),
+        Index(
+            "chats_pinned",
+            "session_id",
+            text("updated_at DESC"),
+            postgresql_where=text("pinned_at IS NOT NULL"),
+        ),
+        Index(
+            "chats_archived",
+            "session_id",
+            text("updated_at DESC"),
+            postgresql_where=text("archived_at IS NOT NULL"),
+        ),
     )
+
+    @property
+    def pinned(self) -> bool:
+        return self.pinned_at is not None
+
+    @property
+    def archived(self) -> bool:
+        return self.archived_at is not None
 
 
 class Message(Base):

@@ -32,7 +32,7 @@ LAYERS = {
         {"dbapi.state", "dbapi.auth"},
         {"dbapi.endpoint"},
         {"dbapi.chats", "dbapi.messages", "dbapi.turns", "dbapi.generations", "dbapi.sessions", "dbapi.devices"}
-        | {"dbapi.presets", "dbapi.search", "dbapi.events", "dbapi.readiness"},
+        | {"dbapi.presets", "dbapi.search", "dbapi.events", "dbapi.readiness", "dbapi.chat_list"},
         {"dbapi.openapi", "dbapi.routes"},
         {"dbapi.app", "dbapi.diagnostics"},
         {"dbapi.__main__"},

@@ -1,4 +1,7 @@
-"""The theme and the text size of a browser. Cookies keep them, so that a page has them before it is first painted."""
+"""The theme and the text size of a browser, and whether it shows the list of chats next to a chat.
+
+Cookies keep them, so that a page has them before it is first painted.
+"""
 
 from contextvars import ContextVar
 from typing import NamedTuple
@@ -9,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 THEMES = {"": "Like this device", "light": "Light", "dark": "Dark"}
 TEXT_SIZES = {"small": "Small", "": "Normal", "large": "Large", "larger": "Larger"}
+SIDEBARS = {"": "Shown", "hidden": "Hidden"}
 MAX_AGE_SECONDS = 365 * 86_400
 
 _scope: ContextVar[Scope | None] = ContextVar("scope", default=None)
@@ -17,6 +21,7 @@ _scope: ContextVar[Scope | None] = ContextVar("scope", default=None)
 class Appearance(NamedTuple):
     theme: str = ""  # one of THEMES; empty means that of the device
     text_size: str = ""  # one of TEXT_SIZES
+    sidebar: str = ""  # one of SIDEBARS; for wide screens
 
 
 class RememberAppearance:
@@ -36,10 +41,11 @@ def current() -> Appearance:
     return chosen(HTTPConnection(scope).cookies) if scope and scope["type"] == "http" else Appearance()
 
 
-def chosen(values: dict[str, str]) -> Appearance:
-    """Unknown values mean the default."""
-    theme, text_size = values.get("theme", ""), values.get("text_size", "")
-    return Appearance(theme if theme in THEMES else "", text_size if text_size in TEXT_SIZES else "")
+def chosen(values: dict[str, str], before: Appearance | None = None) -> Appearance:
+    """Missing values are those `before`, and unknown ones mean the default."""
+    choices = {"theme": THEMES, "text_size": TEXT_SIZES, "sidebar": SIDEBARS}
+    wanted = (before or Appearance())._asdict() | values
+    return Appearance(**{name: wanted[name] if wanted[name] in known else "" for name, known in choices.items()})
 
 
 def save(response: Response, appearance: Appearance, *, secure: bool) -> None:

@@ -73,18 +73,21 @@ class Chat(TypedDict):
     updated_at: str
     revision: int  # how often it was changed
     is_temporary: bool
-
-
-MAX_CHATS = 200  # in one response
+    pinned: bool
+    archived: bool
 
 
 class ListedChat(Chat):
     running: bool  # an answer is queued or streaming
+    unread: bool  # an answer has ended since the chat was last seen
 
 
 class ChatList(TypedDict):
+    """Pinned chats, then the others, the latest first."""
+
     chats: list[ListedChat]
     state: str  # changes with the list
+    next: str | None  # the cursor of the next page
 
 
 class ChatState(TypedDict):
@@ -107,6 +110,16 @@ class ChatChange(TypedDict, total=False):
     model: str
     system_prompt: str
     parameters: Parameters
+    pinned: bool  # True also restores it from the archive
+    archived: bool  # True also removes the pin
+
+
+class ChatsChange(TypedDict, total=False):
+    """Like ChatChange, for several chats."""
+
+    pinned: bool
+    archived: bool
+    deleted: bool  # False restores deleted chats
 
 
 class NewPreset(TypedDict):

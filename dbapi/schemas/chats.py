@@ -39,6 +39,8 @@ class ChatRecord(Output):
     created_at: datetime
     updated_at: datetime
     revision: Annotated[int, Field(description="how often the chat was changed")]
+    pinned: Annotated[bool, Field(description="whether it is at the top of the list")]
+    archived: Annotated[bool, Field(description="whether it is in a list of its own")]
     is_temporary: bool
 
 
@@ -61,6 +63,21 @@ class ChatChange(BaseModel):
     model: Annotated[Text, Field(max_length=200)] | None = None
     system_prompt: Annotated[Text, AfterValidator(not_too_long)] | None = None
     parameters: Parameters | None = None
+    pinned: Annotated[bool | None, Field(description="also restores it from the archive")] = None
+    archived: Annotated[bool | None, Field(description="also removes the pin")] = None
+
+
+class ChatsChange(BaseModel):
+    """Missing fields keep their value, as for a single chat. `deleted: false` restores deleted chats."""
+
+    ids: Annotated[list[UUID], Field(min_length=1, max_length=100)]
+    pinned: bool | None = None
+    archived: bool | None = None
+    deleted: bool | None = None
+
+
+class ChangedChats(Output):
+    ids: Annotated[list[UUID], Field(description="those that were found")]
 
 
 class TitleWish(BaseModel):
@@ -94,11 +111,13 @@ class ChatWithMessages(ChatRecord):
 
 class ChatInList(ChatRecord):
     running: Annotated[bool, Field(description="whether an answer is queued or being written")]
+    unread: Annotated[bool, Field(description="whether an answer has ended since the chat was last seen")]
 
 
 class ChatList(Output):
     chats: list[ChatInList]
     state: Annotated[str, Field(description="changes with the list")]
+    next: Annotated[str | None, Field(description="the cursor of the next page, null on the last one")]
 
 
 class ChatState(Output):

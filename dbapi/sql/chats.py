@@ -3,17 +3,17 @@
 Every statement names the session, although the row-level security policies restrict it as well.
 """
 
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Update, func, or_, select, text, update
+from sqlalchemy import Update, case, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from dbapi.errors import NotFound
-from dbapi.tables import Chat, Generation, Message
+from dbapi.tables import Chat, Message
 
 KEEP_DELETED = timedelta(hours=1)  # a deleted chat can be restored for as long
 
@@ -41,10 +41,13 @@ def settings(chat: Chat) -> dict[str, Any]:
 
 
 async def latest(db: AsyncSession, session_id: UUID, username: str) -> Chat:
-    """The most recently used chat with this username that is not temporary. Raises NotFound."""
+    """The most recently used chat with this username that is not temporary; an archived one if there is no other.
+
+    Raises NotFound.
+    """
     named = select(Chat).where(Chat.session_id == session_id, Chat.username == username, Chat.deleted_at.is_(None))
-    lasting = named.where(~Chat.is_temporary)
-    chat = await db.scalar(lasting.order_by(Chat.updated_at.desc(), Chat.id).limit(1))
+    order = Chat.archived_at.is_not(None), Chat.updated_at.desc(), Chat.id
+    chat = await db.scalar(named.where(~Chat.is_temporary).order_by(*order).limit(1))
     if chat is None:
         raise NotFound
     return chat
@@ -56,20 +59,9 @@ async def empty(db: AsyncSession, session_id: UUID, username: str, is_temporary:
         Message.session_id == session_id, Message.chat_id == Chat.id, Message.role == "user"
     )
     named = select(Chat).where(Chat.session_id == session_id, Chat.username == username, Chat.deleted_at.is_(None))
-    unused = named.where(Chat.title.is_(None), Chat.is_temporary == is_temporary, ~written.exists())
-    return await db.scalar(unused.order_by(Chat.updated_at.desc(), Chat.id).limit(1).with_for_update())
-
-
-async def all_of(db: AsyncSession, session_id: UUID, limit: int, offset: int = 0) -> Sequence[tuple[Chat, bool]]:
-    """Chats that are not temporary, latest first, each with whether an answer is queued or being written in it."""
-    live = select(Generation.id).where(
-        Generation.session_id == session_id,
-        Generation.chat_id == Chat.id,
-        Generation.status.in_(("queued", "streaming")),
-    )
-    own = select(Chat, live.exists()).where(Chat.session_id == session_id, Chat.deleted_at.is_(None))
-    listed = own.where(~Chat.is_temporary).order_by(Chat.updated_at.desc(), Chat.id)
-    return (await db.execute(listed.limit(limit).offset(offset))).tuples().all()
+    unused = named.where(Chat.title.is_(None), Chat.archived_at.is_(None), Chat.is_temporary == is_temporary)
+    latest = unused.where(~written.exists()).order_by(Chat.updated_at.desc(), Chat.id)
+    return await db.scalar(latest.limit(1).with_for_update())
 
 
 async def revision(db: AsyncSession, session_id: UUID, chat_id: UUID) -> int:
@@ -81,22 +73,21 @@ async def revision(db: AsyncSession, session_id: UUID, chat_id: UUID) -> int:
     return found
 
 
-async def list_state(db: AsyncSession, session_id: UUID) -> str:
-    """A text that changes whenever the session's list of chats does."""
-    return str(await db.scalar(text(_LIST_STATE), {"session_id": session_id}))
-
-
-_LIST_STATE = """
-SELECT count(*) || '.' || coalesce(sum(revision), 0) || '.' || (
-         SELECT count(*) FROM generations WHERE session_id = :session_id AND status IN ('queued', 'streaming'))
-  FROM chats WHERE session_id = :session_id AND NOT is_temporary
-"""
-
-
 async def change(db: AsyncSession, chat: Chat, values: dict[str, Any]) -> None:
     for name, value in values.items():
         setattr(chat, name, value)
     await db.flush()
+
+
+def flags(pinned: bool | None, archived: bool | None) -> dict[str, Any]:
+    """The columns of these flags, each of which may stay as it is. A chat is not both: archiving it removes the pin."""
+    values: dict[str, Any] = {}
+    now = datetime.now(UTC)
+    if pinned is not None:
+        values |= {"pinned_at": now, "archived_at": None} if pinned else {"pinned_at": None}
+    if archived is not None:
+        values |= {"archived_at": now, "pinned_at": None} if archived else {"archived_at": None}
+    return values
 
 
 async def delete(db: AsyncSession, session_id: UUID, chat_id: UUID) -> None:
@@ -107,7 +98,12 @@ async def delete(db: AsyncSession, session_id: UUID, chat_id: UUID) -> None:
     chat = await get(db, session_id, chat_id, lock=True)
     left_at = {"left_at": func.clock_timestamp()} if chat.is_temporary else {}
     await change(db, chat, {"deleted_at": func.clock_timestamp(), **left_at})
-    own = {"session_id": session_id, "chat_id": chat_id}
+    await _stop_answers(db, session_id, [chat_id])
+
+
+async def _stop_answers(db: AsyncSession, session_id: UUID, chat_ids: Collection[UUID]) -> None:
+    """The chats must be locked."""
+    own = {"session_id": session_id, "chat_ids": list(chat_ids)}
     for answer in (await db.execute(text(_STOP_ALL), own)).all():
         if answer.status == "stopped":
             await db.execute(text(_STOP_MESSAGE), {"session_id": session_id, "message_id": answer.message_id})
@@ -121,7 +117,7 @@ UPDATE generations
        status = CASE status WHEN 'queued' THEN 'stopped' ELSE status END,
        address = CASE status WHEN 'queued' THEN NULL ELSE address END,
        finished_at = CASE status WHEN 'queued' THEN clock_timestamp() END
- WHERE session_id = :session_id AND chat_id = :chat_id AND status IN ('queued', 'streaming')
+ WHERE session_id = :session_id AND chat_id = ANY (CAST(:chat_ids AS uuid[])) AND status IN ('queued', 'streaming')
 RETURNING id, message_id, status, last_seq
 """
 _STOP_MESSAGE = "UPDATE messages SET status = 'stopped' WHERE session_id = :session_id AND id = :message_id"
@@ -136,6 +132,25 @@ async def restore(db: AsyncSession, session_id: UUID, chat_id: UUID) -> Chat:
         raise NotFound
     await change(db, chat, {"deleted_at": None, "left_at": None})
     return chat
+
+
+async def change_many(
+    db: AsyncSession, session_id: UUID, chat_ids: Collection[UUID], values: dict[str, Any], deleted: bool | None = None
+) -> list[UUID]:
+    """Like `change`, and `delete` or `restore`, for several chats. Returns the ids of those that were found."""
+    own = select(Chat.id).where(Chat.session_id == session_id, Chat.id.in_(chat_ids))
+    recent = Chat.deleted_at > func.clock_timestamp() - KEEP_DELETED
+    own = own.where(recent if deleted is False else Chat.deleted_at.is_(None))
+    found = list(await db.scalars(own.order_by(Chat.id).with_for_update()))  # the order prevents deadlocks
+    if deleted is not None:
+        left_at = case((Chat.is_temporary, func.clock_timestamp())) if deleted else None
+        values = {**values, "deleted_at": func.clock_timestamp() if deleted else None, "left_at": left_at}
+    if found and values:
+        changed = update(Chat).where(Chat.session_id == session_id, Chat.id.in_(found)).values(values)
+        await db.execute(changed.execution_options(synchronize_session=False))
+    if found and deleted:
+        await _stop_answers(db, session_id, found)
+    return found
 
 
 # Titles from the model

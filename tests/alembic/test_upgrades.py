@@ -91,6 +91,23 @@ async def test_a_migration_keeps_everything_that_the_previous_version_uses(
     ] == []
 
 
+OLD_ANSWER = """
+WITH session AS (INSERT INTO sessions DEFAULT VALUES RETURNING id)
+INSERT INTO chats (session_id, username, updated_at) SELECT id, 'Ada', now() - interval '1 day' FROM session
+"""
+
+
+async def test_answers_from_before_the_upgrade_count_as_seen(cluster: Cluster) -> None:
+    database = await cluster.new_database("template1")
+    url = cluster.owner_url(database)
+    await succeed("alembic", "upgrade", "0010", DATABASE_URL=url)
+    await rows(cluster, database, OLD_ANSWER)
+
+    await succeed("alembic", "upgrade", "0011", DATABASE_URL=url)
+
+    assert await rows(cluster, database, "SELECT seen_at > updated_at FROM chats") == [(True,)]
+
+
 def dbapi_on(cluster: Cluster, database: str, folder: Path) -> Service:
     return Service(
         "dbapi", folder / "log", {"DBAPI_DATABASE_URL": cluster.runtime_url(database), "DBAPI_KEYS": DBAPI_KEY}

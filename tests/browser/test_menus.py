@@ -83,7 +83,19 @@ async def test_arrow_keys_move_in_a_menu(page: Page) -> None:
         await page.keyboard.press(key)
         focused.append(await page.evaluate("document.activeElement.innerText || document.activeElement.name"))
 
-    assert focused == ["Rename", "Export as Markdown", "Rename", "title", "Delete chat"]
+    assert focused == ["Rename", "Pin", "Rename", "title", "Delete chat"]
+
+
+async def test_arrow_keys_reach_only_what_the_menu_shows(page: Page) -> None:
+    await page.locator("#chats [aria-current] ~ .more").click()
+    await page.locator("#chat-menu input").focus()
+
+    focused = []
+    while "title" not in focused:
+        await page.keyboard.press("ArrowDown")
+        focused.append(await page.evaluate("document.activeElement.innerText || document.activeElement.name"))
+
+    assert focused == ["Rename", "Pin", "Archive", "Export as Markdown", "JSON", "Delete chat", "title"]
 
 
 async def test_the_current_chat_of_a_long_list_is_in_sight(page: Page) -> None:

@@ -56,6 +56,12 @@ async def chosen(page: Page) -> str | None:
     return found
 
 
+async def open_dialog(page: Page) -> None:
+    """Waits for the script, which is loaded with the first use."""
+    await page.keyboard.press("Control+k")
+    await expect(page.locator(CHOICES).first).to_be_visible()
+
+
 # Next to the chat
 
 
@@ -166,7 +172,7 @@ async def test_a_late_response_does_not_replace_a_newer_one(page: Page) -> None:
 async def test_letters_typed_quickly_are_one_request(page: Page) -> None:
     await ask(page, "Is granite hard?")
     requested: list[str] = []
-    page.on("request", lambda request: requested.append(request.url) if "/search" in request.url else None)
+    page.on("request", lambda request: requested.append(request.url) if "/search?" in request.url else None)
 
     await page.locator(FIELD).press_sequentially("granite", delay=10)
     await expect(page.locator("#found mark").first).to_have_text("granite")
@@ -252,7 +258,7 @@ async def test_on_a_phone_the_search_is_in_the_drawer(open_page: Callable[..., A
 
 async def test_the_dialog_offers_the_actions_of_the_page(page: Page) -> None:
     await page.locator("#content").focus()
-    await page.keyboard.press("Control+k")
+    await open_dialog(page)
 
     await expect(page.locator(COMMAND)).to_be_focused()
     assert await page.locator(CHOICES).all_text_contents() == [
@@ -284,7 +290,7 @@ async def test_the_dialog_offers_the_actions_of_the_page(page: Page) -> None:
 @pytest.mark.parametrize("close", ["Escape", "Control+k", "backdrop"])
 async def test_the_dialog_closes_and_gives_the_focus_back(page: Page, close: str) -> None:
     await page.locator("#content").focus()
-    await page.keyboard.press("Control+k")
+    await open_dialog(page)
     await page.keyboard.type("granite")
 
     if close == "backdrop":
@@ -296,6 +302,30 @@ async def test_the_dialog_closes_and_gives_the_focus_back(page: Page, close: str
     await expect(page.locator("#content")).to_be_focused()
     await page.keyboard.press("Control+k")
     await expect(page.locator(COMMAND)).to_have_value("")
+
+
+async def test_what_is_typed_before_the_script_is_loaded_is_found(page: Page) -> None:
+    await ask(page, "Is granite hard?")
+    requested, go_on = asyncio.Event(), asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        requested.set()
+        await go_on.wait()
+        await route.continue_()
+
+    await page.context.route("**/static/search.js*", hold)
+    await page.reload()
+    assert not requested.is_set()
+    await page.keyboard.press("Control+k")
+    await page.keyboard.type("granite")
+    await expect(page.locator("#matches mark").first).to_be_visible()
+    await requested.wait()
+    go_on.set()
+
+    await expect(page.locator("#palette [role=status]")).to_have_text(re.compile(r"^\d results?$"))
+    assert await chosen(page) == "Is granite hard?"
+    await page.keyboard.press("Escape")
+    await expect(page.locator("#palette")).not_to_be_visible()
 
 
 async def test_the_dialog_finds_chats_and_messages(page: Page) -> None:
@@ -327,7 +357,7 @@ async def test_the_dialog_stays_usable_while_an_answer_is_written(page: Page) ->
     await ask(page, "Is granite hard?")
     await send(page, script("word " * 60, delay_ms=30))
     await expect(page.locator(".live .tail")).to_contain_text("word word")
-    await page.keyboard.press("Control+k")
+    await open_dialog(page)
     await page.keyboard.type("granite")
     await expect(page.locator("#matches mark").first).to_be_visible()
     await page.keyboard.press("ArrowDown")
@@ -345,8 +375,7 @@ async def test_an_action_of_the_dialog_works_on_a_phone(open_page: Callable[...,
     page = await open_page(PHONE)
     await ask(page, "Is granite hard?")
     here = page.url
-    await page.keyboard.press("Control+k")
-    await expect(page.locator("#palette")).to_be_visible()
+    await open_dialog(page)
     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
     await page.keyboard.press("Enter")
@@ -420,8 +449,10 @@ async def test_actions_on_the_branch_of_a_link_stay_on_it(page: Page) -> None:
     await expect(page.locator(".live")).to_have_count(0)
     await expect(page.locator(".user .content")).to_have_text(["Is granite hard?", "Why is that so?"])
 
+    before = page.url
     await page.locator(".user").first.get_by_role("button", name="Next version").click()
     await expect(page.locator(".user .content")).to_have_text(["Is slate hard?"])
+    await page.wait_for_url(lambda url: url != before)
     assert "#" not in page.url
     await page.reload()
     await expect(page.locator(".user .content")).to_have_text(["Is slate hard?"])

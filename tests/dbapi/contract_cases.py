@@ -93,8 +93,15 @@ async def create_chat(api: Api) -> list[httpx.Response]:
 
 
 async def list_chats(api: Api) -> list[httpx.Response]:
+    """With a pinned, a running and an unread chat, and with a next page."""
+    await api.patch(f"/chats/{(await new_chat(api))['id']}", json={"pinned": True})
     await queued(api)
-    return [await api.get("/chats")]
+    await answered(api, await new_chat(api))
+    return [await api.get(f"/chats{query}") for query in ("", "?limit=1", "?archived=1")]
+
+
+async def change_chats(api: Api) -> list[httpx.Response]:
+    return [await api.patch("/chats", json={"ids": [(await new_chat(api))["id"]], "pinned": True})]
 
 
 async def set_defaults(api: Api) -> list[Any]:
@@ -117,7 +124,7 @@ async def show_latest_chat(api: Api) -> list[httpx.Response]:
 
 
 async def change_chat(api: Api) -> list[httpx.Response]:
-    chat, values = await new_chat(api), {"title": "Hi", "parameters": {"temperature": 0.5}}
+    chat, values = await new_chat(api), {"title": "Hi", "parameters": {"temperature": 0.5}, "pinned": True}
     return [await api.patch(f"/chats/{chat['id']}", json=values)]
 
 
@@ -306,6 +313,7 @@ CASES: dict[str, Case] = {
     "GET /search": find_words,
     "POST /chats": create_chat,
     "GET /chats": list_chats,
+    "PATCH /chats": change_chats,
     "GET /chats/{chat_id}": show_chat,
     "GET /chats/{chat_id}/state": show_state,
     "PUT /chats/{chat_id}/defaults": set_defaults,

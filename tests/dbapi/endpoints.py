@@ -11,8 +11,8 @@ from dbapi.routes import routes
 
 @dataclass(frozen=True)
 class Endpoint:
-    """`open` needs nothing and `service` the credential. The others need a session, too: `list` reads its rows, `new`
-    creates one, and `own` acts on a row that must belong to it.
+    """`open` needs nothing and `service` the credential. The others need a session, too: `list` reads or changes its
+    rows, `new` creates one, and `own` acts on a row that must belong to it.
     """
 
     access: Literal["open", "service", "list", "new", "own"]
@@ -39,6 +39,7 @@ ENDPOINTS = {
     "GET /search": Endpoint("list"),
     "POST /chats": Endpoint("new", {"username": "Ada"}),
     "GET /chats": Endpoint("list"),
+    "PATCH /chats": Endpoint("list", {"ids": [UNKNOWN_ID], "archived": True}),
     "GET /chats/{chat_id}": Endpoint("own"),
     "GET /chats/username/{username}": Endpoint("own"),
     "GET /chats/{chat_id}/state": Endpoint("own"),

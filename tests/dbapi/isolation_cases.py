@@ -4,6 +4,7 @@ from typing import Any
 from uuid import uuid4
 
 from tests.dbapi.calls import (
+    answered,
     append,
     hits,
     new_chat,
@@ -44,6 +45,55 @@ async def check_chats_of_another_session_are_not_listed(api: Api, other: Api) ->
 
     assert [chat["id"] for chat in listed] == [mine["id"]]
     assert theirs["id"] not in str(listed)
+
+
+async def check_only_chats_of_the_session_are_changed(api: Api, other: Api, owner: Any) -> None:
+    """Whatever ids a request contains."""
+    theirs, mine = await new_chat(other), await new_chat(api)
+    deleted = await new_chat(other)
+    await other.delete(f"/chats/{deleted['id']}")
+    foreign = [theirs["id"], deleted["id"]]
+    before = await row_checksums(owner)
+
+    for change in ({"pinned": True}, {"archived": True}, {"deleted": True}, {"deleted": False}):
+        changed = await api.patch("/chats", json={"ids": foreign} | change)
+        assert (changed.status_code, changed.json()) == (200, {"ids": []})
+    after = await row_checksums(owner)
+    mixed = await api.patch("/chats", json={"ids": [*foreign, mine["id"]], "archived": True})
+
+    assert after == before
+    assert mixed.json() == {"ids": [mine["id"]]}
+    assert [chat["id"] for chat in (await other.get("/chats")).json()["chats"]] == [theirs["id"]]
+    assert (await other.get(f"/chats/{deleted['id']}")).status_code == 404
+
+
+async def check_a_page_of_the_list_has_only_chats_of_the_session(api: Api, other: Api) -> None:
+    """Also with another session's cursor."""
+    theirs = [await new_chat(other) for _ in range(2)]
+    mine = await new_chat(api)
+    await other.patch(f"/chats/{theirs[0]['id']}", json={"pinned": True})
+    await other.patch(f"/chats/{theirs[1]['id']}", json={"archived": True})
+    await other.get("/chats?limit=1")
+
+    cursor = "p99999999999999999." + theirs[0]["id"]
+    listed = [(await api.get("/chats", params={"after": after, "limit": 2})).json() for after in ("", cursor)]
+    archived = (await api.get("/chats?archived=1")).json()
+
+    assert [[chat["id"] for chat in page["chats"]] for page in listed] == [[mine["id"]]] * 2
+    assert [page["next"] for page in listed] == [None] * 2
+    assert archived["chats"] == []
+
+
+async def check_a_session_does_not_see_the_chats_of_another(api: Api, other: Api, owner: Any) -> None:
+    """Naming another session's chat as seen has no effect."""
+    theirs = await new_chat(other)
+    await answered(other, theirs)
+    before = await row_checksums(owner)
+
+    assert (await api.get("/chats", params={"seen": theirs["id"]})).status_code == 200
+
+    assert await row_checksums(owner) == before
+    assert [chat["unread"] for chat in (await other.get("/chats")).json()["chats"]] == [True]
 
 
 async def check_presets_of_another_session_are_neither_listed_nor_replaced(api: Api, other: Api) -> None:

@@ -146,6 +146,18 @@ async def test_the_list_of_chats_contains_only_chats_of_the_session(api: Api, ot
     await isolation_cases.check_chats_of_another_session_are_not_listed(api, other)
 
 
+async def test_only_chats_of_the_session_are_changed(api: Api, other: Api, owner: Any) -> None:
+    await isolation_cases.check_only_chats_of_the_session_are_changed(api, other, owner)
+
+
+async def test_a_page_of_the_list_has_only_chats_of_the_session(api: Api, other: Api) -> None:
+    await isolation_cases.check_a_page_of_the_list_has_only_chats_of_the_session(api, other)
+
+
+async def test_a_session_does_not_see_the_chats_of_another(api: Api, other: Api, owner: Any) -> None:
+    await isolation_cases.check_a_session_does_not_see_the_chats_of_another(api, other, owner)
+
+
 async def test_the_presets_of_a_session_are_its_own(api: Api, other: Api) -> None:
     await isolation_cases.check_presets_of_another_session_are_neither_listed_nor_replaced(api, other)
 

@@ -19,6 +19,9 @@ PUBLIC_ROUTES = {
 }
 SESSION_ROUTES = {
     "GET /search": None,
+    "GET /chats": None,
+    "GET /chats/archived": None,
+    "POST /chats/selected": {"action": "archive"},
     "POST /chats": {"username": "Ada"},
     "GET /chats/{chat_id}": None,
     "GET /chats/{chat_id}.json": None,
@@ -32,6 +35,10 @@ SESSION_ROUTES = {
     "POST /chats/{chat_id}/settings": {},
     "POST /chats/{chat_id}/presets/{preset_id}/delete": {},
     "POST /chats/{chat_id}/title": {"title": "x"},
+    "POST /chats/{chat_id}/pin": {},
+    "POST /chats/{chat_id}/unpin": {},
+    "POST /chats/{chat_id}/archive": {},
+    "POST /chats/{chat_id}/unarchive": {},
     "POST /chats/{chat_id}/delete": {},
     "POST /chats/{chat_id}/restore": {},
     "POST /chats/{chat_id}/leave": {},
@@ -52,7 +59,9 @@ SESSION_ROUTES |= {  # see tests/web/test_devices.py
     "POST /join": {"code": "x"},
 }
 CHAT_ROUTES = [name for name in SESSION_ROUTES if "{chat_id}" in name]
-CHAT_ACTIONS = ["title", "delete", "restore", "leave", "return", "keep", "settings"]
+CHAT_ACTIONS = [
+    *("title", "pin", "unpin", "archive", "unarchive", "delete", "restore", "leave", "return", "keep", "settings"),
+]
 ANSWER_ACTIONS = ["regenerate", "continue", "show", "edit", "delete", "stop"]
 
 

@@ -39,10 +39,19 @@ async def test_opening_the_application_leads_to_the_latest_chat(visitor: Visitor
 
     again = await visitor.http.get("/", headers=opened)
     by_link = await visitor.http.get("/", headers=opened | {"Referer": f"{visitor.http.base_url}{chat}"})
-    older = await visitor.http.get("/?offset=200", headers=opened)
+    after_deletion = await visitor.http.get(f"/?deleted={chat.removeprefix('/chats/')}", headers=opened)
 
-    assert (first.status_code, by_link.status_code, older.status_code) == (200, 200, 200)
+    assert (first.status_code, by_link.status_code, after_deletion.status_code) == (200, 200, 200)
     assert (again.status_code, again.headers["location"]) == (303, chat)
+
+
+async def test_opening_the_application_leads_to_the_latest_chat_rather_than_a_pinned_one(visitor: Visitor) -> None:
+    pinned, latest = await visitor.begin(), await visitor.begin(new="1")
+    await visitor.http.post(f"{pinned}/pin")
+
+    opened = await visitor.http.get("/", headers={"Sec-Fetch-Mode": "navigate"})
+
+    assert opened.headers["location"] == latest
 
 
 async def test_a_user_name_opens_a_chat_and_finds_it_again(visitor: Visitor) -> None:

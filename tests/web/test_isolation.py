@@ -152,6 +152,29 @@ async def test_the_search_finds_nothing_of_another_session(visitor: Visitor, oth
     assert (await visitor.http.get(f"{theirs}?message={written['id']}")).status_code == 404
 
 
+async def test_the_list_neither_shows_nor_changes_chats_of_another_session(visitor: Visitor, other: Visitor) -> None:
+    mine, theirs, deleted = await visitor.begin(), await other.begin(), await other.begin(new="1")
+    archived = await other.begin(new="1")
+    await other.http.post(f"{deleted}/delete")
+    await other.http.post(f"{archived}/archive")
+    await other.http.post(f"{theirs}/title", data={"title": "a secret"})
+    chosen = {f"chat-{chat.removeprefix('/chats/')}": "1" for chat in (theirs, deleted, archived)}
+
+    pages = [(await visitor.http.get(path)).text for path in ("/chats", "/chats/archived", mine, "/")]
+    done = [
+        await visitor.http.post("/chats/selected", data=chosen | {"action": action})
+        for action in ("pin", "archive", "unarchive", "delete", "restore")
+    ]
+
+    assert all(chat.removeprefix("/chats/") not in page for page in pages for chat in (theirs, deleted, archived))
+    assert "secret" not in "".join(pages)
+    assert {answer.status_code for answer in done} == {303}
+    assert all("ids=" not in answer.headers["location"] for answer in done)
+    assert [(await other.http.get(chat)).status_code for chat in (theirs, deleted, archived)] == [200, 404, 200]
+    assert f'href="{theirs}"' in (await other.http.get("/chats")).text
+    assert f'href="{archived}"' in (await other.http.get("/chats/archived")).text
+
+
 @pytest.mark.parametrize("verb", CHAT_ACTIONS)
 async def test_a_chat_of_another_session_cannot_be_changed(visitor: Visitor, other: Visitor, verb: str) -> None:
     chat, _ = await visitor.begin(), await other.begin()

@@ -20,7 +20,12 @@ UNSAFE = {  # every unsafe route, with a form that changes nothing
     "/devices/sign-out": ({"others": "1"}, (404, 303)),
     f"/devices/{UNKNOWN}/sign-out": ({}, 404),
     "/join": ({"code": "x"}, 404),
+    "/chats/selected": ({"action": "archive", f"chat-{UNKNOWN}": "1"}, (404, 303)),
     f"/chats/{UNKNOWN}/title": ({"title": "x"}, 404),
+    f"/chats/{UNKNOWN}/pin": ({}, 404),
+    f"/chats/{UNKNOWN}/unpin": ({}, 404),
+    f"/chats/{UNKNOWN}/archive": ({}, 404),
+    f"/chats/{UNKNOWN}/unarchive": ({}, 404),
     f"/chats/{UNKNOWN}/delete": ({}, 404),
     f"/chats/{UNKNOWN}/restore": ({}, 404),
     f"/chats/{UNKNOWN}/leave": ({}, 404),
@@ -178,10 +183,10 @@ async def test_a_get_with_an_overridden_method_stays_a_get(visitor: Visitor, own
             params={"_method": "POST", "content": "Hi", "username": "Eve"},
             headers={"X-HTTP-Method-Override": "POST"},
         )
-        for path in (chat, f"{chat}/messages", "/chats")
+        for path in (chat, f"{chat}/messages", "/chats", "/chats/selected")
     ]
 
-    assert [answer.status_code for answer in answers] == [200, 405, 405]
+    assert [answer.status_code for answer in answers] == [200, 405, 200, 405]
     assert await row_counts(owner) == before
 
 

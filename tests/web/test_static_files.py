@@ -32,7 +32,9 @@ async def test_versioned_static_files_are_cached_forever(visitor: Visitor, name:
     assert (again.status_code, again.headers["cache-control"]) == (304, "no-cache")
 
 
-@pytest.mark.parametrize(("name", "kind"), [("app.css", "text/css"), ("app.js", "text/javascript")])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("app.css", "text/css"), ("app.js", "text/javascript"), ("search.js", "text/javascript")]
+)
 async def test_joined_files_are_cached_forever(visitor: Visitor, name: str, kind: str) -> None:
     responses = [await visitor.http.get(f"/static/{name}?{query}") for query in ("v=1", "")]
     version = hashlib.sha256(responses[1].content).hexdigest()[:10]
@@ -45,16 +47,31 @@ async def test_joined_files_are_cached_forever(visitor: Visitor, name: str, kind
     assert again.status_code == 304
 
 
-@pytest.mark.parametrize("name", sorted({name for names in FILES.values() for name in names if ".min." not in name}))
-def test_nothing_but_comments_and_indentation_is_left_out(name: str) -> None:
-    joined = content("app.css" if name.endswith(".css") else "app.js").decode()
+SCRIPTS = sorted({name for names in FILES.values() for name in names if ".min." not in name and name != "app.css"})
+BEFORE_COMMENT = re.compile(r"(?:^|(?<=\s))(//|/\*)(?=\s)|$")
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_nothing_but_comments_and_indentation_is_left_out_of_scripts(name: str) -> None:
+    joined = content("search.js" if name == "search.js" else "app.js").decode()
 
     for line in (ROOT / "web" / "static" / name).read_text().splitlines():
-        code, mark, comment = re.split(r"(?:^|(?<=\s))(//|/\*)(?=\s)|$", line, maxsplit=1)
+        code, mark, comment = BEFORE_COMMENT.split(line, maxsplit=1)
         assert code.strip() in joined
         if mark:
             assert all(code.count(quote) % 2 == 0 for quote in '"`'), f"a comment in a string: {line}"
             assert comment not in joined
+
+
+def test_nothing_but_comments_and_spaces_is_left_out_of_the_style_sheet() -> None:
+    sent = content("app.css").decode()
+
+    for line in (ROOT / "web" / "static" / "app.css").read_text().splitlines():
+        code, mark, comment = BEFORE_COMMENT.split(line, maxsplit=1)
+        assert re.sub(r"(?<=[{};:,])\s+|\s+(?=[{}])", "", code).strip() in sent
+        assert all(string in sent for string in re.findall('"[^"]*"', code))
+        assert not mark or comment not in sent
+    assert re.search("[;:,{}] |\n", re.sub('"[^"]*"', "", sent)) is None
 
 
 async def test_two_versions_side_by_side_never_send_a_file_as_the_other_version(stack: Stack, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from web.contract import (
     ChatChange,
     ChatList,
     ChatRevision,
+    ChatsChange,
     ChatState,
     ChatWithMessages,
     Chunk,
@@ -139,10 +140,22 @@ class Dbapi:
         new |= {"settings_of": settings_of, "reuse_empty": reuse_empty, "is_temporary": is_temporary}
         return cast(Chat, await self._call("POST", "/chats", session, json=new))
 
-    async def chats(self, session: UUID, offset: int = 0) -> ChatList:
-        """Up to MAX_CHATS of the session's chats, latest first, without the `offset` latest."""
-        path = f"/chats?offset={offset}" if offset else "/chats"
-        return cast(ChatList, await self._call("GET", path, session, retry=True))
+    async def chats(
+        self, session: UUID, limit: int, *, after: str = "", archived: bool = False, seen: str = ""
+    ) -> ChatList:
+        """A page of the list from the cursor `after` on: either the archived chats, or the others. At most 200 of them.
+
+        `seen` is the id of the chat that the user is looking at: it is no longer unread.
+        """
+        values = {"limit": limit, "after": after, "archived": int(archived), "seen": seen}
+        query = urlencode({name: value for name, value in values.items() if value})
+        return cast(ChatList, await self._call("GET", f"/chats?{query}", session, retry=True))
+
+    async def change_chats(self, session: UUID, chat_ids: Sequence[str], values: ChatsChange) -> list[str]:
+        """Changes at most 100 chats as a whole. Returns the ids of those that were found."""
+        retry = "deleted" not in values  # a second attempt would find nothing to delete
+        changed = await self._call("PATCH", "/chats", session, json={"ids": chat_ids, **values}, retry=retry)
+        return cast(dict[str, list[str]], changed)["ids"]
 
     async def chat(self, session: UUID, chat_id: UUID, last: int = 0, message_id: str = "") -> ChatWithMessages:
         """A chat with all messages of its shown branch, or with the `last` ones.

@@ -1,4 +1,4 @@
-"""The page that changes the theme and the text size."""
+"""The page that changes the theme and the text size. A button of the chat page shows and hides its list of chats."""
 
 from uuid import UUID
 
@@ -22,7 +22,7 @@ async def show(request: Request) -> Response:
 async def change(request: Request) -> Response:
     form = await forms.read(request)
     response = RedirectResponse(_address(form.get("chat", "")), 303)
-    appearance.save(response, appearance.chosen(form), secure=request.state["settings"].secure)
+    appearance.save(response, appearance.chosen(form, appearance.current()), secure=request.state["settings"].secure)
     return response
 
 

@@ -9,7 +9,7 @@ from web.addresses import network
 from web.contract import ChatWithMessages, Message
 from web.errors import NotFound
 from web.generation.prompt import first_in_context
-from web.pages import models, query
+from web.pages import chat_list, models, query
 from web.pages.message_view import MessageView, message_view
 from web.rendering.templates import is_htmx
 from web.state import Request
@@ -25,7 +25,10 @@ async def chat_page(request: Request) -> Response:
 async def _chat_page(request: Request, session: UUID) -> Response:
     dbapi, llama, chat_id = request.state["dbapi"], request.state["llama"], request.path_params["chat_id"]
     last, named, editing = query.last(request), query.message(request), query.id_parameter(request, "edit")
-    chat, chats = await asyncio.gather(dbapi.chat(session, chat_id, last), dbapi.chats(session))
+    seen = "" if is_htmx(request) else str(chat_id)  # what htmx requests may be for a hidden page
+    chat, chats = await asyncio.gather(
+        dbapi.chat(session, chat_id, last), dbapi.chats(session, chat_list.LISTED_CHATS, seen=seen)
+    )
     for message_id in filter(None, (named, editing)):
         chat = await _with_message(request, session, chat, message_id)
     messages, last = chat["messages"], max(last, len(chat["messages"]))
@@ -33,10 +36,10 @@ async def _chat_page(request: Request, session: UUID) -> Response:
     has_earlier = bool(messages and messages[0]["parent_id"]) and last < query.MAX_MESSAGES
     return request.state["templates"].response(
         "chats/show.html",
+        200,
         chat=chat,
         messages=await _views(messages),
-        chats=chats["chats"],
-        list_state=chats["state"],
+        **chat_list.values(request, chat, chats),
         last=last,
         earlier=last + query.PAGE_MESSAGES if has_earlier else 0,
         named=named if named in _ids(chat) else "",

@@ -1,6 +1,5 @@
-"""Chats: the home page, the chat page, and the list of chats next to it."""
+"""Chats: the home page, the chat page, and what can be done with one chat."""
 
-import asyncio
 import contextlib
 import re
 from collections.abc import Sequence
@@ -10,7 +9,7 @@ from starlette.responses import RedirectResponse, Response
 
 from kit.ids import IdConvertor
 from kit.text import is_blank
-from web.contract import MAX_CHATS, Chat, ListedChat, NewMessage
+from web.contract import Chat, ChatChange, ListedChat, NewMessage
 from web.errors import NotFound, Refused, TooMany, Unavailable
 from web.pages import forms, query
 from web.pages.chat_page import chat_page
@@ -18,16 +17,18 @@ from web.pages.devices import device_name
 from web.state import Request
 
 NAME_CODE_POINTS, TITLE_CODE_POINTS, MODEL_CODE_POINTS = 100, 200, 200
+HOME_CHATS = 50
 
 
 async def home(request: Request) -> Response:
     """Redirects to the latest chat if the application is opened, rather than a link in it followed."""
     session = await request.state["sessions"].find(request)
-    offset = query.offset(request)
-    chats = (await request.state["dbapi"].chats(session, offset))["chats"] if session else []
+    chats = (await request.state["dbapi"].chats(session, HOME_CHATS))["chats"] if session else []
     if chats and _opens_the_application(request):
-        return RedirectResponse(f"/chats/{chats[0]['id']}", 303)
-    response = _home_page(request, chats, deleted=query.id_parameter(request, "deleted"), offset=offset)
+        latest = max(chats, key=lambda chat: chat["updated_at"])  # pinned chats come first
+        return RedirectResponse(f"/chats/{latest['id']}", 303)
+    deleted = query.id_parameter(request, "deleted")
+    response = _home_page(request, chats, deleted=deleted, has_session=session is not None)
     request.state["sessions"].renew(request, response)
     return response
 
@@ -67,21 +68,34 @@ async def show(request: Request) -> Response:
     return response
 
 
-async def sidebar(request: Request) -> Response:
-    """The list of chats alone: the page's script replaces it after a change."""
-    session, chat_id = await _session_and_chat(request)
-    dbapi = request.state["dbapi"]
-    chat, chats = await asyncio.gather(dbapi.chat(session, chat_id, last=1), dbapi.chats(session))
-    templates, list_state = request.state["templates"], chats["state"]
-    return templates.response("chats/list.html", chat=chat, chats=chats["chats"], list_state=list_state)
-
-
 async def rename(request: Request) -> Response:
     session, chat_id = await _session_and_chat(request)
     title = " ".join((await forms.read(request)).get("title", "").split())
     if len(title) > TITLE_CODE_POINTS:
         raise Refused(422, f"A title can have at most {TITLE_CODE_POINTS} characters.")
     await request.state["dbapi"].change_chat(session, chat_id, {"title": title})
+    return RedirectResponse(f"/chats/{chat_id}", 303)
+
+
+async def pin(request: Request) -> Response:
+    return await _change(request, {"pinned": True})
+
+
+async def unpin(request: Request) -> Response:
+    return await _change(request, {"pinned": False})
+
+
+async def archive(request: Request) -> Response:
+    return await _change(request, {"archived": True})
+
+
+async def unarchive(request: Request) -> Response:
+    return await _change(request, {"archived": False})
+
+
+async def _change(request: Request, values: ChatChange) -> Response:
+    session, chat_id = await _session_and_chat(request)
+    await request.state["dbapi"].change_chat(session, chat_id, values)
     return RedirectResponse(f"/chats/{chat_id}", 303)
 
 
@@ -136,13 +150,11 @@ def _home_page(
     username: str = "",
     status: int = 200,
     deleted: str = "",
-    offset: int = 0,
+    has_session: bool = False,
 ) -> Response:
-    """`chats` are those after the `offset` latest."""
-    older = offset + MAX_CHATS if len(chats) == MAX_CHATS else 0
     models = request.state["llama"].models
     values: dict[str, object] = {"chats": chats, "models": models, "notice": notice, "username": username}
-    values |= {"deleted": deleted, "offset": offset, "older": older}
+    values |= {"deleted": deleted, "has_session": has_session}
     return request.state["templates"].response("chats/home.html", status, **values)
 
 

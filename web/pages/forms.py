@@ -17,7 +17,7 @@ class InvalidField(Refused):
         self.name = name
 
 
-async def read(request: Request) -> dict[str, str]:
+async def read(request: Request, max_fields: int = MAX_FIELDS) -> dict[str, str]:
     """The form's fields; of several with one name, the first. Raises Refused (413, 415 or 400)."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() not in (
         "application/x-www-form-urlencoded",
@@ -35,7 +35,7 @@ async def read(request: Request) -> dict[str, str]:
             raise too_large
     try:
         fields = parse_qsl(
-            body.decode(errors="replace"), keep_blank_values=True, errors="replace", max_num_fields=MAX_FIELDS
+            body.decode(errors="replace"), keep_blank_values=True, errors="replace", max_num_fields=max_fields
         )
     except ValueError as error:
         raise Refused(400, "This form has too many fields.") from error

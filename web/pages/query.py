@@ -30,11 +30,6 @@ def last(request: Request) -> int:
     return min(_number(request, "last") or of_page or PAGE_MESSAGES, MAX_MESSAGES)
 
 
-def offset(request: Request) -> int:
-    """How many of the latest chats to leave out."""
-    return _number(request, "offset")
-
-
 def page(request: Request) -> int:
     """The random number that a page has given itself."""
     return _number(request, "page")

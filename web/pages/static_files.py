@@ -27,7 +27,7 @@ mimetypes.add_type("font/woff2", ".woff2")  # slim containers have no /etc/mime.
 
 class StaticFiles(staticfiles.StaticFiles):
     async def get_response(self, path: str, scope: Scope) -> Response:
-        if path not in assets.FILES:
+        if path not in assets.FILES or scope["method"] not in ("GET", "HEAD"):
             return await super().get_response(path, scope)
         content = assets.content(path)
         headers = _headers(version(content), scope)

@@ -10,7 +10,7 @@ from starlette.requests import Request, StateT
 from starlette.responses import HTMLResponse
 
 from web.appearance import current
-from web.contract import MAX_CHATS, Chat, Message
+from web.contract import Chat, Message
 from web.rendering import assets
 from web.rendering.byte_cache import ByteCache
 from web.rendering.event_templates import EventTemplates
@@ -42,9 +42,7 @@ class Templates:
         )
         self._environment.filters["model_name"] = model_name
         self._environment.filters["title_of"] = title_of
-        self._environment.globals.update(
-            appearance=current, static=self.static, new_id=lambda: str(uuid.uuid4()), max_chats=MAX_CHATS
-        )
+        self._environment.globals.update(appearance=current, static=self.static, new_id=lambda: str(uuid.uuid4()))
 
     def static(self, name: str) -> str:
         """The URL of a static file. It contains a hash of the content, so browsers may cache it for ever."""

@@ -4,8 +4,11 @@
 (() => {
   const list = document.getElementById("list"), chat = location.pathname.split("/")[2], DELAY_MS = 100, RETRY_MS = 2000;
   const requesting = new Set();
-  let listTimer, messagesTimer, revision = 0;
-  const load = () => htmx.ajax("GET", list.dataset.from, { source: list, target: list, swap: "innerMorph" });
+  let listTimer, messagesTimer, revision = 0, missed;
+  const load = () => { // a chat is unread until a visible page has shown it
+    missed = document.hidden;
+    htmx.ajax("GET", list.dataset.from + (missed ? "" : "?seen=1"), { source: list, target: list, swap: "innerMorph" });
+  };
   const listState = () => list.querySelector("ul").dataset.state;
   const refreshList = (delay = DELAY_MS) => {
     clearTimeout(listTimer);
@@ -36,6 +39,7 @@
     if (target.id === "refresh") refreshMessages(RETRY_MS);
   });
   document.addEventListener("turn", () => refreshList());
+  document.addEventListener("visibilitychange", () => { if (missed && !document.hidden) refreshList(); });
   document.addEventListener("htmx:after:swap", ({ detail: { ctx } }) => { // an action may lead away from the message in the address
     const { redirected, url } = ctx.response?.raw ?? {};
     if (redirected && ctx.select === "#messages" && new URL(url).search !== location.search) history.replaceState(null, "", url);
@@ -50,24 +54,48 @@
   list.parentElement.addEventListener("toggle", showCurrent);
   showCurrent();
 
-  // One menu serves all rows. Renaming keeps the page.
+  // The groups of the list depend on the reader's time zone, which only a script knows.
+  const offset = -new Date().getTimezoneOffset();
+  if (offset !== Number(list.dataset.offset)) {
+    document.cookie = `utc_offset=${offset}; path=/; max-age=31536000; samesite=lax`;
+    refreshList(0);
+  }
+
+  // One menu serves all rows. Its actions keep the page, except the deletion of a chat.
+  const post = (form, url) => fetch(url, { method: "POST", body: new URLSearchParams(new FormData(form)), redirect: "manual" }).catch(() => null);
   list.addEventListener("click", (event) => {
     const button = event.target.closest("li .more"), link = button?.closest("li").querySelector("a");
     if (!button) return;
     const menu = document.getElementById("chat-menu"), path = new URL(link.href).pathname;
-    for (const [element, name, end] of [["form", "action", "/title"], ["form + p > a", "href", ".md"], ["form + p > a + a", "href", ".json"], ["p + form", "action", "/delete"]]) {
-      menu.querySelector(element)[name] = path + end;
+    for (const name of ["action", "formaction", "href"]) {
+      for (const element of menu.querySelectorAll(`[${name}^="/chats/"]`)) element.setAttribute(name, element.getAttribute(name).replace(/^.chats.[^/.]+/, path));
     }
+    menu.dataset.group = link.closest("ul").ariaLabel;
     menu.querySelector("input").value = link.dataset.title;
     if (!button.popoverTargetElement) menu.togglePopover();
   });
   list.addEventListener("submit", async (event) => {
-    const form = event.target, menu = form.closest("#chat-menu");
-    if (!menu || !form.elements.title) return;
+    const form = event.target, menu = form.closest("#chat-menu"), url = event.submitter?.getAttribute("formaction") ?? form.getAttribute("action");
+    if (!menu || url.endsWith("/delete")) return;
     event.preventDefault();
-    const response = await fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)) }).catch(() => null);
-    if (!response?.ok) return void form.submit(); // shows the error
+    if ((await post(form, url))?.type !== "opaqueredirect") { // shows the error
+      form.action = url;
+      return void form.submit();
+    }
     menu.hidePopover();
     refreshList();
+  });
+
+  // On wide screens the list can be hidden. A cookie keeps that for other pages.
+  const toggle = document.getElementById("toggle"), { sidebar } = toggle.form.elements;
+  toggle.form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    post(toggle.form, toggle.form.action);
+    toggle.ariaExpanded = String(!sidebar.value);
+    if (sidebar.value) document.documentElement.dataset.sidebar = sidebar.value;
+    else delete document.documentElement.dataset.sidebar;
+    sidebar.value = sidebar.value ? "" : "hidden";
+    dispatchEvent(new Event("resize")); // the messages have moved
+    showCurrent();
   });
 })();

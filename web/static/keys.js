@@ -49,3 +49,20 @@
   announce.value = localStorage.getItem("announce") ?? "sentences";
   help.addEventListener("change", () => localStorage.setItem("announce", announce.value));
 })();
+
+// Ctrl+K opens the dialog with search and actions. Its script is loaded when Ctrl or the list of chats is first used.
+(() => {
+  const palette = document.getElementById("palette"), script = document.getElementById("search-script");
+  const load = () => script.replaceWith(script.content);
+  for (const type of ["pointerover", "focusin"]) document.getElementById("chats").addEventListener(type, load, { once: true });
+  document.addEventListener("keydown", (event) => {
+    const { altKey, shiftKey, code } = event, hasModifier = /^(Mac|iP)/.test(navigator.platform) ? event.metaKey : event.ctrlKey;
+    if (hasModifier) load();
+    if (!hasModifier || altKey || shiftKey || code !== "KeyK") return;
+    event.preventDefault();
+    if (palette.open) return palette.close();
+    if (document.querySelector("dialog[open]")) return;
+    palette.dispatchEvent(new Event("show"));
+    palette.showModal();
+  });
+})();

@@ -31,7 +31,7 @@
     const sheet = event.target.closest?.(".sheet"), step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (!sheet || !step) return;
     event.preventDefault();
-    const items = [...sheet.querySelectorAll("input, button, a")];
+    const items = [...sheet.querySelectorAll("input, button, a")].filter((each) => each.checkVisibility());
     items[(items.indexOf(document.activeElement) + step + items.length) % items.length].focus();
   });
 })();

@@ -1,7 +1,8 @@
 "use strict";
 
 // Search while typing, next to the chat and in a dialog that also offers the page's actions and the latest chats.
-// Arrow keys choose a result, Enter opens it, Escape clears the field or closes the dialog.
+// Arrow keys choose a result, Enter opens it, Escape clears the field or closes the dialog. keys.js loads this script when
+// it is first needed, so a field can already contain text.
 (() => {
   const OPTION = "[role=option]:not([aria-disabled])", FAILED = "The search failed. Please try again.", MAX_LATEST = 8;
   const ACTIONS = ["#new-chat", "#new-temporary", "#composer .stop:not([hidden])", "#account-menu a", "#ask-help"];
@@ -23,16 +24,17 @@
       field.ariaExpanded = String(Boolean(list.querySelector("[role=option]")));
       choose(offer && (options.includes(chosen) ? chosen : options[0]));
     };
+    const textOf = () => field.value.trim().toLowerCase();
+    const show = () => { offer?.(textOf()); update(); };
     const search = () => {
-      const text = field.value.trim().toLowerCase();
-      if (!text) {
+      if (!textOf()) {
         htmx.trigger(field, "htmx:abort");
         results.replaceChildren();
         status.textContent = "";
       }
-      offer?.(text);
-      update();
+      show();
     };
+    const finish = () => { status.textContent = results.firstElementChild?.dataset.said ?? ""; update(); };
     const clear = () => { field.value = ""; search(); };
     const fail = () => { results.textContent = status.textContent = FAILED; update(); };
 
@@ -52,10 +54,12 @@
       event.preventDefault();
     });
     field.addEventListener("htmx:before:request", (event) => { if (!field.value.trim()) event.preventDefault(); });
-    field.addEventListener("htmx:after:swap", () => { status.textContent = results.firstElementChild?.dataset.said ?? ""; update(); });
+    field.addEventListener("htmx:after:swap", finish);
     field.addEventListener("htmx:error", fail);
     field.addEventListener("htmx:after:request", ({ detail }) => { if (detail.ctx.response.status >= 400) fail(); });
     list.addEventListener("click", ({ target }) => { if (target.closest(OPTION)) close(); }, true);
+    show();
+    if (results.firstElementChild) finish();
     return clear;
   };
 
@@ -80,14 +84,8 @@
   const clearPalette = attach(document.getElementById("command"), document.getElementById("choices"), palette.querySelector("[role=status]"), () => palette.close(), offer);
   palette.addEventListener("click", ({ target }) => { if (target === palette) palette.close(); });
   palette.addEventListener("close", clearPalette);
-  document.addEventListener("keydown", (event) => {
-    const { altKey, shiftKey, code } = event, hasModifier = /^(Mac|iP)/.test(navigator.platform) ? event.metaKey : event.ctrlKey;
-    if (!hasModifier || altKey || shiftKey || code !== "KeyK") return;
-    event.preventDefault();
-    if (palette.open) return palette.close();
-    if (document.querySelector("dialog[open]")) return;
-    clearSidebar(); // only one list of results exists at a time
+  palette.addEventListener("show", () => { // only one list of results exists at a time
+    clearSidebar();
     clearPalette();
-    palette.showModal();
   });
 })();

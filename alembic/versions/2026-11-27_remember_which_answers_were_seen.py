@@ -1,0 +1,22 @@
+"""Remember which answers a session has seen, and find its pinned and archived chats quickly."""
+
+from pathlib import Path
+
+from alembic import op
+
+from dbapi.migrations import run_script
+
+revision = "0011"
+down_revision = "0010"
+branch_labels = None
+depends_on = None
+
+SQL = Path(__file__).with_suffix("")
+
+
+def upgrade() -> None:
+    run_script(op, SQL / "up.sql")
+
+
+def downgrade() -> None:
+    run_script(op, SQL / "down.sql")

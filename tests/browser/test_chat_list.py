@@ -1,0 +1,372 @@
+"""The list of chats: its menu, its groups, its marks in other windows, hiding it, and the page of all chats."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.async_api import Locator, Page, expect
+
+from tests.browser.browser_user import BrowserUser
+from tests.browser.page import PHONE, ask, script, send
+from tests.stack import until
+
+pytestmark = pytest.mark.browser
+
+TITLES = """all => all.map((list) =>
+  [list.ariaLabel, [...list.querySelectorAll("a span[dir]")].map((title) => title.textContent)])"""
+OVERFLOWS = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+
+
+async def new_chat(page: Page, question: str) -> None:
+    await page.click("#new-chat")
+    await expect(page.locator("article.user")).to_have_count(0)
+    await ask(page, question)
+
+
+async def three_chats(page: Page) -> None:
+    """The page shows the third."""
+    await ask(page, "The first")
+    await new_chat(page, "The second")
+    await new_chat(page, "The third")
+    await expect(page.locator("#chats .running")).to_have_count(0)
+
+
+def row(page: Page, title: str) -> Locator:
+    return page.locator("#chats li", has=page.get_by_text(title, exact=True))
+
+
+async def press(page: Page, title: str, name: str) -> None:
+    """Presses a button in the menu of a chat."""
+    await row(page, title).hover()
+    await row(page, title).locator(".more").click()
+    await page.locator("#chat-menu").get_by_role("button", name=name, exact=True).click()
+
+
+async def expect_groups(page: Page, groups: dict[str, list[str]]) -> None:
+    """The titles in each group, by its name."""
+
+    async def same() -> bool:
+        return dict(await page.locator("#list ul").evaluate_all(TITLES)) == groups
+
+    await until(same, lambda: f"the list never had the groups {groups}")
+
+
+# The menu
+
+
+async def test_the_menu_pins_and_unpins_any_chat_in_place(page: Page) -> None:
+    await three_chats(page)
+    here = page.url
+    await page.evaluate("window.same = true")
+
+    await press(page, "The first", "Pin")
+    await expect_groups(page, {"Pinned": ["The first"], "Today": ["The third", "The second"]})
+    await expect(page.locator("#chat-menu")).not_to_be_visible()
+    await press(page, "The third", "Pin")
+    await expect_groups(page, {"Pinned": ["The third", "The first"], "Today": ["The second"]})
+    await press(page, "The first", "Unpin")
+    await expect_groups(page, {"Pinned": ["The third"], "Today": ["The second", "The first"]})
+
+    assert page.url == here
+    assert await page.evaluate("window.same")
+    await page.reload()
+    await expect_groups(page, {"Pinned": ["The third"], "Today": ["The second", "The first"]})
+
+
+async def test_the_menu_archives_a_chat_and_takes_it_back(page: Page) -> None:
+    await three_chats(page)
+
+    await press(page, "The first", "Archive")
+    await expect_groups(page, {"Today": ["The third", "The second"]})
+    await press(page, "The third", "Archive")
+    await expect_groups(page, {"Today": ["The second"], "Archived": ["The third"]})  # the page shows it
+
+    await press(page, "The third", "Unarchive")
+    await expect_groups(page, {"Today": ["The third", "The second"]})
+    await page.get_by_role("link", name="All chats").click()
+    await page.get_by_role("link", name="Archived chats").click()
+    await expect(page.locator("li a")).to_have_text([re.compile("The first")])
+
+
+@pytest.mark.parametrize(
+    ("title", "shown"),
+    [("The first", ["Pin", "Archive"]), ("The second", ["Unpin", "Archive"]), ("The third", ["Pin", "Unarchive"])],
+)
+async def test_the_menu_offers_what_its_chat_needs(page: Page, title: str, shown: list[str]) -> None:
+    await three_chats(page)
+    await press(page, "The second", "Pin")
+    await press(page, "The third", "Archive")
+    await expect_groups(page, {"Pinned": ["The second"], "Today": ["The first"], "Archived": ["The third"]})
+
+    await row(page, title).hover()
+    await row(page, title).locator(".more").click()
+
+    await expect(page.locator("#chat-menu [formaction]:visible")).to_have_text(shown)
+
+
+async def test_a_change_keeps_the_focus_at_its_chat(page: Page) -> None:
+    await three_chats(page)
+    await row(page, "The first").locator(".more").focus()
+    await page.keyboard.press("Enter")
+    await page.locator("#chat-menu").get_by_role("button", name="Pin", exact=True).focus()
+
+    await page.keyboard.press("Enter")
+
+    await expect_groups(page, {"Pinned": ["The first"], "Today": ["The third", "The second"]})
+    await expect(row(page, "The first").locator(".more")).to_be_focused()
+
+
+async def test_a_refused_change_shows_its_reason(page: Page) -> None:
+    await three_chats(page)
+    first = await row(page, "The first").locator("a").get_attribute("href")
+    await row(page, "The first").hover()
+    await row(page, "The first").locator(".more").click()
+    await page.request.post(f"{first}/delete", headers={"Origin": page.url.partition("/chats")[0]})
+
+    await page.locator("#chat-menu").get_by_role("button", name="Pin", exact=True).click()
+
+    await expect(page.locator("h1")).to_have_text("Not found")
+
+
+async def test_a_menu_of_one_chat_never_acts_on_another(page: Page) -> None:
+    """All addresses in the menu change with the chat, and again for the next one."""
+    await three_chats(page)
+    ids = []
+    for title in ("The first", "The second", "The third", "The first"):
+        await row(page, title).hover()
+        await row(page, title).locator(".more").click()
+        expected = str(await row(page, title).locator("a").get_attribute("href"))
+        found = await page.locator("#chat-menu").evaluate(
+            "menu => ['action', 'formaction', 'href'].flatMap((name) =>"
+            " [...menu.querySelectorAll(`[${name}^='/']`)].map((each) => each.getAttribute(name)))"
+        )
+        assert len(found) == 8
+        assert all(address.startswith((f"{expected}/", f"{expected}.")) for address in found), found
+        ids.append(expected)
+        await page.keyboard.press("Escape")
+    assert len(set(ids)) == 3
+
+
+# Groups
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Pago_Pago", "Asia/Kolkata"])
+async def test_the_list_has_the_days_of_the_readers_time_zone(open_page: Callable[..., Any], zone: str) -> None:
+    page = await open_page(timezone_id=zone)
+    requested: list[str] = []
+    page.on("request", lambda request: requested.append(request.url) if "/list" in request.url else None)
+    minutes = await page.evaluate("-new Date().getTimezoneOffset()")
+
+    async def known() -> bool:
+        cookies = {cookie["name"]: cookie["value"] for cookie in await page.context.cookies()}
+        return cookies.get("utc_offset") == str(minutes)
+
+    await until(known)
+    await expect_groups(page, {"Today": ["New chat"]})
+    requested.clear()
+    await page.reload()
+    await expect(page.locator("#list")).to_have_attribute("data-offset", str(minutes))
+    await page.wait_for_timeout(500)
+    assert requested == []  # the server knew it
+
+
+async def test_groups_have_names_for_screen_readers(page: Page) -> None:
+    await ask(page, "The first")
+    await press(page, "The first", "Pin")
+
+    group = page.get_by_role("list", name="Pinned")
+
+    await expect(group.get_by_role("listitem")).to_have_count(1)
+    shown = await group.evaluate("each => getComputedStyle(each, '::before').content")
+    assert shown in ('"Pinned"', "attr(aria-label)")
+
+
+# Marks in other windows
+
+
+async def test_another_window_shows_running_and_unread_answers(page: Page) -> None:
+    await three_chats(page)
+    other = await page.context.new_page()
+    await other.goto(str(await row(page, "The first").locator("a").get_attribute("href")))
+
+    await send(page, script("word " * 30, delay_ms=30))
+    await expect(row(other, "The third").locator(".running")).to_have_text(", an answer is being written")
+    await expect(row(page, "The third").locator(".running")).to_have_count(
+        0
+    )  # it has ended, and this page has shown it
+
+    await expect(row(other, "The third").locator(".running, .unread")).to_have_count(0)
+
+
+async def test_an_answer_that_no_visible_page_shows_is_unread_everywhere_until_it_is_opened(page: Page) -> None:
+    await three_chats(page)
+    third = page.url
+    await send(page, script("word " * 30, delay_ms=30))
+    await expect(page.locator(".live")).to_have_count(1)
+    await row(page, "The first").locator("a").click()
+    await expect(page.locator("#title")).to_have_text("The first")
+    other = await page.context.new_page()
+    await other.goto(page.url)
+
+    for window in (page, other):
+        await expect(row(window, "The third").locator(".unread")).to_have_text(", unread answer")
+    await page.goto(third)
+
+    await expect(row(page, "The third").locator(".unread")).to_have_count(0)
+    await expect(row(other, "The third").locator(".unread")).to_have_count(0)
+
+
+async def test_a_hidden_page_does_not_read_its_answer(page: Page) -> None:
+    """A window in the background may hear of changes over the stream of another."""
+    requested: list[str] = []
+    await ask(page, "The first")
+    await expect(page.locator("#chats .running")).to_have_count(0)
+    page.on("request", lambda request: requested.append(request.url) if "/list" in request.url else None)
+    hide = """(hidden) => {
+      Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
+      document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+    change = """() => document.dispatchEvent(
+      new CustomEvent("changed", { detail: { data: JSON.stringify({ chat: "x", revision: null, list: null }) } }))"""
+
+    await page.evaluate(hide, True)
+    await page.evaluate(change)
+    await until(lambda: _count(requested, 1))
+    assert requested[0].endswith("/list")
+    await page.evaluate(hide, False)
+    await until(lambda: _count(requested, 2))
+
+    assert requested[1].endswith("/list?seen=1")
+
+
+async def _count(found: list[str], count: int) -> bool:
+    return len(found) >= count
+
+
+async def test_pins_and_the_archive_appear_in_a_second_window(page: Page) -> None:
+    await three_chats(page)
+    other = await page.context.new_page()
+    await other.goto(page.url)
+
+    await press(page, "The first", "Pin")
+    await expect_groups(other, {"Pinned": ["The first"], "Today": ["The third", "The second"]})
+    await press(other, "The second", "Archive")
+    await expect_groups(page, {"Pinned": ["The first"], "Today": ["The third"]})
+
+
+# Hiding the list
+
+
+async def test_the_list_can_be_hidden_and_stays_so_without_a_flash(page: Page) -> None:
+    toggle = page.get_by_role("button", name="List of chats")
+    await expect(toggle).to_have_attribute("aria-expanded", "true")
+    wide = await page.locator("main").evaluate("each => each.getBoundingClientRect().left")
+
+    await toggle.click()
+
+    await expect(page.locator("#chats")).not_to_be_visible()
+    await expect(toggle).to_have_attribute("aria-expanded", "false")
+    await expect(toggle).to_be_focused()
+    assert await page.locator("main").evaluate("each => each.getBoundingClientRect().left") < wide
+
+    async def kept() -> bool:
+        return "sidebar" in {cookie["name"] for cookie in await page.context.cookies()}
+
+    await until(kept)
+    html = await (await page.request.get(page.url)).text()
+    assert '<html lang="en" data-sidebar="hidden">' in html  # before the first paint
+    await page.reload()
+    await expect(page.locator("#chats")).not_to_be_visible()
+    await toggle.focus()
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#chats [aria-current]")).to_be_in_viewport()
+    await expect(toggle).to_have_attribute("aria-expanded", "true")
+
+
+async def test_a_hidden_list_is_a_drawer_on_a_phone(page: Page) -> None:
+    await page.get_by_role("button", name="List of chats").click()
+    await expect(page.locator("#chats")).not_to_be_visible()
+
+    await page.set_viewport_size({"width": 360, "height": 740})
+    await expect(page.get_by_role("button", name="List of chats")).not_to_be_visible()
+    await page.click(".menu")
+
+    await expect(page.locator("#chats")).to_be_visible()
+
+
+# The page of all chats
+
+
+async def test_chosen_chats_are_archived_and_the_change_is_undone(page: Page) -> None:
+    await three_chats(page)
+    here = page.url.partition("#")[0]
+    await page.get_by_role("link", name="All chats").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("All chats")
+
+    await page.get_by_role("button", name="Archive").click()
+    await expect(page.get_by_role("alert")).to_have_text("Please choose chats first.")
+    for title in ("The first", "The second"):
+        await page.get_by_role("checkbox", name=title).check()
+    await page.get_by_role("button", name="Archive").click()
+    await expect(page.get_by_role("status")).to_have_text("2 chats archived.")
+    await expect(page.locator("li a")).to_have_text([re.compile("The third")])
+    await page.get_by_role("button", name="Undo").click()
+    await expect(page.locator("li a")).to_have_count(3)
+
+    await page.get_by_role("link", name="Back").click()
+    await page.wait_for_url(here)
+
+
+async def test_everything_works_without_javascript(new_user: Callable[..., Any]) -> None:
+    plain: BrowserUser = await new_user(java_script_enabled=False)
+    await plain.begin()
+    page = plain.page
+    for title in ("The first", "The second"):
+        await page.locator("#chats [aria-current] ~ .more").click()
+        await page.fill("#chats input[name=title]", title)
+        await page.get_by_role("button", name="Rename", exact=True).click()
+        await expect(page.locator("#title")).to_have_text(title)
+        if title == "The first":
+            await page.click("#new-chat")
+            await expect(page.locator("#title")).to_have_text("New chat")
+
+    await press(page, "The second", "Pin")
+    await expect_groups(page, {"Pinned": ["The second"], "Today": ["The first"]})
+    await press(page, "The second", "Archive")
+    await expect_groups(page, {"Today": ["The first"], "Archived": ["The second"]})
+    await page.get_by_role("button", name="List of chats").click()
+    await expect(page.locator("#chats")).not_to_be_visible()
+    await page.get_by_role("button", name="List of chats").click()
+    await page.get_by_role("link", name="All chats").click()
+    await page.get_by_role("link", name="Archived chats").click()
+    await page.get_by_role("checkbox", name="The second").check()
+    await page.get_by_role("button", name="Unarchive").click()
+    await expect(page.get_by_role("status")).to_have_text("1 chat taken out of the archive.")
+    await page.get_by_role("link", name="All chats").click()
+    for title in ("The first", "The second"):
+        await page.get_by_role("checkbox", name=title).check()
+    await page.get_by_role("button", name="Delete").click()
+    await expect(page.get_by_role("status")).to_have_text("2 chats deleted.")
+    await expect(page.locator("li a")).to_have_count(0)
+    await page.get_by_role("button", name="Undo").click()
+    await expect(page.locator("li a")).to_have_count(2)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_the_page_of_all_chats_fits_a_phone(open_page: Callable[..., Any], scheme: str) -> None:
+    page = await open_page(PHONE, has_touch=True, color_scheme=scheme)
+    await ask(page, "Wide" * 60)
+    await page.click(".menu")
+    await page.get_by_role("link", name="All chats").click()
+
+    assert not await page.evaluate(OVERFLOWS)
+    await page.get_by_role("checkbox").tap()
+    await expect(page.get_by_role("checkbox")).to_be_checked()
+    sizes = await page.locator("[type=checkbox], .selected button").evaluate_all(
+        "all => all.map((each) => Math.min(each.offsetWidth, each.offsetHeight))"
+    )
+    assert min(sizes) >= 24
+    await page.get_by_role("button", name="Pin", exact=True).tap()
+    await expect(page.get_by_role("status")).to_have_text("1 chat pinned.")
+    assert not await page.evaluate(OVERFLOWS)
