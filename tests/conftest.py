@@ -3,12 +3,16 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from hypothesis import settings
 from xdist.remote import Producer
 
 from tests import parallel
 from tests.stack import Cluster, Stack, running_cluster, running_stack
 
 parallel.reserve_ports()
+# How long an example takes depends on what else the machine does
+settings.register_profile("runnel", deadline=None)
+settings.load_profile("runnel")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -36,7 +36,6 @@ ENDS_SECONDS = 90.0  # for the last answer to end, on a slow machine
 BOUNDED = settings(
     max_examples=3 * ROUNDS,
     stateful_step_count=STEPS,
-    deadline=None,
     database=None,
     phases=[Phase.generate],  # real processes are not reproducible, so examples cannot shrink
     suppress_health_check=list(HealthCheck),

@@ -205,7 +205,7 @@ def visitor(service: Service) -> Iterator[httpx.Client]:
         yield http
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=200, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.sampled_from(PIECES), max_size=30).map("".join) | st.text(max_size=100), st.booleans())
 def test_no_text_is_an_error(visitor: httpx.Client, q: str, is_typing: bool) -> None:
     response = visitor.get("/search", params={"q": q, "typing": int(is_typing)})

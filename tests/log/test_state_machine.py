@@ -21,7 +21,6 @@ ROUNDS = int(os.environ.get("CHAOS_ROUNDS", "3"))
 BOUNDED = settings(
     max_examples=10 * ROUNDS,
     stateful_step_count=40,
-    deadline=None,
     database=None,
     suppress_health_check=list(HealthCheck),
     print_blob=False,

@@ -17,7 +17,7 @@ NAMES += ["reason", "restart", "lose chunks", "notify", "leave", "slow"]
 OPERATIONS = st.lists(st.tuples(st.sampled_from(NAMES), st.integers(0, 11)), max_size=40)
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=250, suppress_health_check=[HealthCheck.too_slow])
 @given(OPERATIONS, st.booleans())
 def test_a_viewer_sees_a_prefix_of_the_answer_or_is_reset(operations: list[tuple[str, int]], is_code: bool) -> None:
     asyncio.run(play(operations, is_code))

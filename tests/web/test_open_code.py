@@ -57,7 +57,7 @@ def check_colours(language: str, code: str, sizes: list[int]) -> None:
             assert code.startswith(Page(viewer.tail).codes[0])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(sorted(LANGUAGES)), codes, sizes)
 def test_growing_code_has_the_colours_of_finished_code(language: str, code: str, sizes: list[int]) -> None:
     check_colours(language, code, sizes)

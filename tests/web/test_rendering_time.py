@@ -71,7 +71,7 @@ def test_rendering_takes_linear_time(name: str) -> None:
     check(GENERATORS[name])
 
 
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.sampled_from([*MARKS.values(), "a", " ", "\n", "\n\n"]), min_size=1, max_size=6).map("".join))
 def test_repeating_any_mixture_takes_linear_time(piece: str) -> None:
     check(lambda size: (piece * (size // len(piece) + 1))[:size])
