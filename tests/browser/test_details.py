@@ -98,7 +98,9 @@ async def test_editing_begins_at_the_end_and_has_keys(page: Page) -> None:
     await ask(page, "What is green?")
     await page.locator(".user").get_by_role("link", name="Edit").click()
     await expect(page.locator("#edited")).to_be_focused()
-    await page.keyboard.press("Escape")
+    async with page.expect_response(lambda response: response.request.method == "GET") as canceled:
+        await page.keyboard.press("Escape")
+    assert (await canceled.value).status == 200
     await expect(page.locator("#edited")).to_have_count(0)
 
     await page.locator(".user").get_by_role("link", name="Edit").click()
