@@ -45,7 +45,7 @@ async def test_every_chat_in_the_list_has_a_menu(page: Page) -> None:
 
 
 @pytest.mark.parametrize("opener", ["[aria-current] ~ .more", ".facts.more", ".user .more"])
-@pytest.mark.parametrize("size", [{"width": 1000, "height": 500}, PHONE])
+@pytest.mark.parametrize("size", [{"width": 1000, "height": 500}, {"width": 1000, "height": 400}, PHONE])
 async def test_a_menu_stays_in_the_window_and_closes(
     open_page: Callable[..., Any], size: ViewportSize, opener: str
 ) -> None:

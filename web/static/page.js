@@ -10,7 +10,7 @@
   if (window.isSecureContext) addEventListener("load", () => navigator.serviceWorker?.register(policy.createScriptURL(WORKER)).catch(() => {}));
 })();
 
-// Sheets open next to their buttons and stay inside the window. Arrow keys move between their items.
+// Sheets open below, above or beside their buttons and stay inside the window. Arrow keys move between their items.
 (() => {
   const MARGIN = 8, GAP = 4;
   let button;
@@ -20,10 +20,10 @@
   }, true);
   document.addEventListener("toggle", ({ target, newState }) => {
     if (newState !== "open" || !target.matches(".sheet")) return;
-    const { left, top, bottom } = (button ?? document.body).getBoundingClientRect(), { offsetWidth: width, offsetHeight: height } = target;
-    const fitsBelow = bottom + GAP + height < innerHeight - MARGIN;
+    const { left, right, top, bottom } = (button ?? document.body).getBoundingClientRect(), { offsetWidth: width, offsetHeight: height } = target;
+    const fitsBelow = bottom + GAP + height < innerHeight - MARGIN, start = fitsBelow || top > MARGIN + height + GAP ? left : right + GAP;
     const { style } = document.documentElement; // htmx would copy a style of the sheet, which the CSP forbids
-    style.setProperty("--left", `${Math.max(MARGIN, Math.min(left, innerWidth - width - MARGIN))}px`);
+    style.setProperty("--left", `${Math.max(MARGIN, Math.min(start, innerWidth - width - MARGIN))}px`);
     style.setProperty("--top", `${Math.max(MARGIN, fitsBelow ? bottom + GAP : top - GAP - height)}px`);
     target.classList.replace("placing", "placed");
   }, true);
