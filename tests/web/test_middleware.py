@@ -116,7 +116,7 @@ async def test_every_answer_carries_the_same_headers(visitor: Visitor) -> None:
     answers = {
         200: [await http.get(path) for path in ("/", chat, "/healthz", "/readyz", "/static/app.css", "/static/page.js")]
         + [await http.get(finished, headers={"Accept": accept}) for accept in (EVENTS, TEXT)]
-        + [await http.head(stream, headers={"Accept": EVENTS})],
+        + [await http.get("/chats"), await http.head(stream, headers={"Accept": EVENTS})],
         201: [await visitor.post(chat, "Hi", {"HX-Request": "true"})],
         204: [await http.post(f"{chat}/messages/{running}/stop", headers={"HX-Request": "true"})],
         303: [await http.post("/chats", data={"username": "Ada"}), await http.post(f"{chat}/messages/{running}/stop")],
@@ -136,7 +136,7 @@ async def test_every_answer_carries_the_same_headers(visitor: Visitor) -> None:
                 "/static/no.css",
             )
         ],
-        405: [await http.get("/chats"), await http.post("/")],
+        405: [await http.get("/chats/selected"), await http.post("/")],
         413: [await visitor.post(chat, "x" * 40_000), await visitor.post(chat, "x" * 500_000)],
         415: [await http.post(f"{chat}/messages", json={"content": "Hi"})],
         421: [await http.get("/", headers={"Host": "evil.test"})],
