@@ -33,7 +33,13 @@ async def test_versioned_static_files_are_cached_forever(visitor: Visitor, name:
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("app.css", "text/css"), ("app.js", "text/javascript"), ("search.js", "text/javascript")]
+    ("name", "kind"),
+    [
+        ("app.css", "text/css"),
+        ("app.js", "text/javascript"),
+        ("search.js", "text/javascript"),
+        ("temporary.js", "text/javascript"),
+    ],
 )
 async def test_joined_files_are_cached_forever(visitor: Visitor, name: str, kind: str) -> None:
     responses = [await visitor.http.get(f"/static/{name}?{query}") for query in ("v=1", "")]
@@ -53,7 +59,7 @@ BEFORE_COMMENT = re.compile(r"(?:^|(?<=\s))(//|/\*)(?=\s)|$")
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_nothing_but_comments_and_indentation_is_left_out_of_scripts(name: str) -> None:
-    joined = content("search.js" if name == "search.js" else "app.js").decode()
+    joined = content(name if name in FILES else "app.js").decode()
 
     for line in (ROOT / "web" / "static" / name).read_text().splitlines():
         code, mark, comment = BEFORE_COMMENT.split(line, maxsplit=1)

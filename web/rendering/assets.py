@@ -1,6 +1,6 @@
 """The style sheet and the scripts as browsers load them: without comments and indentation, the style sheet also without
-other spaces that mean nothing. All scripts are in one file, for a single request and better compression. Only search.js
-is loaded when it is first needed.
+other spaces that mean nothing. Most scripts are in one file, for a single request and better compression. Pages load
+the others only if they need them.
 """
 
 import re
@@ -9,17 +9,16 @@ from pathlib import Path
 
 STATIC = Path(__file__).parent.parent / "static"
 # page.js registers an extension before hx-sse adds its own
-OWN = ("stream", "composer", "reading", "announcer", "chats", "temporary", "panel", "keys")
+OWN = ("stream", "composer", "reading", "announcer", "chats", "panel", "keys")
 FILES = {
     "app.css": ("app.css",),
-    "search.js": ("search.js",),
+    **{name: (name,) for name in ("search.js", "temporary.js")},
     "app.js": ("htmx.min.js", "page.js", "hx-sse.min.js", *(f"{name}.js" for name in OWN)),
 }
-MEDIA_TYPES = {"app.css": "text/css", "app.js": "text/javascript", "search.js": "text/javascript"}
+MEDIA_TYPES = {name: "text/css" if name.endswith(".css") else "text/javascript" for name in FILES}
 _COMMENT = re.compile(rb"(?:^|\s)// .*|/\*.*?\*/")
-_SPACE = re.compile(
-    rb"(?<=[{};:,])\s+|\s+(?=[{}])"
-)  # in a style sheet; a colon before a space is never part of a selector
+# In a style sheet. A colon before a space is never part of a selector.
+_SPACE = re.compile(rb"(?<=[{};:,])\s+|\s+(?=[{}])")
 
 
 @cache
