@@ -88,7 +88,7 @@ async def runnel() -> AsyncIterator[str]:
     for question, answer in QUESTIONS.items():
         replies[question] = [Reply(parts(answer), pause=0.001)]
     async with OddServer(replies).running() as server:
-        system = running(LLAMA_URL=server.url)
+        system = running(LLAMA_URL=server.url, TITLES="off")
         started = await asyncio.to_thread(system.__enter__)
         try:
             yield started.origin
