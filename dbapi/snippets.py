@@ -28,6 +28,8 @@ _LETTER = rf"(?:[^\W_{SINGLE}]|[{_MARKS}])"
 _GAP = rf"(?:[^\w{SINGLE}{_MARKS}]|_)"
 _WORD = re.compile(rf"[{SINGLE}]|{_LETTER}+")
 _IS_SINGLE = re.compile(f"[{SINGLE}]")
+# Of headings, emphasis and code blocks, in which no word is found
+_MARKDOWN = re.compile(r"(?<=\n)#{1,6}\s|\*\*+|```+|~~~+")
 _IGNORED = re.compile(f"[{IGNORED}]+")
 # Letters that Unicode does not decompose, as in PostgreSQL's unaccent
 _UNDECOMPOSED = str.maketrans(
@@ -63,7 +65,8 @@ class Highlighter:
     def snippet(self, text: str) -> list[Part]:
         """About SNIPPET_CODE_POINTS characters around the longest clause, or the beginning if it is not found."""
         start, end = _window(text, *self._first(text))
-        parts = _in_one_line(self.mark(text[start:end]))
+        beginning = [] if start else [Part("\n", False)]  # of a line
+        parts = _in_one_line(_joined([*beginning, *self.mark(text[start:end])]))
         before, after = "…" if start else "", "…" if end < len(text) else ""
         return _joined([Part(before, False), *parts, Part(after, False)])
 
@@ -153,7 +156,9 @@ def _window(text: str, first: int, last: int) -> tuple[int, int]:
 
 
 def _in_one_line(parts: Sequence[Part]) -> list[Part]:
-    line = [Part(re.sub(r"\s+", " ", part.text), part.is_match) for part in parts]
+    """As plain text."""
+    plain = (Part(re.sub(r"\s+", " ", _MARKDOWN.sub("", part.text)), part.is_match) for part in parts)
+    line = [part for part in plain if part.text]
     if line:
         line[0] = Part(line[0].text.lstrip(), line[0].is_match)
         line[-1] = Part(line[-1].text.rstrip(), line[-1].is_match)
