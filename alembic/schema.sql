@@ -94,7 +94,7 @@ $$;
 
 ALTER FUNCTION public.fill_words(most integer) OWNER TO runnel_owner;
 
-CREATE FUNCTION public.find_messages(query tsquery, most integer, only_newest boolean) RETURNS TABLE(message_id uuid, rank real)
+CREATE FUNCTION public.find_messages(query tsquery, most integer, only_newest boolean, hidden uuid[]) RETURNS TABLE(message_id uuid, rank real)
     LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 100
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     SET plan_cache_mode TO 'force_custom_plan'
@@ -114,7 +114,7 @@ BEGIN
     RETURN QUERY
     WITH newest AS MATERIALIZED (
       SELECT w.message_id, w.position, w.words FROM message_words w
-       WHERE w.session_id = asker ORDER BY w.position DESC LIMIT 1000
+       WHERE w.session_id = asker AND w.chat_id <> ALL (hidden) ORDER BY w.position DESC LIMIT 1000
     )
     SELECT n.message_id, ts_rank(n.words, query) FROM newest n
      WHERE n.words @@ query ORDER BY n.position DESC LIMIT most;
@@ -123,17 +123,19 @@ BEGIN
     RETURN QUERY
     SELECT f.message_id, ts_rank(f.words, query) FROM (
       SELECT w.message_id, w.words FROM message_words w
-       WHERE w.session_id = asker AND w.words @@ query ORDER BY w.position + 0 DESC LIMIT most) f;
+       WHERE w.session_id = asker AND w.words @@ query AND w.chat_id <> ALL (hidden)
+       ORDER BY w.position + 0 DESC LIMIT most) f;
   ELSE
     RETURN QUERY
     SELECT f.message_id, ts_rank(f.words, query) FROM (
       SELECT w.message_id, w.words FROM message_words w
-       WHERE w.session_id = asker AND w.words @@ query ORDER BY w.position DESC LIMIT most) f;
+       WHERE w.session_id = asker AND w.words @@ query AND w.chat_id <> ALL (hidden)
+       ORDER BY w.position DESC LIMIT most) f;
   END IF;
 END
 $$;
 
-ALTER FUNCTION public.find_messages(query tsquery, most integer, only_newest boolean) OWNER TO runnel_search;
+ALTER FUNCTION public.find_messages(query tsquery, most integer, only_newest boolean, hidden uuid[]) OWNER TO runnel_search;
 
 CREATE FUNCTION public.is_temporary_chat(wanted uuid) RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -410,6 +412,18 @@ END
 $$;
 
 ALTER FUNCTION public.log_unfinished(asker bytea) OWNER TO runnel_log;
+
+CREATE FUNCTION public.mark_title_of_user() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+BEGIN
+  NEW.title_from := 'user';
+  RETURN NEW;
+END
+$$;
+
+ALTER FUNCTION public.mark_title_of_user() OWNER TO runnel_owner;
 
 CREATE FUNCTION public.purge_chats(age interval, most integer) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
@@ -849,6 +863,8 @@ CREATE TRIGGER announce_end AFTER UPDATE OF status ON public.generations FOR EAC
 
 CREATE TRIGGER announce_new BEFORE INSERT ON public.chats FOR EACH ROW EXECUTE FUNCTION public.announce_chat();
 
+CREATE TRIGGER title_of_user BEFORE UPDATE OF title ON public.chats FOR EACH ROW WHEN (((old.title IS NOT NULL) AND (new.title IS DISTINCT FROM old.title) AND (NOT (new.title_from IS DISTINCT FROM old.title_from)))) EXECUTE FUNCTION public.mark_title_of_user();
+
 CREATE TRIGGER words_of_changed AFTER UPDATE OF content ON public.messages FOR EACH ROW WHEN ((new.content IS DISTINCT FROM old.content)) EXECUTE FUNCTION public.store_words();
 
 CREATE TRIGGER words_of_kept AFTER UPDATE OF is_temporary ON public.chats FOR EACH ROW WHEN ((old.is_temporary AND (NOT new.is_temporary))) EXECUTE FUNCTION public.store_words_of_kept();
@@ -963,8 +979,8 @@ GRANT ALL ON FUNCTION public.begin_write(writer uuid, most integer) TO runnel_ru
 REVOKE ALL ON FUNCTION public.fill_words(most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.fill_words(most integer) TO runnel_runtime;
 
-REVOKE ALL ON FUNCTION public.find_messages(query tsquery, most integer, only_newest boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.find_messages(query tsquery, most integer, only_newest boolean) TO runnel_runtime;
+REVOKE ALL ON FUNCTION public.find_messages(query tsquery, most integer, only_newest boolean, hidden uuid[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.find_messages(query tsquery, most integer, only_newest boolean, hidden uuid[]) TO runnel_runtime;
 
 REVOKE ALL ON FUNCTION public.is_temporary_chat(wanted uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.is_temporary_chat(wanted uuid) TO runnel_search;
@@ -1007,6 +1023,8 @@ GRANT ALL ON FUNCTION public.log_state(ids uuid[]) TO runnel_runtime;
 
 REVOKE ALL ON FUNCTION public.log_unfinished(asker bytea) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.log_unfinished(asker bytea) TO runnel_runtime;
+
+REVOKE ALL ON FUNCTION public.mark_title_of_user() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.purge_chats(age interval, most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.purge_chats(age interval, most integer) TO runnel_runtime;

@@ -49,7 +49,7 @@ UPDATE chats c SET tip_id = m.id FROM messages m
  WHERE m.session_id = c.session_id AND m.chat_id = c.id AND c.session_id = $1 AND c.id = ANY ($2::uuid[])
    AND NOT EXISTS (SELECT FROM messages n WHERE n.session_id = c.session_id AND n.parent_id = m.id)
 """
-_FIND = "SELECT count(*) FROM find_messages(to_tsquery('public.runnel', $1), 300, false)"
+_FIND = "SELECT count(*) FROM find_messages(to_tsquery('public.runnel', $1), 300, false, '{}')"
 _SIZE = "SELECT count(*), pg_size_pretty(pg_database_size(current_database())) FROM messages"
 _TYPE = """async text => {
   const field = document.querySelector("#search"), found = document.querySelector("#found"), began = performance.now();

@@ -11,7 +11,7 @@ from uuid import UUID
 from dbapi.auth import SessionId
 from dbapi.endpoint import Query, endpoint, number
 from dbapi.schemas.search import FoundChat, FoundMessage, SearchResults, TextPart
-from dbapi.search_query import MAX_CODE_POINTS, parse, tsquery
+from dbapi.search_query import MAX_CODE_POINTS, parse, plain_words, tsquery
 from dbapi.snippets import Highlighter, Part
 from dbapi.sql import search
 from dbapi.sql.search import Chat, Found, Message
@@ -45,7 +45,7 @@ async def index(
     if not clauses:
         return SearchResults(results=[], is_complete=True)
     async with request.state["database"].search(session) as db:
-        found = await search.find(db, session, tsquery(clauses))
+        found = await search.find(db, session, tsquery(clauses), plain_words(clauses))
         best = _best(found, limit)
         stored = [message.id for result in best for message in result.messages if not message.is_running]
         contents = await search.contents(db, session, stored)

@@ -27,6 +27,7 @@ IGNORED = (
 _IGNORED = re.compile(f"[{IGNORED}]+")
 _PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]+")
 _SINGLE = re.compile(f"([{SINGLE}])")
+_PLAIN = re.compile("[A-Za-z]{1,100}|[0-9]{1,100}")
 _QUOTES = str.maketrans("“”„", '"""')
 _PART = re.compile(r'(?P<minus>(?<!\S)-(?=[^\s-]))?(?:"(?P<phrase>[^"]*)(?P<end>"?)|(?P<word>[^\s"]+))')
 
@@ -74,6 +75,12 @@ def parse(text: str, is_typing: bool = False) -> list[Clause]:
 
 def tsquery(clauses: Sequence[Clause]) -> str:
     return " & ".join(clause.tsquery for clause in clauses)
+
+
+def plain_words(clauses: Sequence[Clause]) -> list[str]:
+    """Words that an ASCII text contains if it fulfils the clauses: the required ones that only have one spelling."""
+    required = [word for clause in clauses if not clause.is_excluded for word in clause.words]
+    return [word for word in required if _PLAIN.fullmatch(word)]
 
 
 def words(text: str) -> list[str]:

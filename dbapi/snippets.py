@@ -10,13 +10,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
-from dbapi.search_query import IGNORED, SINGLE, Clause
+from dbapi.search_query import IGNORED, MAX_WORDS, SINGLE, Clause
 
 SNIPPET_CODE_POINTS = 160
 BEFORE_CODE_POINTS = 60  # of a snippet, at most, before the first word that was searched for
 MAX_MATCH_CODE_POINTS = 240  # of a snippet, for a phrase that is longer
 MAX_CODE_POINTS = 1_000_000  # that one highlighter searches; later texts are cut
 MAX_PATTERNS = 2  # that are searched for in a whole text
+MAX_FIRST_WORDS = 4  # of each: a text may contain the beginning of a long phrase everywhere
 MAX_FOLDED = 20_000  # characters whose folding is kept
 MAX_FOLDING = 4  # code points for one
 MAX_GAP = 100  # characters between two words of a phrase
@@ -47,9 +48,10 @@ class Highlighter:
     """Marks what these clauses find. One highlighter is for the results of one search."""
 
     def __init__(self, clauses: Sequence[Clause]) -> None:
-        patterns = [_pattern(clause) for clause in clauses if not clause.is_excluded]
+        patterns = {_pattern(clause): clause for clause in clauses if not clause.is_excluded}
         longest_first = sorted(filter(None, patterns), key=len, reverse=True)
-        self._patterns = [re.compile(pattern) for pattern in longest_first]
+        longest = [patterns[pattern] for pattern in longest_first[:MAX_PATTERNS]]
+        self._beginnings = [re.compile(_pattern(clause, MAX_FIRST_WORDS)) for clause in longest]
         self._any = re.compile("|".join(longest_first)) if longest_first else None
         self._left = MAX_CODE_POINTS
 
@@ -74,7 +76,7 @@ class Highlighter:
         text = text[: self._left]
         self._left -= len(text)
         folded = fold(text)
-        for pattern in self._patterns[:MAX_PATTERNS]:
+        for pattern in self._beginnings:
             if match := pattern.search(folded):
                 return _index(text, match.start()), _index(text, match.end() - 1) + 1
         return 0, 0
@@ -115,9 +117,10 @@ def fold(text: str) -> str:
     return text.lower() if text.isascii() else text.translate(_foldings)
 
 
-def _pattern(clause: Clause) -> str:
-    """A regular expression for folded text, or "" if the clause has no word."""
-    words: list[str] = _WORD.findall(fold(" ".join(clause.words)))
+def _pattern(clause: Clause, most: int = MAX_WORDS) -> str:
+    """A regular expression for folded text, for at most this number of words. "" if the clause has no word."""
+    every: list[str] = _WORD.findall(fold(" ".join(clause.words)))
+    words = every[:most]
     if not words:
         return ""
     pattern = re.escape(words[0])
@@ -125,7 +128,8 @@ def _pattern(clause: Clause) -> str:
         least = 0 if _is_single(before) or _is_single(word) else 1
         pattern += f"{_GAP}{{{least},{MAX_GAP}}}{re.escape(word)}"
     start = "" if _is_single(words[0]) else f"(?<!{_LETTER})"
-    end = "" if clause.is_prefix or _is_single(words[-1]) else f"(?!{_LETTER})"
+    is_prefix = clause.is_prefix and words == every
+    end = "" if is_prefix or _is_single(words[-1]) else f"(?!{_LETTER})"
     return start + pattern + end
 
 

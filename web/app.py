@@ -93,6 +93,7 @@ async def lifespan(settings: Settings, app: Starlette) -> AsyncIterator[State]:
             "open_streams": open_streams,
             "changes": changes,
             "page_limit": PageLimit(),
+            "search_limit": PageLimit(),  # pages do not wait for searches
         }
         draining.set()
         await handing_over

@@ -29,6 +29,7 @@ class State(TypedDict):
     open_streams: OpenStreams
     changes: Changes
     page_limit: PageLimit
+    search_limit: PageLimit
 
 
 Request = starlette.requests.Request[State]

@@ -5,8 +5,8 @@ read. Their text is read here, under row-level security. A query is a text for t
 """
 
 import time
-from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -21,7 +21,8 @@ from dbapi.errors import sqlstate
 MAX_CHATS = 50  # found by their title
 MAX_MESSAGES = 300  # the newest; to rank all that contain a common word takes as long as a second
 MAX_CODE_POINTS = 50_000  # of a message, in which its snippet is searched for
-SECONDS = 0.9  # for the search; reading what it found takes some milliseconds
+# For the search, and for a second one in the newest messages alone. Reading what it found takes some milliseconds
+SECONDS, SECONDS_IN_ALL = 0.6, 0.9
 CANCELED = "57014"
 
 
@@ -55,22 +56,25 @@ class Found:
     is_complete: bool = True
 
 
-async def find(db: AsyncSession, session_id: UUID, query: str) -> Found:
+async def find(db: AsyncSession, session_id: UUID, query: str, plain_words: Sequence[str]) -> Found:
     """What a query finds in a session. If it takes too long, only the newest messages are searched."""
     titles: Sequence[Row[Any]] = []
     running: Sequence[Row[Any]] = []
-    ends, is_complete = time.monotonic() + SECONDS, True
-    own = {"session_id": session_id, "query": query}
-    try:
+    ranks: Sequence[Row[Any]] = []
+    began, is_complete = time.monotonic(), False
+    own: dict[str, Any] = {"session_id": session_id, "query": query}
+    newest, every = ({**own, "most": MAX_MESSAGES, "only_newest": only_newest} for only_newest in (True, False))
+    with _timeout_ignored():
         async with _undone(db):
-            titles = await _within(db, ends, _TITLES, own | {"most": MAX_CHATS})
-            running = await _within(db, ends, _RUNNING, own | {"most": MAX_CODE_POINTS})
-            ranks = await _within(db, ends, _FIND, {"query": query, "most": MAX_MESSAGES, "only_newest": False})
-    except DBAPIError as error:
-        if sqlstate(error) != CANCELED:
-            raise
-        is_complete = False
-        ranks = await _rows(db, _FIND, {"query": query, "most": MAX_MESSAGES, "only_newest": True})
+            running = await _within(db, began + SECONDS, _RUNNING, own | {"most": MAX_CODE_POINTS})
+            contained = [f"%{word}%" for word in plain_words]
+            titles = await _within(db, began + SECONDS, _TITLES, own | {"most": MAX_CHATS, "contained": contained})
+            ranks = await _within(db, began + SECONDS, _FIND, every)
+            is_complete = True
+    if not is_complete:
+        with _timeout_ignored():
+            async with _undone(db):
+                ranks = await _within(db, began + SECONDS_IN_ALL, _FIND, newest)
     indexed = {row.message_id: row.rank for row in ranks}
     for row in running:  # the index has the text before the answer was continued
         indexed.pop(row.id, None)
@@ -83,6 +87,15 @@ async def contents(db: AsyncSession, session_id: UUID, ids: Collection[UUID]) ->
     """The texts of these messages, or their beginnings."""
     values = {"session_id": session_id, "ids": list(ids), "most": MAX_CODE_POINTS}
     return {row.id: row.content for row in await _rows(db, _CONTENTS, values)}
+
+
+@contextmanager
+def _timeout_ignored() -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        if sqlstate(error) != CANCELED:
+            raise
 
 
 @asynccontextmanager
@@ -116,10 +129,13 @@ def _message(row: Row[Any], rank: float, content: str | None = None) -> Message:
 
 _LIMIT_TIME = "SELECT set_config('statement_timeout', :milliseconds, true)"
 
+# To compare a text without its words takes a tenth of the time, which is enough for most ASCII texts.
 _TITLES = """
 SELECT c.id AS chat_id, c.title, c.updated_at
   FROM chats c CROSS JOIN (SELECT to_tsquery('public.runnel', CAST(:query AS text)) AS query OFFSET 0) q
- WHERE c.session_id = :session_id AND c.deleted_at IS NULL AND NOT c.is_temporary AND words_of(c.title) @@ q.query
+ WHERE c.session_id = :session_id AND c.deleted_at IS NULL AND NOT c.is_temporary AND CASE
+       WHEN octet_length(c.title) > char_length(c.title) OR c.title ILIKE ALL (CAST(:contained AS text[]))
+       THEN words_of(c.title) @@ q.query END
  ORDER BY c.updated_at DESC LIMIT :most
 """
 
@@ -144,7 +160,9 @@ SELECT m.id, m.role, m.created_at, c.id AS chat_id, c.title, c.updated_at,
 
 _FIND = """
 SELECT message_id, rank
-  FROM find_messages(to_tsquery('public.runnel', CAST(:query AS text)), :most, CAST(:only_newest AS boolean))
+  FROM find_messages(
+         to_tsquery('public.runnel', CAST(:query AS text)), :most, CAST(:only_newest AS boolean),
+         ARRAY(SELECT id FROM chats WHERE session_id = :session_id AND deleted_at IS NOT NULL))
 """
 
 _MESSAGES = """

@@ -98,7 +98,7 @@ async def test_a_search_reads_no_text_of_another_session_even_if_it_gets_their_i
     try:
         async with owner.transaction():
             await owner.execute("SELECT set_config('app.session_id', $1, true)", api.headers["X-Session-ID"])
-            assert await owner.fetchval("SELECT count(*) FROM find_messages('read & this', 300, false)") > 0
+            assert await owner.fetchval("SELECT count(*) FROM find_messages('read & this', 300, false, '{}')") > 0
         assert await hits(api, "read this") == []
         assert len(await hits(other, "read this")) == 1
         await isolation_cases.check_a_search_finds_only_what_belongs_to_the_session(api, other)

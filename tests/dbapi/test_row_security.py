@@ -297,7 +297,7 @@ async def find_why(runtime: Any, session: str | None, only_newest: bool) -> int:
     async with runtime.transaction():
         if session is not None:
             await runtime.fetch(SET_SESSION, session)
-        find = "SELECT count(*) FROM find_messages(to_tsquery('public.runnel', 'why'), 300, $1)"
+        find = "SELECT count(*) FROM find_messages(to_tsquery('public.runnel', 'why'), 300, $1, '{}')"
         return int(await runtime.fetchval(find, only_newest))
 
 

@@ -257,6 +257,28 @@ async def test_a_title_is_found_by_the_same_rules(api: Api) -> None:
     assert (second["chat_id"], marked(second["title"])) == (other["id"], "Fragen")
 
 
+@pytest.mark.parametrize(
+    ("title", "query"),
+    [
+        ("Cafe AT 5km", "at 5km"),
+        ("Cafe", "CAFÉ"),
+        ("Café", "cafe"),
+        ("web/messages.py, v1.2", '"messages.py" v1.2 web'),
+        ("Tides", "ti*"),
+        ("Tides", "tides -café"),
+        ("12abc", "12abc"),
+        ("1e5 items", "1e5"),
+        ("天 tides", "TIDES 天"),
+        ("Tides", "tides —"),
+    ],
+)
+async def test_a_title_is_found(api: Api, title: str, query: str) -> None:
+    chat = await new_chat(api)
+    await api.patch(f"/chats/{chat['id']}", json={"title": title})
+
+    assert [result["chat_id"] for result in (await search(api, query))["results"]] == [chat["id"]]
+
+
 async def test_a_chat_without_a_title_has_none(api: Api) -> None:
     chat = await new_chat(api)
 
@@ -365,6 +387,23 @@ async def test_a_deleted_chat_is_never_found(api: Api) -> None:
     assert len(await hits(api, "suffolk")) == 1
 
 
+async def test_the_messages_of_a_deleted_chat_do_not_take_the_place_of_others(api: Api, owner: Any) -> None:
+    await ask(api, "A needle")
+    deleted = await new_chat(api)
+    await owner.execute(NEEDLES, UUID(deleted["id"]))
+    assert await found(api, "needle") != ["A [needle]"]
+
+    await api.delete(f"/chats/{deleted['id']}")
+
+    assert await found(api, "needle") == ["A [needle]"]
+
+
+NEEDLES = """
+INSERT INTO messages (session_id, chat_id, role, content)
+SELECT session_id, id, 'user', 'Many needle' FROM chats, generate_series(1, 1100) WHERE id = $1
+"""
+
+
 async def test_a_deleted_message_is_not_found(api: Api, owner: Any) -> None:
     chat = await new_chat(api)
     turn = await answered(api, chat, "Norfolk?", "Suffolk.")
@@ -431,7 +470,7 @@ SELECT $1, chat.id, 'user', format('common%s no%s %s 北京 the of', CASE WHEN n
 """
 FIND = """
 SELECT substring(m.content FROM 'no(\\d+)')::integer AS number
-  FROM find_messages($1::text::tsquery, 300, $2) f JOIN messages m ON m.id = f.message_id ORDER BY m.position DESC
+  FROM find_messages($1::text::tsquery, 300, $2, '{}') f JOIN messages m ON m.id = f.message_id ORDER BY m.position DESC
 """
 
 

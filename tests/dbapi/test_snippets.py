@@ -158,6 +158,7 @@ def test_a_text_is_found_in_itself(text: str) -> None:
         ("ा", f'"{"ा " * 20}क"'),
         ("ั", f'"{"ั " * 20}ก"'),
         ("\u0301", "e\u0301"),
+        ("a ", f'"{"a " * 31}b"'),
         ("_", '"a b"'),
         ("a_", '"a a a a a a a a b"'),
         ("ﷺ", "needle"),

@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -80,6 +81,21 @@ async def test_a_title_of_the_user_is_never_replaced(api: Api) -> None:
 
     assert (granted, stored) == ([False, True, True], [False, False, False])
     assert [(await shown(api, chat))[0] for chat in (before, during, removed)] == ["Mine", "Mine", None]
+
+
+async def test_a_title_that_older_code_has_stored_is_the_users(api: Api, owner: Any) -> None:
+    """Before and after `title_from`, during an upgrade or after going back one version."""
+    before, during = await new_chat(api), await new_chat(api)
+    for chat in (before, during):
+        await answered(api, chat)
+    assert await may_request(api, during)
+    for chat in (before, during):
+        await owner.execute("UPDATE chats SET title = 'Mine' WHERE id = $1", UUID(chat["id"]))
+
+    granted, stored = await may_request(api, before), await is_stored(api, during, "The model's")
+
+    assert (granted, stored) == (False, False)
+    assert [(await shown(api, chat))[0] for chat in (before, during)] == ["Mine", "Mine"]
 
 
 async def test_a_title_that_was_removed_leads_to_no_second_request(api: Api) -> None:

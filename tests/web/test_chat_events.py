@@ -55,7 +55,7 @@ async def never() -> AsyncIterator[bytes]:
 async def shown(visitor: Visitor, chat: str) -> tuple[int, str]:
     """The revision and the state of the list that the page shows."""
     page = await visitor.page(chat)
-    state = page.select("#chats ul").attributes["data-state"]
+    state = page.select("#list p").attributes["data-state"]
     return int(page.select("#revision").attributes["value"]), state
 
 

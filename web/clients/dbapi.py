@@ -187,7 +187,7 @@ class Dbapi:
         """The page with this number, of a temporary chat, was left. Other chats do not change."""
         await self._call("POST", f"/chats/{chat_id}/leave?page={page}", session, retry=True)
 
-    async def return_to_chat(self, session: UUID, chat_id: UUID, page: int) -> None:
+    async def return_to_chat(self, session: UUID, chat_id: UUID, page: int = 0) -> None:
         """The page with this number, of a temporary chat, is open. Other chats do not change."""
         await self._call("POST", f"/chats/{chat_id}/return?page={page}", session, retry=True)
 

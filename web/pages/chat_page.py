@@ -29,6 +29,8 @@ async def _chat_page(request: Request, session: UUID) -> Response:
     chat, chats = await asyncio.gather(
         dbapi.chat(session, chat_id, last), dbapi.chats(session, chat_list.LISTED_CHATS, seen=seen)
     )
+    if chat["is_temporary"] and not is_htmx(request):  # without JavaScript, only this says that it is open again
+        await dbapi.return_to_chat(session, chat_id)
     for message_id in filter(None, (named, editing)):
         chat = await _with_message(request, session, chat, message_id)
     messages, last = chat["messages"], max(last, len(chat["messages"]))

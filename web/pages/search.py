@@ -20,7 +20,7 @@ async def show(request: Request) -> Response:
     """`?q=` is the query, and `?chat=<id>` the chat to return to."""
     session = await request.state["sessions"].require(request)
     text = _text(request)
-    async with request.state["page_limit"].enter(session, network(request)):
+    async with request.state["search_limit"].enter(session, network(request)):
         found = await _find(request, session, text)
     values: dict[str, object] = {**found, "summary": _summary(found) if text else "", "is_listbox": is_htmx(request)}
     if is_htmx(request):

@@ -9,7 +9,7 @@
     missed = document.hidden;
     htmx.ajax("GET", list.dataset.from + (missed ? "" : "?seen=1"), { source: list, target: list, swap: "innerMorph" });
   };
-  const listState = () => list.querySelector("ul").dataset.state;
+  const listState = () => list.querySelector("[data-state]").dataset.state;
   const refreshList = (delay = DELAY_MS) => {
     clearTimeout(listTimer);
     listTimer = setTimeout(load, delay);

@@ -2,13 +2,19 @@
 
 // A temporary chat is deleted soon after its page was left. A reload leaves the page, too: then the new page reports that
 // the chat is open again, and so does any visible page of the chat that learns of a change. A page may be left while its
-// report is on its way, so a page has a number, and the report of the page that was left last does not count.
+// report is on its way, so a page has a number, and the report of the page that was left last does not count. A hidden window of the chat receives no changes, so the page that was left tells it.
 (() => {
   const AFTER_LEAVING_MS = 1000; // the message of the page before this one is on its way
   const path = () => document.getElementById("temporary").dataset.chat;
+  const windows = new BroadcastChannel("temporary");
   let page = 0;
   const report = () => { if (path()) fetch(`${path()}/return?page=${page}`, { method: "POST" }).catch(() => {}); };
-  addEventListener("pagehide", () => { if (path()) navigator.sendBeacon(`${path()}/leave?page=${page}`); });
+  addEventListener("pagehide", () => {
+    if (!path()) return;
+    navigator.sendBeacon(`${path()}/leave?page=${page}`);
+    windows.postMessage(path());
+  });
+  windows.addEventListener("message", ({ data }) => { if (data === path()) setTimeout(report, AFTER_LEAVING_MS); });
   addEventListener("pageshow", () => {
     page = 1 + Math.floor(Math.random() * 999999);
     setTimeout(report, AFTER_LEAVING_MS);

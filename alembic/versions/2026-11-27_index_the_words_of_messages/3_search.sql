@@ -17,10 +17,12 @@ CREATE TRIGGER words_of_changed AFTER UPDATE OF content ON messages FOR EACH ROW
   WHEN (NEW.content IS DISTINCT FROM OLD.content) EXECUTE FUNCTION store_words();
 
 -- The session's newest messages that match, at most `most` of at most 1,000, with their rank and without their text:
--- the caller reads it, under row-level security. With `only_newest`, only the newest 1,000 messages are searched.
+-- the caller reads it, under row-level security. With `only_newest`, only the newest 1,000 messages are searched. Messages
+-- of the chats `hidden` count as absent.
 -- Row-level security would prevent the use of the index, whose operator @@ is not leakproof.
 -- A plan that does not know the words may read all sessions' entries of a prefix, or a whole session.
-CREATE FUNCTION find_messages(query tsquery, most integer, only_newest boolean) RETURNS TABLE (message_id uuid, rank real)
+CREATE FUNCTION find_messages(query tsquery, most integer, only_newest boolean, hidden uuid[])
+RETURNS TABLE (message_id uuid, rank real)
 LANGUAGE plpgsql STABLE SECURITY DEFINER ROWS 100
 SET search_path = pg_catalog, public, pg_temp SET plan_cache_mode = force_custom_plan SET jit = off AS $$
 #variable_conflict use_column
@@ -37,7 +39,7 @@ BEGIN
     RETURN QUERY
     WITH newest AS MATERIALIZED (
       SELECT w.message_id, w.position, w.words FROM message_words w
-       WHERE w.session_id = asker ORDER BY w.position DESC LIMIT 1000
+       WHERE w.session_id = asker AND w.chat_id <> ALL (hidden) ORDER BY w.position DESC LIMIT 1000
     )
     SELECT n.message_id, ts_rank(n.words, query) FROM newest n
      WHERE n.words @@ query ORDER BY n.position DESC LIMIT most;
@@ -46,12 +48,14 @@ BEGIN
     RETURN QUERY
     SELECT f.message_id, ts_rank(f.words, query) FROM (
       SELECT w.message_id, w.words FROM message_words w
-       WHERE w.session_id = asker AND w.words @@ query ORDER BY w.position + 0 DESC LIMIT most) f;
+       WHERE w.session_id = asker AND w.words @@ query AND w.chat_id <> ALL (hidden)
+       ORDER BY w.position + 0 DESC LIMIT most) f;
   ELSE
     RETURN QUERY
     SELECT f.message_id, ts_rank(f.words, query) FROM (
       SELECT w.message_id, w.words FROM message_words w
-       WHERE w.session_id = asker AND w.words @@ query ORDER BY w.position DESC LIMIT most) f;
+       WHERE w.session_id = asker AND w.words @@ query AND w.chat_id <> ALL (hidden)
+       ORDER BY w.position DESC LIMIT most) f;
   END IF;
 END
 $$;

@@ -48,4 +48,7 @@ DROP TRIGGER announce ON chats;
 DROP TRIGGER announce_new ON chats;
 CREATE TRIGGER announce BEFORE INSERT OR UPDATE ON chats FOR EACH ROW EXECUTE FUNCTION announce_chat();
 
+DROP TRIGGER title_of_user ON chats;
+DROP FUNCTION mark_title_of_user;
+
 ALTER TABLE chats DROP COLUMN title_from, DROP COLUMN is_temporary, DROP COLUMN left_at, DROP COLUMN left_by;
