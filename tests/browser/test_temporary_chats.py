@@ -67,6 +67,7 @@ async def test_another_chat_leaves_a_temporary_one(page: Page, owner: Any) -> No
     assert not await is_left(owner, temporary)
 
     await page.locator("#list .chats a").first.click()
+    await page.wait_for_url(lambda url: id_of(url) != id_of(temporary))
 
     await until(lambda: is_left(owner, temporary))
 
