@@ -54,6 +54,12 @@
   list.parentElement.addEventListener("toggle", showCurrent);
   showCurrent();
 
+  const left = sessionStorage.getItem("temporary");
+  if (left && left !== location.pathname) {
+    sessionStorage.removeItem("temporary");
+    fetch(`${left}/leave`, { method: "POST" }).catch(() => {});
+  }
+
   // The groups of the list depend on the reader's time zone, which only a script knows.
   const offset = -new Date().getTimezoneOffset();
   if (offset !== Number(list.dataset.offset)) {
