@@ -27,7 +27,7 @@ IGNORED = (
 _IGNORED = re.compile(f"[{IGNORED}]+")
 _PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]+")
 _SINGLE = re.compile(f"([{SINGLE}])")
-_PLAIN = re.compile("[A-Za-z]{1,100}|[0-9]{1,100}")
+_PLAIN = re.compile("[A-Za-z][A-Za-z0-9]{0,99}|[0-9]{1,100}")
 _QUOTES = str.maketrans("“”„", '"""')
 _PART = re.compile(r'(?P<minus>(?<!\S)-(?=[^\s-]))?(?:"(?P<phrase>[^"]*)(?P<end>"?)|(?P<word>[^\s"]+))')
 
