@@ -86,7 +86,7 @@ async def test_errors_from_nginx_look_like_the_application(new_user: Callable[..
     visitor: BrowserUser = await new_user()
     visitor.expected = re.compile("414")
 
-    await visitor.page.goto("/" + "x" * 9000)
+    await visitor.page.goto("/" + "x" * 62_000)
 
     await expect(visitor.page.get_by_role("alert")).to_be_visible()
     ours = await visitor.page.evaluate(
