@@ -851,7 +851,7 @@ CREATE UNIQUE INDEX generations_one_per_chat ON public.generations USING btree (
 
 CREATE INDEX generations_waiting ON public.generations USING btree (queued_at) WHERE (status = ANY (ARRAY['queued'::text, 'streaming'::text]));
 
-CREATE INDEX message_words_found ON public.message_words USING gin (session_id, words) WITH (fastupdate=off);
+CREATE INDEX message_words_found ON public.message_words USING gin (session_id, words) WITH (gin_pending_list_limit='256');
 
 CREATE INDEX message_words_newest ON public.message_words USING btree (session_id, "position");
 

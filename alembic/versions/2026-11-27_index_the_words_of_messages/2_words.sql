@@ -32,8 +32,9 @@ CREATE TABLE message_words (
   CONSTRAINT message_words_message FOREIGN KEY (session_id, chat_id, message_id)
     REFERENCES messages (session_id, chat_id, id) ON DELETE CASCADE
 );
--- Without a list of pending entries, which one writer would have to merge for all.
-CREATE INDEX message_words_found ON message_words USING gin (session_id, words) WITH (fastupdate = off);
+-- New entries are collected, which makes an answer cheaper. The list of them is small, because every search reads it, and
+-- the writer that fills it merges it.
+CREATE INDEX message_words_found ON message_words USING gin (session_id, words) WITH (gin_pending_list_limit = 256);
 CREATE INDEX message_words_newest ON message_words (session_id, position);
 
 -- Messages with an id up to this one have their words, or no text. Without a row: none of those that are older than the
