@@ -32,7 +32,7 @@ class Settings:
     model: str = ""  # the default model, if the server has several
     max_tokens: int = 0  # of an answer, unless the chat's settings say otherwise; 0: what the model's context leaves
     max_tokens_limit: int = 0  # of an answer, whatever the chat's settings say
-    titles: str = choice("on", "off")  # on: the model writes the titles of chats; off: they are the first words
+    titles: str = choice("auto", "on", "off")  # on: the model writes the titles of chats; auto: unless it is tiny
     # Limits
     message_code_points: int = 32_000
     body_bytes: int = 400_000

@@ -39,6 +39,7 @@ class Settings:
     api_key: str = ""
     models: tuple[str, ...] = (MODEL,)
     n_ctx: int = 32768  # context size of one slot, in tokens
+    n_params: int = 0  # of the models; 0: unknown
     ring_bytes: int = 4 << 20  # replayable part of one stream
     ping_seconds: float = 30  # of silence before a comment is sent
     deaf_in_prompt: bool = True  # as llama.cpp: a stop before the first token takes effect only at that token

@@ -107,6 +107,7 @@ class FakeLlama:
 
     async def models(self, request: Request) -> Response:
         meta = {"n_ctx": self.settings.n_ctx, "n_ctx_train": self.settings.n_ctx}
+        meta |= {"n_params": self.settings.n_params} if self.settings.n_params else {}
         data = [
             {"id": model, "object": "model", "owned_by": "llamacpp", "meta": meta} for model in self.settings.models
         ]

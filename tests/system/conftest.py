@@ -9,7 +9,7 @@ from tests.system.user import User, user
 
 SLOTS, TOKENS = 2, 80
 # llama.cpp's threads wait for each other: with one thread it does not stall when other processes use the cores
-MODEL = {"LLAMA_SLOTS": str(SLOTS), "LLAMA_THREADS": "1", "MAX_TOKENS": str(TOKENS)}
+MODEL = {"LLAMA_SLOTS": str(SLOTS), "LLAMA_THREADS": "1", "MAX_TOKENS": str(TOKENS), "TITLES": "on"}
 
 
 @pytest.fixture(scope="session")

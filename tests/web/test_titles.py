@@ -141,6 +141,20 @@ async def test_thinking_is_disabled_for_a_model_that_thinks(titled: Visitor, mod
     assert "chat_template_kwargs" not in second
 
 
+async def test_a_tiny_model_writes_no_titles_unless_it_is_asked_to(cluster: Cluster, tmp_path: Path) -> None:
+    async with running_stack(cluster, tmp_path, n_params=135_000_000) as stack:
+        auto, asking = Visitor(await stack.web(TITLES="auto")), Visitor(await stack.web(TITLES="on"))
+        model = Model(stack.llama)
+        for visitor in (auto, asking):
+            await finished_answer(visitor, await visitor.begin())
+
+        await requested(model)
+
+        await auto.leave()
+        await asking.leave()
+        await model.http.aclose()
+
+
 async def test_titles_can_be_switched_off(visitor: Visitor, titled: Visitor, model: Model) -> None:
     chat = await visitor.begin()
     await finished_answer(visitor, chat, {"text": "Because.", "next": TITLE})

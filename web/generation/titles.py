@@ -41,9 +41,14 @@ class Titles:
     def running(self) -> int:
         return len(self._tasks)
 
+    @property
+    def _is_wanted(self) -> bool:
+        """A tiny model writes worse titles than the first words of a chat."""
+        return self._settings.titles == "on" or (self._settings.titles == "auto" and not self._llama.is_tiny)
+
     def begin(self, answer: Answer) -> None:
         """Requests a title in the background, if this answer's chat wants one."""
-        if self._settings.titles == "off" or self._is_leaving:
+        if self._is_leaving or not self._is_wanted:
             return
         if answer.status != "complete" or answer.others_wait or not answer.text:
             return
