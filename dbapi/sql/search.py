@@ -63,17 +63,18 @@ async def find(db: AsyncSession, session_id: UUID, query: str, plain_words: Sequ
     ranks: Sequence[Row[Any]] = []
     began, is_complete = time.monotonic(), False
     own: dict[str, Any] = {"session_id": session_id, "query": query}
-    newest, every = ({**own, "most": MAX_MESSAGES, "only_newest": only_newest} for only_newest in (True, False))
+    wanted = own | {"most": MAX_MESSAGES}
     with _timeout_ignored():
         async with _undone(db):
             running = await _within(db, began + SECONDS, _RUNNING, own | {"most": MAX_CODE_POINTS})
             contained = [f"%{word}%" for word in plain_words]
             titles = await _within(db, began + SECONDS, _TITLES, own | {"most": MAX_CHATS, "contained": contained})
-            ranks = await _within(db, began + SECONDS, _FIND, every)
+            ranks = await _within(db, began + SECONDS, _FIND, wanted | {"only_newest": False})
             is_complete = True
     if not is_complete:
         with _timeout_ignored():
             async with _undone(db):
+                newest = wanted | {"only_newest": True}
                 ranks = await _within(db, began + SECONDS_IN_ALL, _FIND, newest)
     indexed = {row.message_id: row.rank for row in ranks}
     for row in running:  # the index has the text before the answer was continued
