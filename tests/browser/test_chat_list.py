@@ -219,10 +219,13 @@ async def test_an_answer_that_no_visible_page_shows_is_unread_everywhere_until_i
 
 async def test_a_hidden_page_does_not_read_its_answer(page: Page) -> None:
     """A window in the background may hear of changes over the stream of another."""
-    requested: list[str] = []
     await ask(page, "The first")
-    await expect(page.locator("#chats .running")).to_have_count(0)
-    page.on("request", lambda request: requested.append(request.url) if "/list" in request.url else None)
+    await page.evaluate("""() => {
+      window.whileHidden = [];
+      window.whileVisible = [];
+      document.getElementById("list").addEventListener("htmx:before:request", ({ detail }) =>
+        (document.hidden ? window.whileHidden : window.whileVisible).push(detail.ctx.request.action));
+    }""")
     hide = """(hidden) => {
       Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
       document.dispatchEvent(new Event("visibilitychange"));
@@ -232,16 +235,18 @@ async def test_a_hidden_page_does_not_read_its_answer(page: Page) -> None:
 
     await page.evaluate(hide, True)
     await page.evaluate(change)
-    await until(lambda: _count(requested, 1))
-    assert requested[0].endswith("/list")
+    await until(lambda: _requested(page, "whileHidden"))
+    await page.evaluate("window.whileVisible = []")
     await page.evaluate(hide, False)
-    await until(lambda: _count(requested, 2))
+    await until(lambda: _requested(page, "whileVisible"))
 
-    assert requested[1].endswith("/list?seen=1")
+    assert all(path.endswith("/list") for path in await _requested(page, "whileHidden"))
+    assert all(path.endswith("/list?seen=1") for path in await _requested(page, "whileVisible"))
 
 
-async def _count(found: list[str], count: int) -> bool:
-    return len(found) >= count
+async def _requested(page: Page, when: str) -> list[str]:
+    requested: list[str] = await page.evaluate("(when) => window[when]", when)
+    return requested
 
 
 async def test_pins_and_the_archive_appear_in_a_second_window(page: Page) -> None:
