@@ -36,6 +36,12 @@ async def ask(page: Page, content: str = "Why?") -> None:
     await expect(page.locator("article.assistant").last.locator("footer.actions")).to_be_attached()
 
 
+async def new_chat(page: Page, question: str) -> None:
+    await page.click("#new-chat")
+    await expect(page.locator("article.user")).to_have_count(0)
+    await ask(page, question)
+
+
 def last(page: Page) -> Any:
     return page.locator("article").last
 

@@ -24,6 +24,16 @@ async def new_turn(api: Api, chat: Any, content: str = "Why?", **more: Any) -> A
     return created.json()
 
 
+async def bare_chat(api: Api) -> Any:
+    """Creates a chat without an opening message."""
+    return (await api.post("/chats", json={"username": "Ada"})).json()
+
+
+async def ask(api: Api, content: str, chat: Any = None) -> Any:
+    """Stores a user's message, in a new chat unless one is given. Returns it."""
+    return (await new_turn(api, chat or await bare_chat(api), content))["user"]
+
+
 async def new_device(api: Api) -> str:
     """Adds a device to the session with a link. Returns its id."""
     link, token = {"token_hash": uuid4().hex * 2}, {"token_hash": uuid4().hex * 2}
@@ -121,6 +131,11 @@ async def hits(api: Api, q: str, **parameters: Any) -> list[Any]:
     found = await search(api, q, **parameters)
     assert found["is_complete"]
     return [hit for chat in found["results"] for hit in chat["hits"]]
+
+
+async def found(api: Api, q: str, **parameters: Any) -> list[str]:
+    """The snippets of all messages that a search finds."""
+    return [marked(hit["snippet"]) for hit in await hits(api, q, **parameters)]
 
 
 def marked(parts: Any) -> str:

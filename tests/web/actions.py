@@ -29,3 +29,15 @@ def user_messages(page: Node) -> list[str]:
 def draft(page: Node) -> str:
     """The text in the form; browsers drop a leading line feed."""
     return page.select("#content").text.removeprefix("\n").removeprefix("\r")
+
+
+async def branches(visitor: Visitor) -> tuple[str, Any, Any]:
+    """A chat with two answers to its question. Returns its path, the hidden answer and the shown one."""
+    chat = await visitor.begin()
+    hidden = await finished_answer(visitor, chat)
+    shown = (await act(visitor, chat, hidden["id"], "regenerate")).partition("#message-")[2]
+    return chat, hidden, await visitor.ended(chat, shown)
+
+
+def message_ids(page: Node) -> list[str]:
+    return [article.attributes["id"].removeprefix("message-") for article in page.matching("article")]
