@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.browser.listed_chats import expect_groups, press, row, three_chats
-from tests.browser.page import ask, script, send
+from tests.browser.page import PHONE, ask, script, send
 from tests.stack import until
 
 pytestmark = pytest.mark.browser
@@ -249,6 +249,21 @@ async def test_the_list_can_be_hidden_and_stays_so_without_a_flash(page: Page) -
     await page.keyboard.press("Enter")
     await expect(page.locator("#chats [aria-current]")).to_be_in_viewport()
     await expect(toggle).to_have_attribute("aria-expanded", "true")
+
+
+async def test_a_new_chat_can_be_begun_while_the_list_is_hidden(page: Page) -> None:
+    begin = page.locator(".bar").get_by_role("button", name="New chat")
+    await ask(page, "The first")
+    await expect(begin).not_to_be_visible()
+    await page.get_by_role("button", name="List of chats").click()
+
+    await begin.click()
+
+    await expect(page.locator("article.user")).to_have_count(0)
+    await page.set_viewport_size(PHONE)
+    await ask(page, "The second")
+    await begin.click()
+    await expect(page.locator("article.user")).to_have_count(0)
 
 
 async def test_a_hidden_list_is_a_drawer_on_a_phone(page: Page) -> None:
