@@ -73,6 +73,9 @@ async def test_the_button_that_copies_a_long_code_block_stays_in_reach(page: Pag
     button = page.locator("#code button:last-child")
     await expect(button).to_be_in_viewport()
     await becomes(page, "getComputedStyle(document.querySelector('#code div'), '::before').content === '\"python\"'")
+    widths = """() => ["pre", "#code div"].map((name) => document.querySelector(name).getBoundingClientRect().width)"""
+    width, header = await page.evaluate(widths)
+    assert header == width  # so that no line of code shows beside it
     await button.click()
     await expect(page.locator("#said")).to_have_text("Code copied")
     copied = await page.evaluate("navigator.clipboard.readText()")

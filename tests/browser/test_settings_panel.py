@@ -36,6 +36,18 @@ async def test_settings_are_changed_without_leaving_a_running_answer(page: Page)
     await expect(page.locator("#panel #temperature")).to_have_value("0.5")
 
 
+async def test_nothing_covers_a_label(page: Page) -> None:
+    await open_settings(page)
+    await page.locator("#panel summary").click()
+
+    for label in await page.locator("#panel label:visible").all():
+        await label.scroll_into_view_if_needed()
+        assert await label.evaluate("""(label) => {
+          const { x, y, height } = label.getBoundingClientRect();
+          return label.contains(document.elementFromPoint(x + 5, y + height / 2));
+        }"""), await label.text_content()
+
+
 async def test_a_refused_value_stays_in_its_field_with_a_notice(page: Page) -> None:
     await open_settings(page)
     await page.locator("#panel #system_prompt").fill("Be brief.")

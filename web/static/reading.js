@@ -71,18 +71,20 @@
     code = pointed?.isConnected && isInSight(pointed) ? pointed : [...document.querySelectorAll(".content pre")].find(isInSight);
     tools.hidden = !code;
     if (!code) return;
-    const { top, right } = code.getBoundingClientRect();
-    tools.style.transform = `translate(${right + scrollX}px, ${Math.max(top, BAR_PIXELS) + scrollY}px)`; // no layout shift
-    tools.firstElementChild.dataset.language = top < BAR_PIXELS ? code.firstElementChild?.className.slice(9) ?? "" : ""; // its own label is out of sight
+    const { top, left, width } = code.getBoundingClientRect(), row = tools.firstElementChild;
+    tools.style.transform = `translate(${left + scrollX}px, ${Math.max(top, BAR_PIXELS) + scrollY}px)`; // no layout shift
+    row.style.width = `${width}px`;
+    row.classList.toggle("above", top < BAR_PIXELS); // the label of the block is out of sight
+    row.dataset.language = code.firstElementChild?.className.slice(9) ?? "";
   };
   const point = ({ target }) => {
     const block = target.closest?.(".content pre");
     if (block && block !== pointed) { pointed = block; place(); }
   };
   const showTimes = () => document.querySelectorAll("time:not([title])").forEach((time) => { // in the reader's time zone
-    const date = new Date(time.dateTime);
+    const date = new Date(time.dateTime), isToday = date.toDateString() === new Date().toDateString();
     time.title = date.toLocaleString();
-    time.textContent = date.toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+    time.textContent = date.toLocaleString([], isToday ? { timeStyle: "short" } : { dateStyle: "medium", timeStyle: "short" });
   });
   const showCopyButtons = () => {
     showTimes();
