@@ -1,9 +1,9 @@
 """`python -m bench` runs all benchmarks three times. `python -m bench S2 S3b --runs 5 --systems nginx,1` runs a part.
 
 S1: one fast stream. S2: 50 streams. S3: 200 and 1,000 streams. S4: one answer with 1 and 200 viewers. S5: the page in a
-browser. S6: start and idle. S7: a conversation with llama.cpp. growth: how the cost grows with the load.
-neighbours: a user next to floods. Two run only if they are named: S0, the cost of a turn, and search, in a million
-messages.
+browser. S6: start and idle. S7: a conversation with llama.cpp. S8: twelve chats on its four slots. growth: how the cost
+grows with the load. neighbours: a user next to floods. Two run only if they are named: S0, the cost of a turn, and
+search, in a million messages.
 """
 
 import argparse
@@ -12,11 +12,11 @@ import contextlib
 import os
 from typing import Any
 
-from bench import conversation, growth, idle, neighbours, page, scenarios, search, systems, table
+from bench import conversation, growth, idle, many_chats, neighbours, page, scenarios, search, systems, table
 from bench.scenarios import Scenario
 
 SYSTEMS = ("direct", "nginx", "1", "2")
-OTHERS = ("S5", "S6", "S7", "growth", "neighbours")
+OTHERS = ("S5", "S6", "S7", "S8", "growth", "neighbours")
 
 
 async def main(chosen: list[str], names: list[str], runs: int) -> None:
@@ -30,6 +30,8 @@ async def main(chosen: list[str], names: list[str], runs: int) -> None:
         print(await idle.idle(runs), flush=True)
     if "S7" in chosen:
         print(await conversation.conversation(), flush=True)
+    if "S8" in chosen:
+        print(await many_chats.table(), flush=True)
     if "growth" in chosen:
         print(await growth.table(), flush=True)
     if "neighbours" in chosen:

@@ -3,6 +3,7 @@
 Compares the time to the first token and the part of the prompt that was in the model's cache.
 """
 
+import itertools
 import re
 import statistics
 import time
@@ -21,12 +22,13 @@ TURNS = 10
 ANSWER_TOKENS = 24  # short enough that nearly every answer reaches it, so both conversations grow equally
 
 Turn = tuple[float, int, int]  # seconds to the first token, cached prompt tokens, other prompt tokens
+Message = Callable[[str, int], str]
 
 
 async def conversation() -> str:
     async with systems.runnel(1, LLAMA_URL="", MAX_TOKENS=str(ANSWER_TOKENS)) as runnel:
-        through_runnel, directly = _through_runnel(runnel), _directly(runnel.data_dir)
-        turns = [(await anext(through_runnel), await anext(directly)) for _ in range(TURNS)]
+        pair = through_runnel(runnel, _message, "Ann"), directly(runnel.data_dir, _message, "Bob", ANSWER_TOKENS)
+        turns = [(await anext(pair[0]), await anext(pair[1])) for _ in range(TURNS)]
     body = [_row(number, *pair) for number, pair in enumerate(turns, 1)]
     factor = statistics.median(one[0] / other[0] for one, other in turns[1:])
     head = ("turn", "first token, ms", "direct", "", "cached part of the prompt", "direct")
@@ -49,17 +51,18 @@ def _message(user: str, turn: int) -> str:
     return f"{user} asks, number {turn}: what would you tell somebody about the number {turn * 7}, and why?"
 
 
-async def _through_runnel(runnel: systems.System) -> AsyncIterator[Turn]:
+async def through_runnel(runnel: systems.System, message: Message, user: str) -> AsyncIterator[Turn]:
+    """Yields one turn after the other. `message` makes the text of each from the name of the user and its number."""
     address = urlsplit(runnel.url)
     connection = Connection(address.hostname or "", address.port or 80)
     headers = {"Content-Type": "application/x-www-form-urlencoded", "Origin": runnel.url, "HX-Request": "true"}
     created = await connection.request("POST", "/chats", urlencode({"username": "bench", "new": "1"}).encode(), headers)
     chat = created.headers["location"]
     headers["Cookie"] = created.headers["set-cookie"].partition(";")[0]
-    for turn in range(TURNS):
+    for turn in itertools.count():
         parts: list[tuple[float, bytes]] = []
         started = time.monotonic()
-        form = urlencode({"content": _message("Ann", turn)}).encode()
+        form = urlencode({"content": message(user, turn)}).encode()
         posted = await connection.request("POST", f"{chat}/messages", form, headers)
         stream = re.search(r'hx-sse:connect="([^"]*)"', posted.body.decode())
         assert stream, posted
@@ -69,17 +72,17 @@ async def _through_runnel(runnel: systems.System) -> AsyncIterator[Turn]:
         yield _turn(started, parts, re.compile(rb'-tail"><[^/]'), orjson.loads(stored.body)["messages"][-1]["timings"])
 
 
-async def _directly(data_dir: Path) -> AsyncIterator[Turn]:
-    """Have the same conversation with the model server, with the same system prompt and opening message."""
+async def directly(data_dir: Path, message: Message, user: str, max_tokens: int) -> AsyncIterator[Turn]:
+    """Has such a conversation with the model server itself, with the same system prompt and opening message."""
     address = urlsplit((data_dir / "run" / "llama.url").read_text().strip())
     headers = {
         "Content-Type": "application/json",
         "Authorization": f"Bearer {(data_dir / 'secrets' / 'llama_api_key').read_text().strip()}",
     }
     messages = [{"role": "system", "content": SYSTEM_PROMPT}, {"role": "assistant", "content": OPENING_MESSAGE}]
-    for turn in range(TURNS):
-        messages.append({"role": "user", "content": _message("Bob", turn)})
-        body = {"messages": messages, "max_tokens": ANSWER_TOKENS, "stream": True}
+    for turn in itertools.count():
+        messages.append({"role": "user", "content": message(user, turn)})
+        body = {"messages": messages, "max_tokens": max_tokens, "stream": True}
         body |= {"stream_options": {"include_usage": True}}
         parts: list[tuple[float, bytes]] = []
         started = time.monotonic()

@@ -19,6 +19,7 @@ import httpx
 
 from llama import model
 from llama.catalogue import CATALOGUE, Entry
+from llama.memory import memory_bytes
 
 SOURCE = "https://huggingface.co"  # or HF_ENDPOINT, as for Hugging Face's own tools
 PACKAGED = "SmolLM2-135M"
@@ -33,7 +34,8 @@ class DownloadError(Exception):
 
 def main(arguments: Sequence[str] = sys.argv[1:], environ: Mapping[str, str] = os.environ) -> int:
     for entry in CATALOGUE:
-        print(f"  {entry.name:<16} {entry.size / 1e6:>7,.0f} MB  {entry.licence}  {entry.remark}")
+        warning = "" if _fits(entry) else "; this machine has too little memory for it"
+        print(f"  {entry.name:<16} {entry.size / 1e6:>7,.0f} MB  {entry.licence}  {entry.remark}{warning}")
     if not arguments:
         print(f"Download one: make model NAME={CATALOGUE[0].name}")
         return 0
@@ -73,6 +75,11 @@ def download(entry: Entry, folder: Path, source: str = SOURCE) -> Path:
             _raise_disk_full(entry, folder)
         raise DownloadError(f"cannot write to {folder}: {error.strerror}") from error
     return path
+
+
+def _fits(entry: Entry) -> bool:
+    """Whether the memory has room for the model, and for as much again: contexts, and other programs."""
+    return 2 * entry.size <= memory_bytes()
 
 
 def _entry(name: str) -> Entry:

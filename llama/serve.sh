@@ -25,6 +25,20 @@ fi
 name=${model##*/}
 echo "llama: serving $name"
 
+# An eighth of the memory, between 256 and 8192 MiB, as llama/memory.py computes it
+prompt_cache() {
+    total=$(sed -n 's/^MemTotal: *\([0-9]*\) kB$/\1/p' /proc/meminfo)
+    limit=$(cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null | head -n 1)
+    case $limit in
+        '' | *[!0-9]*) ;; # "max"
+        *) [ $((limit / 1024)) -ge "$total" ] || total=$((limit / 1024)) ;;
+    esac
+    mib=$((total / 8 / 1024))
+    [ "$mib" -ge 256 ] || mib=256
+    [ "$mib" -le 8192 ] || mib=8192
+    echo "$mib"
+}
+
 slots=${LLAMA_SLOTS:-4}
 export LLAMA_ARG_FIT=off # otherwise llama.cpp may reduce the context
 exec /app/llama-server \
@@ -32,4 +46,4 @@ exec /app/llama-server \
     --host 0.0.0.0 --port 8080 ${LLAMA_API_KEY_FILE:+--api-key-file "$LLAMA_API_KEY_FILE"} \
     --parallel "$slots" --ctx-size "$((slots * ${LLAMA_CONTEXT:-4096}))" \
     ${LLAMA_THREADS:+--threads "$LLAMA_THREADS"} \
-    --flash-attn on --cache-ram 256 --no-slots --no-ui
+    --flash-attn on --cache-ram "${LLAMA_PROMPT_CACHE:-$(prompt_cache)}" --no-slots --no-ui

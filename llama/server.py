@@ -6,8 +6,6 @@ import xllamacpp
 
 from llama.settings import Settings
 
-PROMPT_CACHE_MIB = 256  # keeps prompts whose slot another chat took; llama.cpp's default is 8192
-
 
 def serve(model: Path, settings: Settings) -> xllamacpp.Server:
     """Load the model and return the running server. While it loads, /health responds with 503.
@@ -30,7 +28,7 @@ def _parameters(model: Path, settings: Settings) -> xllamacpp.CommonParams:
     params.cpuparams.n_threads = settings.llama_threads
     params.cpuparams_batch.n_threads = settings.llama_threads
     params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_ENABLED
-    params.cache_ram_mib = PROMPT_CACHE_MIB
+    params.cache_ram_mib = settings.llama_prompt_cache
     params.endpoint_slots = False  # it shows the prompts of other users
     params.ui = False
     return params

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from kit import settings
 from kit.settings import SettingsError
+from llama.memory import prompt_cache_mib
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,7 @@ class Settings:
     # One core is left to the other services. llama.cpp's threads wait for each other: on 2 cores, another busy process
     # reduced 85 tokens/s to between 3 and 15 with 2 threads, but only 51 tokens/s to 32 with one.
     llama_threads: int = max(1, (os.cpu_count() or 1) - 1)
+    llama_prompt_cache: int = prompt_cache_mib()  # MiB, for prompts whose slot another chat took; 0: none
     llama_api_key: str = ""  # empty: no authentication
 
 

@@ -178,6 +178,19 @@ def test_the_catalogue_is_listed_and_an_unknown_name_refused(
     assert "recommended" in output.out
 
 
+def test_a_model_that_does_not_fit_into_the_memory_says_so(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    smallest, largest = CATALOGUE[0], CATALOGUE[-1]
+    monkeypatch.setattr(download, "memory_bytes", lambda: 2 * smallest.size)
+
+    download.main([], {})
+
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert "too little memory" not in lines[smallest.name]
+    assert "too little memory" in lines[largest.name]
+
+
 def test_without_a_name_the_models_are_listed_and_nothing_is_downloaded(
     tmp_path: Path, source: Source, capsys: pytest.CaptureFixture[str]
 ) -> None:

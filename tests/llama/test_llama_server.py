@@ -123,7 +123,7 @@ def test_a_port_in_use_is_reported_in_one_line() -> None:
     assert output.startswith("llama: cannot listen on 127.0.0.1:")
 
 
-@pytest.mark.parametrize("name", ["LLAMA_PORT", "LLAMA_SLOTS", "LLAMA_CONTEXT", "LLAMA_THREADS"])
+@pytest.mark.parametrize("name", ["LLAMA_PORT", "LLAMA_SLOTS", "LLAMA_CONTEXT", "LLAMA_THREADS", "LLAMA_PROMPT_CACHE"])
 @pytest.mark.parametrize("value", ["x", "-1"])
 def test_an_invalid_setting_is_reported_by_name(name: str, value: str) -> None:
     process = run(**{name: value})
@@ -132,3 +132,27 @@ def test_an_invalid_setting_is_reported_by_name(name: str, value: str) -> None:
     assert process.returncode == 1
     assert output.startswith(f"llama: {name}")
     assert len(output.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("cache", "is_cached"), [("256", True), ("0", False)])
+def test_a_chat_whose_slot_another_one_took_is_read_from_the_cache(cache: str, is_cached: bool) -> None:
+    port = ports.free()
+    process = run(LLAMA_PORT=str(port), LLAMA_SLOTS="1", LLAMA_PROMPT_CACHE=cache)
+    address = f"http://127.0.0.1:{port}"
+    deadline = time.monotonic() + 60
+    while request(f"{address}/health")[0] != 200 and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+    def ask(text: str) -> Any:
+        chat = {"messages": [{"role": "user", "content": text}], "max_tokens": 1}
+        status, answer = request(f"{address}/v1/chat/completions", chat)
+        assert status == 200, answer
+        return answer["timings"]
+
+    first = ask("What do you know about rivers? " * 30)
+    ask("Please name some mountains. " * 30)
+    again = ask("What do you know about rivers? " * 30)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=10)
+
+    assert (again["cache_n"] > 0.8 * first["prompt_n"]) == is_cached
