@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.browser.listed_chats import expect_groups, press, row, three_chats
-from tests.browser.page import PHONE, ask, script, send
+from tests.browser.page import ask, script, send
 from tests.stack import until
 
 pytestmark = pytest.mark.browser
@@ -260,7 +260,7 @@ async def test_a_new_chat_can_be_begun_while_the_list_is_hidden(page: Page) -> N
     await begin.click()
 
     await expect(page.locator("article.user")).to_have_count(0)
-    await page.set_viewport_size(PHONE)
+    await page.set_viewport_size({"width": 360, "height": 740})
     await ask(page, "The second")
     await begin.click()
     await expect(page.locator("article.user")).to_have_count(0)
