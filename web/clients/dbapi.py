@@ -1,5 +1,6 @@
 """Client of the database service, one method for each of its endpoints. Failures are raised as `web.errors`."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import TypedDict, cast
@@ -41,6 +42,8 @@ from web.contract import (
 )
 from web.errors import NotFound
 
+MAX_NEW_TURNS = 16  # at once: more would not be stored faster, but some of them after the deadline of their calls
+
 
 class _Link(TypedDict):
     seconds: int
@@ -54,6 +57,7 @@ class Dbapi:
     def __init__(self, url: str, key: str) -> None:
         self._connection = DbapiConnection(url, key)
         self._call = self._connection.call
+        self._new_turns = asyncio.Semaphore(MAX_NEW_TURNS)
 
     # Sessions
 
@@ -204,9 +208,10 @@ class Dbapi:
     # Messages
 
     async def create_turn(self, session: UUID | None, chat_id: UUID, turn: NewTurn) -> Turn:
-        """In this session, or in the one of the turn's `token_hash`."""
+        """In this session, or in the one of the turn's `token_hash`. In a burst, turns wait before their deadline."""
         retry = bool(turn["message_id"])  # the client's id makes the request idempotent
-        return cast(Turn, await self._call("POST", f"/chats/{chat_id}/turns", session, json=turn, retry=retry))
+        async with self._new_turns:
+            return cast(Turn, await self._call("POST", f"/chats/{chat_id}/turns", session, json=turn, retry=retry))
 
     async def message(self, session: UUID, chat_id: UUID, message_id: UUID) -> Message:
         return cast(Message, await self._call("GET", f"/chats/{chat_id}/messages/{message_id}", session, retry=True))
