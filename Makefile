@@ -41,7 +41,8 @@ bench: .venv/test.stamp ## run the benchmarks and print their tables
 model: .venv/dev.stamp ## list the models that make model NAME=... downloads
 	@exec $(BIN)/python -m llama.download $(NAME)
 
-# Containers use the models of `make model`, unless .env or the environment sets MODELS.
+# Containers use the models of `make model`, unless .env or the environment sets MODELS. In .env, so that a later
+# docker compose up does not go back to the small model.
 DOWNLOADED_MODELS = $(if $(or $(MODELS),$(shell grep -s ^MODELS= .env)),,$(if $(wildcard .data/models/*.gguf),MODELS=./.data/models))
 
 backup: .venv/dev.stamp ## back up the database of make dev and verify the file; containers: see docs/backups.md
@@ -51,7 +52,8 @@ restore: .venv/dev.stamp ## restore a backup: make restore BACKUP=FILE (REPLACE=
 	@exec $(BIN)/python -m dev.backup restore $(BACKUP)
 
 up: ## run everything in containers
-	$(DOWNLOADED_MODELS) docker compose up --build --detach --wait
+	@$(if $(DOWNLOADED_MODELS),printf '\n%s\n' '$(DOWNLOADED_MODELS)' >> .env; echo 'added $(DOWNLOADED_MODELS) to .env')
+	docker compose up --build --detach --wait
 	@docker compose port proxy 8080 | sed 's|^|ready: http://|'
 
 down: ## stop the containers and keep the data

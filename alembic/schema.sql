@@ -287,7 +287,7 @@ BEGIN
   DELETE FROM generation_chunks c USING (
     SELECT g.id FROM generations g
      WHERE g.finished_at < clock_timestamp() - age AND EXISTS (SELECT FROM generation_chunks x WHERE x.generation_id = g.id)
-     ORDER BY g.finished_at DESC LIMIT most) old
+     ORDER BY g.finished_at DESC LIMIT most FOR UPDATE OF g SKIP LOCKED) old
    WHERE c.generation_id = old.id;
   GET DIAGNOSTICS pruned = ROW_COUNT;
   RETURN pruned;

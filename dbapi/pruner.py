@@ -3,7 +3,10 @@ open."""
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
+
+import asyncpg
 
 from dbapi.sql import purge
 from dbapi.sql.connection import Database
@@ -34,9 +37,19 @@ async def prune(
 
     `temporary_lifetime` is that of a temporary chat after its last use.
     """
-    async with database.connection() as connection:
-        await purge.logs(connection)
-        await purge.deleted_chats(connection)
-        await purge.temporary_chats(connection, temporary_lifetime)
-        if cookie_lifetime:
-            await purge.closed_sessions(connection, cookie_lifetime)
+    steps: list[Callable[[asyncpg.Connection], Awaitable[None]]] = [
+        purge.logs,
+        purge.deleted_chats,
+        lambda connection: purge.temporary_chats(connection, temporary_lifetime),
+    ]
+    if cookie_lifetime:
+        steps.append(lambda connection: purge.closed_sessions(connection, cookie_lifetime))
+    errors = []
+    for step in steps:
+        try:
+            async with database.connection() as connection:
+                await step(connection)
+        except Exception as error:  # the other steps do not depend on it
+            errors.append(error)
+    if errors:
+        raise errors[0]

@@ -22,7 +22,8 @@ class _Queue:
         """Ends the waiting: those requests would get the same error, one after the other."""
         for waiting in self.waiting:
             waiting.error = error
-            waiting.timeout.reschedule(0)
+            if not waiting.timeout.expired():
+                waiting.timeout.reschedule(0)
 
 
 class _Waiting:

@@ -48,7 +48,7 @@ async def connect(url: str) -> asyncpg.Connection:
 class Database:
     def __init__(self, url: str, pool_size: int, writes_per_session: int = 0) -> None:
         self.url, self._max_writes = url, writes_per_session
-        sqlalchemy_size = pool_size // 2
+        sqlalchemy_size = max(1, pool_size // 2)  # 0 would be no limit
         self._engine = create_async_engine(
             "postgresql+asyncpg://",
             async_creator=lambda: connect(url),
@@ -59,7 +59,7 @@ class Database:
         )
         listen(self._engine.sync_engine, "checkout", _refuse_closed)
         self._searches = asyncio.Semaphore(max(1, sqlalchemy_size // 2))
-        self._asyncpg_size = pool_size - sqlalchemy_size
+        self._asyncpg_size = max(1, pool_size - sqlalchemy_size)
         self._asyncpg_pool: asyncpg.Pool | None = None
         self._turns = asyncio.Semaphore(max(1, self._asyncpg_size // 2))
 

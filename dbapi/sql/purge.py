@@ -19,7 +19,8 @@ MAX_LOGS, MAX_CHATS, MAX_SESSIONS = 500, 20, 20
 
 async def logs(connection: asyncpg.Connection) -> None:
     """The text of finished answers is in their messages."""
-    await connection.fetchval("SELECT log_prune($1, $2)", KEEP_LOG, MAX_LOGS)
+    while await connection.fetchval("SELECT log_prune($1, $2)", KEEP_LOG, MAX_LOGS):
+        pass
 
 
 async def deleted_chats(connection: asyncpg.Connection) -> None:

@@ -77,6 +77,7 @@ async def test_the_page_of_all_chats_fits_a_phone(open_page: Callable[..., Any],
     await ask(page, "Wide" * 60)
     await page.click(".menu")
     await page.get_by_role("link", name="All chats").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("All chats")
 
     assert not await page.evaluate(OVERFLOWS)
     await page.get_by_role("checkbox").tap()

@@ -69,8 +69,11 @@ async def test_with_several_models_the_box_offers_them(chromium: Any) -> None:
         await expect(picker).to_have_value("")
         await expect(picker.locator("option")).to_have_text(["small (default)", "small", "large"])
 
+        await page.fill("#content", "Why?")
         async with page.expect_response("**/settings"):
             await picker.select_option("large")
+        await page.reload()
+        await expect(page.locator("#content")).to_have_value("Why?")
         await ask(page, "Why?")
         await page.reload()
 

@@ -5,11 +5,12 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
+import asyncpg
 import pytest
 
 from dbapi import pruner
 from dbapi.sql.connection import Database
-from tests.dbapi.calls import new_chat, new_preset, new_turn
+from tests.dbapi.calls import append, finish, new_chat, new_preset, new_turn, running
 from tests.dbapi.conftest import Api
 from tests.stack import Cluster, until
 
@@ -150,3 +151,38 @@ async def test_a_running_dbapi_removes_them(service: Any, api: Api, owner: Any) 
         return (await rows(owner, api.headers["X-Session-ID"]))["chats"] == 0
 
     await until(is_gone)
+
+
+async def test_a_step_that_fails_does_not_keep_the_others_from_working(cluster: Cluster) -> None:
+    database = await cluster.new_database()
+    owner = await asyncpg.connect(cluster.owner_url(database))
+    session = str(await owner.fetchval("INSERT INTO sessions (id) VALUES (gen_random_uuid()) RETURNING id"))
+    for column in ("created_at", "last_seen_at"):
+        await age(owner, "sessions", column, "500 days", session)
+    await owner.execute("DROP FUNCTION purge_chats")
+    opened = Database(cluster.runtime_url(database), 2)
+
+    with pytest.raises(asyncpg.UndefinedFunctionError):
+        await pruner.prune(opened, LIFETIME)
+
+    assert await owner.fetchval("SELECT count(*) FROM sessions") == 0
+    await opened.close()
+    await owner.close()
+
+
+async def test_the_log_of_an_answer_that_is_being_continued_is_kept(
+    cluster: Cluster, database: str, api: Api, owner: Any, idle_log: None
+) -> None:
+    claimed = await running(api)
+    await append(api, claimed, 1, "Because.")
+    await finish(api, claimed, 1, "stopped")
+    chunks = "SELECT count(*) FROM generation_chunks WHERE generation_id = $1"
+    runtime = await asyncpg.connect(cluster.runtime_url(database))
+
+    async with runtime.transaction():
+        await runtime.fetch("SELECT set_config('app.session_id', $1, true)", api.headers["X-Session-ID"])
+        await runtime.fetchval("SELECT log_reopen($1, 'Because.', '')", claimed["message_id"])
+        await owner.fetchval("SELECT log_prune('0', 500)")
+
+    assert await owner.fetchval(chunks, claimed["id"]) == 1
+    await runtime.close()

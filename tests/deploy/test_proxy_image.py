@@ -38,12 +38,14 @@ def configuration(folder: Path, **settings: str) -> str:
         {},
         {"STREAMS_PER_ADDRESS": "0", "STREAMS_PER_SESSION": "0", "WRITES_PER_ADDRESS": "0"},
         {"TRUSTED_PROXIES": "10.0.0.0/8 192.168.0.0/16", "BODY_BYTES": "1000"},
+        {"PUBLIC_URL": "https://chat.example.org/"},
     ],
 )
 def test_nginx_accepts_the_configuration_of_the_image(tmp_path: Path, settings: dict[str, str]) -> None:
     text = configuration(tmp_path, **settings)
     (tmp_path / "nginx.conf").write_text(text)
 
+    assert "return 308 https://chat.example.org$request_uri;" in text
     directives = re.sub(r"^\s*#.*", "", text, flags=re.MULTILINE)
     assert re.findall(r"\$\{[A-Z_]+\}", directives) == []
     subprocess.run([*nginx.command(tmp_path), "-t", "-q"], check=True)

@@ -198,7 +198,7 @@ def _delta_of(body: Any, name: str, offset: int, surrogates: "_SurrogateHalves",
         offset,
         surrogates.join(content) if content else "",
         clean(reasoning) if reasoning else "",
-        FINISH_REASONS.get(str(reason).lower(), str(reason)[:100]) if reason else None,
+        FINISH_REASONS.get(str(reason).lower(), clean(str(reason)[:100])) if reason else None,
         _numbers(body["usage"]) if "usage" in body else None,
         _numbers(body["timings"]) if "timings" in body else None,
     )
@@ -253,9 +253,9 @@ def _numbers(value: object, depth: int = 2) -> Numbers | None:
     kept: Numbers = {}
     for name, item in list(value.items())[:MAX_NUMBERS]:
         if isinstance(item, dict) and (inner := _numbers(item, depth - 1)):
-            kept[name[:100]] = inner
+            kept[clean(name[:100])] = inner
         elif isinstance(item, int | float) and not isinstance(item, bool) and abs(item) < 1e15:
-            kept[name[:100]] = item
+            kept[clean(name[:100])] = item
     return kept or None
 
 

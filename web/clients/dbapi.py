@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from typing import TypedDict, cast
 from urllib.parse import quote, urlencode
 from uuid import UUID
@@ -40,9 +40,10 @@ from web.contract import (
     Turn,
     Version,
 )
-from web.errors import NotFound
+from web.errors import NotFound, Unavailable
 
 MAX_NEW_TURNS = 16  # at once: more would not be stored faster, but some of them after the deadline of their calls
+TURN_WAIT_SECONDS = 5.0  # for one of them; longer than a burst takes, shorter than nginx and people wait
 
 
 class _Link(TypedDict):
@@ -210,8 +211,21 @@ class Dbapi:
     async def create_turn(self, session: UUID | None, chat_id: UUID, turn: NewTurn) -> Turn:
         """In this session, or in the one of the turn's `token_hash`. In a burst, turns wait before their deadline."""
         retry = bool(turn["message_id"])  # the client's id makes the request idempotent
-        async with self._new_turns:
+        async with self._new_turn():
             return cast(Turn, await self._call("POST", f"/chats/{chat_id}/turns", session, json=turn, retry=retry))
+
+    @asynccontextmanager
+    async def _new_turn(self) -> AsyncIterator[None]:
+        """Waits for one of MAX_NEW_TURNS. Raises Unavailable if that takes too long: the database hangs."""
+        try:
+            async with asyncio.timeout(TURN_WAIT_SECONDS):
+                await self._new_turns.acquire()
+        except TimeoutError as error:
+            raise Unavailable from error
+        try:
+            yield
+        finally:
+            self._new_turns.release()
 
     async def message(self, session: UUID, chat_id: UUID, message_id: UUID) -> Message:
         return cast(Message, await self._call("GET", f"/chats/{chat_id}/messages/{message_id}", session, retry=True))

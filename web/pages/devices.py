@@ -1,5 +1,6 @@
 """Devices: the browsers that are signed in to a session, signing them out, and the link that adds one."""
 
+import contextlib
 import re
 from typing import TypedDict
 from urllib.parse import urlencode
@@ -104,8 +105,9 @@ async def join(request: Request) -> Response:
         page = _join_page(request, code, bool(session), error.message, error.status)
         page.headers.update(error.headers)
         return page
-    if session and (this_device := await _this_device(request, session)):
-        await dbapi.sign_out(session, UUID(this_device["id"]))
+    with contextlib.suppress(UserError):  # the link is used up: this browser must get its cookie in any case
+        if session and (this_device := await _this_device(request, session)):
+            await dbapi.sign_out(session, UUID(this_device["id"]))
     response = RedirectResponse("/", 303)
     sessions.set(response, token)
     return response

@@ -43,10 +43,10 @@
     event.preventDefault();
     if (field.value.trim()) form.requestSubmit();
   });
-  form.addEventListener("htmx:before:request", () => { sent = field.value; });
-  form.addEventListener("htmx:after:request", ({ detail }) => {
+  form.addEventListener("htmx:before:request", ({ target }) => { if (target === form) sent = field.value; }); // not the choice of a model
+  form.addEventListener("htmx:after:request", ({ target, detail }) => {
     const { status } = detail.ctx.response;
-    if (status !== 201 && status !== 204) return;
+    if (target !== form || (status !== 201 && status !== 204)) return;
     if (field.value.startsWith(sent)) field.value = field.value.slice(sent.length);
     saveDraft();
     grow();

@@ -1,0 +1,22 @@
+"""Prune no log of an answer that is being continued."""
+
+from pathlib import Path
+
+from alembic import op
+
+from dbapi.migrations import run_script
+
+revision = "0013"
+down_revision = "0012"
+branch_labels = None
+depends_on = None
+
+SQL = Path(__file__).with_suffix("")
+
+
+def upgrade() -> None:
+    run_script(op, SQL / "up.sql")
+
+
+def downgrade() -> None:
+    run_script(op, SQL / "down.sql")
