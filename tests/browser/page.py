@@ -46,6 +46,17 @@ def last(page: Page) -> Any:
     return page.locator("article").last
 
 
+async def stored_answer(page: Page) -> None:
+    """Waits until the last answer of the chat has ended, on a page that does not show it by itself."""
+    chat = page.url.partition("#")[0].partition("?")[0]
+
+    async def is_final() -> bool:
+        messages = (await (await page.request.get(f"{chat}.json")).json())["messages"]
+        return messages[-1]["status"] not in ("queued", "streaming")
+
+    await until(is_final)
+
+
 async def becomes(page: Page, expression: str) -> None:
     """Polls an expression; wait_for_function would evaluate text within the page, which its CSP forbids."""
     await until(lambda: page.evaluate(expression), lambda: f"{expression} never came true")

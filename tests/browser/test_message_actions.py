@@ -124,8 +124,9 @@ async def test_a_message_takes_the_place_of_a_question_without_answer(page: Page
 
 async def test_a_refused_action_shows_its_reason_and_the_page_stays(page: Page) -> None:
     await ask(page, script("cut off", finish_reason="length"))
-    await page.evaluate("fetch(document.querySelector('form[action$=continue]').action, {method: 'POST'})")
-    await page.wait_for_timeout(100)
+    await page.evaluate(
+        "fetch(document.querySelector('form[action$=continue]').action, {method: 'POST'}).then(() => 0)"
+    )
 
     async with same_document(page):
         await page.evaluate(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Error, Page, Route, expect
 
-from tests.browser.page import PHONE, ask, last, script, send
+from tests.browser.page import PHONE, ask, last, script, send, stored_answer
 from tests.browser.searching import (
     FIELD,
     OPTIONS,
@@ -220,10 +220,10 @@ async def test_without_javascript_the_search_is_a_page(open_page: Callable[..., 
     await page.fill("#content", script("Granite is hard."))
     await page.click("#composer .primary")
     chat = page.url.partition("#")[0]
-    await page.wait_for_timeout(300)
+    await stored_answer(page)
     await page.goto(chat)
     await page.get_by_role("button", name="Regenerate").click()
-    await page.wait_for_timeout(300)
+    await stored_answer(page)
 
     await page.goto(chat)
     await page.fill(FIELD, "granite")
@@ -241,7 +241,7 @@ async def test_without_javascript_the_search_is_a_page(open_page: Callable[..., 
     assert await page.locator("article:target .content").inner_text() == "Granite is hard."
     await page.fill("#content", script("Indeed."))
     await page.click("#composer .primary")
-    await page.wait_for_timeout(300)
+    await stored_answer(page)
     await page.goto(chat)
     assert await page.locator(".user").count() == 2
     await page.get_by_role("link", name="Runnel").click()

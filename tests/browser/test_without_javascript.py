@@ -12,7 +12,7 @@ from playwright.async_api import Frame, Locator, expect
 from tests.browser.browser_user import ANSWER, CONTENT, BrowserUser
 from tests.browser.documents import HOSTILE, SAMPLE
 from tests.browser.elements import ELEMENTS, not_allowed
-from tests.browser.page import PHONE, script
+from tests.browser.page import PHONE, script, stored_answer
 from tests.stack import until
 
 pytestmark = pytest.mark.browser
@@ -175,7 +175,7 @@ async def test_everything_works_without_scripts(open_page: Callable[..., Any]) -
     assert not await page.locator("#ask-help").is_visible()
 
     await page.get_by_role("button", name="Regenerate").click()
-    await page.wait_for_timeout(300)
+    await stored_answer(page)
     await page.reload()
     assert "2/2" in re.sub(r"\s|Version|of", "", await page.inner_text(".versions"))
     await page.get_by_role("button", name="Previous version").click()
@@ -198,12 +198,12 @@ async def test_everything_works_without_scripts(open_page: Callable[..., Any]) -
     await page.fill("#edited", "Changed")
     await page.get_by_role("button", name="Save and send").click()
     assert await page.inner_text(".user .content") == "Changed"
-    await page.wait_for_timeout(300)
+    await stored_answer(page)
     await page.reload()
     await page.locator(".assistant").last.get_by_title("Delete").click()
     await page.get_by_role("button", name="Delete answer").click()
     await page.get_by_role("button", name="Answer again").click()
-    await page.wait_for_timeout(300)
+    await stored_answer(page)
     await page.reload()
     assert "About Changed" in await page.inner_text("article.assistant:last-child .content")
     await page.locator(".user .more").click()
