@@ -6,13 +6,14 @@ import asyncpg
 
 from dbapi.auth import SessionId
 from dbapi.endpoint import endpoint
-from dbapi.errors import Conflict, TooMany, Unauthorized
+from dbapi.errors import Conflict, TooLarge, TooMany, Unauthorized
 from dbapi.schemas.generations import Claim, Claimed
 from dbapi.schemas.messages import AnswerRequest, MessageRecord, NewTurn, Prompt, PromptMessage, StartedAnswer, Turn
 from dbapi.sql import log, turns
 from dbapi.state import Request
 
 RETRY_SECONDS = 5  # by then, one of many answers has probably ended
+MAX_BRANCH_CODE_POINTS = 4_000_000  # about a million tokens: a branch is read as a whole, for prompts and exports
 
 
 @endpoint(status=201, status_if_existing=200)
@@ -135,6 +136,9 @@ async def _claim(connection: asyncpg.Connection, claim: Claim | None, generation
 
 
 async def _prompt(connection: asyncpg.Connection, chat: asyncpg.Record, tip_id: UUID) -> Prompt:
+    """Raises TooLarge for a branch that no model can read."""
     branch = await turns.prompt(connection, chat["session_id"], chat["id"], tip_id)
+    if sum(len(row["content"]) for row in branch) > MAX_BRANCH_CODE_POINTS:
+        raise TooLarge("This chat is too long to be continued. Please start a new one.")
     messages = [PromptMessage.model_validate(dict(row)) for row in branch]
     return Prompt(system_prompt=chat["system_prompt"], messages=messages, wants_title=turns.wants_title(chat))

@@ -10,8 +10,7 @@ NUMBERED = """
 WITH RECURSIVE branch AS (
   SELECT m.*, 1 AS height FROM messages m
    WHERE m.session_id IS NOT DISTINCT FROM $1 AND m.chat_id IS NOT DISTINCT FROM $2 AND m.id = $3
-     AND EXISTS (SELECT FROM chats c WHERE c.session_id IS NOT DISTINCT FROM $1 AND c.id IS NOT DISTINCT FROM $2
-                    AND c.deleted_at IS NULL)
+     AND EXISTS (SELECT FROM chats c WHERE c.session_id = $1 AND c.id = $2 AND c.deleted_at IS NULL)
   UNION ALL
   SELECT parent.*, branch.height + 1 FROM branch CROSS JOIN LATERAL (
     SELECT m.* FROM messages m

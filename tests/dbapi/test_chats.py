@@ -221,6 +221,10 @@ def quoted(name: str) -> str:
     return quote(name, safe="")
 
 
+OTHER_CHATS = """
+INSERT INTO chats (session_id, username, system_prompt)
+SELECT $1, 'Ada', repeat('Be brief. ', 50) FROM generate_series(1, 5000)
+"""
 LONG = """
 WITH RECURSIVE many AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM many WHERE n < 1000),
 ids AS (SELECT n, gen_random_uuid() AS id FROM many),
@@ -231,9 +235,10 @@ SELECT id FROM ids WHERE n = 1000
 
 
 async def test_a_message_of_a_long_chat_costs_no_more_than_one_of_a_short_chat(api: Api, owner: Any) -> None:
-    """Each message is looked up by its key, whatever statistics the planner has."""
+    """Each message is looked up by its key, whatever statistics the planner has, and so is its chat."""
     chat = await new_chat(api)
     of = UUID(api.headers["X-Session-ID"]), UUID(chat["id"])
+    await owner.execute(OTHER_CHATS, of[0])
     tip = await owner.fetchval(LONG, *of)
 
     async def pages(most: int) -> int:
