@@ -80,11 +80,15 @@ SEND_ALL = """async (messages) => {
   const form = document.getElementById('composer'), articles = document.getElementsByTagName('article');
   for (const message of messages) {
     const before = articles.length, late = Date.now() + 30000;
+    const finished = new Promise((done) => form.addEventListener('htmx:finally:request', done, { once: true }));
     form.elements.content.value = message;
     form.requestSubmit();
+    await finished;  // until then, htmx drops the next one
     while (articles.length === before || document.querySelector('article.live')) {
       const notice = document.getElementById('notice').textContent;
-      if (Date.now() > late) throw new Error(`${notice} ${message.slice(0, 200)}`);
+      const running = document.querySelectorAll('article.live').length;
+      const shown = `${articles.length - before} new articles, ${running} running`;
+      if (Date.now() > late) throw new Error(`${notice} ${shown}: ${message.slice(0, 200)}`);
       await new Promise((next) => setTimeout(next, 5));
     }
   }
