@@ -20,7 +20,7 @@ from tests.fake_llama.server import running as running_llama
 from tests.stack import Stack
 from tests.system.running import Runnel, running
 
-NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chromium-headless-shell")
 FLAGS = [
     "--no-sandbox",  # the sandbox needs a kernel feature that containers lack
     "--disable-gpu",

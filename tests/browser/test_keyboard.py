@@ -102,7 +102,7 @@ async def test_everything_can_be_done_with_keys_alone(open_page: Callable[..., A
     await tab_to("Regenerate", back=True)
     await page.keyboard.press("Enter")
     await expect(last(page).locator(".versions")).to_contain_text("2/")
-    assert await page.evaluate("document.activeElement !== document.body")
+    await becomes(page, "document.activeElement !== document.body")
     await tab_to("Edit", back=True)
     await edit("An edited answer")
     await expect(last(page).locator(".content")).to_have_text("An edited answer")

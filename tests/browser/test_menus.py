@@ -76,6 +76,7 @@ async def test_arrow_keys_move_in_a_menu(page: Page) -> None:
     await expect(page.locator("#chats .running")).to_have_count(0)  # the list is loaded again after an answer
     await page.locator("#chats [aria-current] ~ .more").focus()
     await page.keyboard.press("Enter")
+    await expect(page.locator("#chat-menu")).to_be_visible()
     await page.locator("#chat-menu input").focus()
 
     focused = []
