@@ -29,6 +29,7 @@ async def send(page: Page, content: str) -> None:
 
 async def ask(page: Page, content: str = "Why?") -> None:
     """Sends a message and waits until its answer has ended."""
+    await page.wait_for_load_state("domcontentloaded")
     count = await page.locator("article").count()
     await send(page, content)
     await expect(page.locator("article")).to_have_count(count + 2)
