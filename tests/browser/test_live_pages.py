@@ -1,14 +1,15 @@
 """A page that is only looked at shows what happens to the chat and the list of chats on another device."""
 
+import asyncio
 import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Locator, Page, Route, expect
 
 from tests.browser.browser_user import BrowserUser
-from tests.browser.page import last
+from tests.browser.page import ask, becomes, last, new_chat, script
 from tests.browser.test_devices import link
 
 pytestmark = pytest.mark.browser
@@ -126,6 +127,21 @@ async def test_changes_of_the_list_appear(ada: BrowserUser, phone: BrowserUser) 
     await expect(row(there, "Second chat")).to_have_count(1)
 
 
+async def test_changes_of_the_list_do_not_scroll_the_messages(ada: BrowserUser, phone: BrowserUser) -> None:
+    page = ada.page
+    await ask(page, script("A paragraph.\n\n" * 40))
+    await page.mouse.move(700, 400)
+    await page.mouse.wheel(0, -20)
+    await becomes(page, "document.scrollingElement.scrollHeight - scrollY - innerHeight === 20")
+
+    await new_chat(phone.page, "A question elsewhere")
+    await expect(row(page, "A question elsewhere")).to_be_visible()
+    await page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+    assert await page.evaluate("document.scrollingElement.scrollHeight - scrollY - innerHeight") == 20
+    await expect(page.locator("#newest")).to_be_hidden()
+
+
 async def test_a_chat_deleted_elsewhere_says_so(ada: BrowserUser, phone: BrowserUser) -> None:
     ada.expected = phone.expected = re.compile("404")  # the deleting page may hear of it before it is left
     await ada.say("First chat")
@@ -164,6 +180,39 @@ async def test_what_is_being_written_stays(ada: BrowserUser, phone: BrowserUser)
 
     await expect(phone.page.locator("article.user")).to_have_count(2)
     await expect(phone.page.locator("#content")).to_have_value("A draft")
+
+
+async def test_a_change_that_is_being_loaded_does_not_close_an_editor_or_a_menu(
+    ada: BrowserUser, phone: BrowserUser
+) -> None:
+    page = phone.page
+    await phone.say("First question")
+    await phone.ended()
+    await expect(ada.page.locator("article.user")).to_have_count(1)
+    loading, go_on = asyncio.Event(), asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        loading.set()
+        await go_on.wait()
+        await route.continue_()
+
+    for open_it, opened in (("Edit", page.locator("#edited")), ("Delete", page.locator("#messages :popover-open"))):
+        loading.clear()
+        go_on.clear()
+        count = await ada.page.locator("article.user").count()
+        await page.route("**/chats/*?last=*", hold)
+        await ada.say("Another question")
+        await asyncio.wait_for(loading.wait(), 10)
+        await page.locator("article.user").first.get_by_title(open_it).click()
+        await expect(opened).to_be_visible()
+        async with page.expect_response("**/chats/*?last=*"):
+            go_on.set()
+        await page.wait_for_timeout(300)
+
+        await expect(opened).to_be_visible()
+        await page.unroute("**/chats/*?last=*")
+        await page.keyboard.press("Escape")
+        await expect(page.locator("article.user")).to_have_count(count + 1)
 
 
 async def test_an_answer_that_grows_is_not_disturbed(ada: BrowserUser, phone: BrowserUser) -> None:

@@ -37,6 +37,20 @@ async def test_the_page_scrolls_only_for_a_reader_at_its_end(page: Page) -> None
     await expect(page.locator("#content")).to_be_focused()
 
 
+async def test_a_small_scroll_away_from_the_end_is_respected(page: Page) -> None:
+    await send(page, script(PARAGRAPHS, delay_ms=8))
+    await becomes(page, "document.querySelectorAll('.live p').length > 20")
+    await page.mouse.move(700, 400)
+    await page.mouse.wheel(0, -20)
+    await expect(page.locator("#newest")).to_be_visible()
+    place = await page.evaluate("scrollY")
+    await expect(page.locator(".live")).to_have_count(0)
+    assert await page.evaluate("scrollY") == place
+
+    await page.mouse.wheel(0, 10_000)
+    await expect(page.locator("#newest")).to_be_hidden()
+
+
 async def test_the_font_for_formulas_is_loaded_only_for_a_formula(page: Page) -> None:
     font = "[...document.fonts].find((font) => font.family === 'Formulas').status"
     await ask(page, "a question without a formula")

@@ -1,4 +1,4 @@
-"""A deleted chat is gone at every URL at once, in every process, and comes back only while it can be restored."""
+"""A deleted chat is gone at every URL, in every process, and comes back only while it can be restored."""
 
 from collections.abc import Callable
 from typing import Any
@@ -30,12 +30,12 @@ async def test_a_deleted_chat_is_not_found_at_any_url(visitor: Visitor, elsewher
     async with visitor.watching(chat, answer) as watched, elsewhere.watching(chat, answer) as watched_elsewhere:
         assert (watched.response.status_code, watched_elsewhere.response.status_code) == (200, 200)
         assert (await visitor.http.post(f"{chat}/delete")).status_code == 303
+        ends = [await watched.response.aread(), await watched_elsewhere.response.aread()]  # both processes know now
         found = {
             (name, each is elsewhere): (await call(each, name, chat, answer, {"Accept": accept})).status_code
             for name in GONE
             for each in (visitor, elsewhere)
         }
-        ends = [await watched.response.aread(), await watched_elsewhere.response.aread()]
 
     assert found == dict.fromkeys(found, 404)
     assert len(found) == 2 * len(GONE)

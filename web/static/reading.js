@@ -2,19 +2,21 @@
 
 // Scrolling: the page follows a growing answer as long as the reader is at the end.
 (() => {
-  const newest = document.getElementById("newest"), page = document.scrollingElement, NEAR_PIXELS = 60;
+  const newest = document.getElementById("newest"), page = document.scrollingElement, NEAR_PIXELS = 60, TOLERANCE_PIXELS = 2;
   const distanceToEnd = () => page.scrollHeight - page.scrollTop - innerHeight;
   let following = true, lastTop = 0;
   const scrollToEnd = () => { page.scrollTop = page.scrollHeight; };
   const follow = () => { following = true; newest.hidden = true; scrollToEnd(); };
-  const stayAtEnd = () => { if (following) scrollToEnd(); };
+  const showButton = () => { newest.hidden = following || distanceToEnd() <= NEAR_PIXELS; };
+  const stayAtEnd = () => { if (following) scrollToEnd(); else showButton(); };
   addEventListener("scroll", () => {
-    if (distanceToEnd() <= NEAR_PIXELS) following = true;
-    else if (page.scrollTop < lastTop - 2) following = false;
+    const distance = distanceToEnd();
+    if (distance > TOLERANCE_PIXELS && page.scrollTop < lastTop - TOLERANCE_PIXELS) following = false;
+    else if (distance <= NEAR_PIXELS && (distance <= TOLERANCE_PIXELS || page.scrollTop > lastTop)) following = true;
     lastTop = page.scrollTop;
-    newest.hidden = following;
+    showButton();
   }, { passive: true });
-  document.addEventListener("htmx:sse:after:message", stayAtEnd); // before the browser paints the new text
+  document.addEventListener("htmx:sse:after:message", ({ target }) => { if (target.matches(".message")) stayAtEnd(); }); // before the browser paints the new text
   new ResizeObserver(stayAtEnd).observe(document.querySelector("main"));
   newest.addEventListener("click", () => { follow(); document.getElementById("content").focus({ preventScroll: true }); });
   document.addEventListener("turn", follow);
