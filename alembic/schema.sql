@@ -103,11 +103,20 @@ CREATE FUNCTION public.find_messages(query tsquery, most integer, only_newest bo
 #variable_conflict use_column
 DECLARE
   asker uuid := current_session_id();
+  required text := querytree(query);  -- without exclusions; T if nothing else is left
+  is_exact boolean := required = query::text;
+  in_session tsquery;  -- its words as they are in the index, in any order
 BEGIN
   IF asker IS NULL THEN
     RAISE EXCEPTION 'a search needs a session' USING ERRCODE = 'insufficient_privilege';
   END IF;
   most := least(most, 1000);
+  IF required NOT IN ('', 'T') AND NOT EXISTS (
+    SELECT FROM regexp_matches(required, '''([^'']+)''', 'g') AS word WHERE octet_length(word[1]) > 2000
+  ) THEN
+    in_session := regexp_replace(
+      regexp_replace(required, '<(-|\d+)>', '&', 'g'), '''([^'']+)''', '''' || left(asker::text, 13) || '\1''', 'g');
+  END IF;
   IF only_newest OR NOT EXISTS (
     SELECT FROM message_words w WHERE w.session_id = asker ORDER BY w.position OFFSET 1000 LIMIT 1
   ) THEN
@@ -118,18 +127,27 @@ BEGIN
     )
     SELECT n.message_id, ts_rank(n.words, query) FROM newest n
      WHERE n.words @@ query ORDER BY n.position DESC LIMIT most;
-  ELSIF query::text LIKE '%<%' AND querytree(query) <> 'T' THEN  -- it contains a phrase, and not only exclusions
+  ELSIF in_session IS NULL THEN
+    RETURN QUERY
+    SELECT f.message_id, ts_rank(f.words, query) FROM (
+      SELECT w.message_id, w.words FROM message_words w
+       WHERE w.session_id = asker AND w.words @@ query AND w.chat_id <> ALL (hidden)
+       ORDER BY w.position DESC LIMIT most) f;
+  ELSIF required LIKE '%<%' THEN
     -- The planner overestimates how often a phrase occurs, and would search from the newest message on without the index.
     RETURN QUERY
     SELECT f.message_id, ts_rank(f.words, query) FROM (
       SELECT w.message_id, w.words FROM message_words w
-       WHERE w.session_id = asker AND w.words @@ query AND w.chat_id <> ALL (hidden)
+       WHERE w.session_id = asker AND words_in_session(w.session_id, w.words) @@ in_session AND w.words @@ query
+         AND w.chat_id <> ALL (hidden)
        ORDER BY w.position + 0 DESC LIMIT most) f;
   ELSE
+    -- coalesce hides that both conditions mean the same. The planner would expect too few messages.
     RETURN QUERY
     SELECT f.message_id, ts_rank(f.words, query) FROM (
       SELECT w.message_id, w.words FROM message_words w
-       WHERE w.session_id = asker AND w.words @@ query AND w.chat_id <> ALL (hidden)
+       WHERE w.session_id = asker AND words_in_session(w.session_id, w.words) @@ in_session
+         AND (is_exact OR coalesce(w.words @@ query, false)) AND w.chat_id <> ALL (hidden)
        ORDER BY w.position DESC LIMIT most) f;
   END IF;
 END
@@ -538,6 +556,12 @@ $$;
 
 ALTER FUNCTION public.unfinished_answers(asker uuid) OWNER TO runnel_owner;
 
+CREATE FUNCTION public.words_in_session(session_id uuid, words tsvector) RETURNS tsvector
+    LANGUAGE sql IMMUTABLE COST 1000 PARALLEL SAFE
+    RETURN array_to_tsvector(ARRAY(SELECT ("left"((words_in_session.session_id)::text, 13) || word.word) FROM unnest(tsvector_to_array(words_in_session.words)) word(word) WHERE (octet_length(word.word) <= 2000) LIMIT 40000));
+
+ALTER FUNCTION public.words_in_session(session_id uuid, words tsvector) OWNER TO runnel_owner;
+
 CREATE TEXT SEARCH CONFIGURATION public.runnel (
     PARSER = pg_catalog."default" );
 
@@ -851,7 +875,7 @@ CREATE UNIQUE INDEX generations_one_per_chat ON public.generations USING btree (
 
 CREATE INDEX generations_waiting ON public.generations USING btree (queued_at) WHERE (status = ANY (ARRAY['queued'::text, 'streaming'::text]));
 
-CREATE INDEX message_words_found ON public.message_words USING gin (session_id, words) WITH (gin_pending_list_limit='256');
+CREATE INDEX message_words_found ON public.message_words USING gin (public.words_in_session(session_id, words)) WITH (gin_pending_list_limit='256');
 
 CREATE INDEX message_words_newest ON public.message_words USING btree (session_id, "position");
 
@@ -1041,6 +1065,9 @@ REVOKE ALL ON FUNCTION public.store_words_of_kept() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION public.unfinished_answers(asker uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.unfinished_answers(asker uuid) TO runnel_runtime;
+
+REVOKE ALL ON FUNCTION public.words_in_session(session_id uuid, words tsvector) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.words_in_session(session_id uuid, words tsvector) TO runnel_search;
 
 REVOKE ALL ON FUNCTION public.words_of(content text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.words_of(content text) TO runnel_runtime;

@@ -203,10 +203,9 @@ class MessageWords(Base):
         ),
         Index(
             "message_words_found",
-            "session_id",
-            "words",
+            text("words_in_session(session_id, words)"),
             postgresql_using="gin",
-            postgresql_with={"fastupdate": "off"},
+            postgresql_with={"gin_pending_list_limit": "256"},
         ),
         Index("message_words_newest", "session_id", "position"),
     )

@@ -92,7 +92,7 @@ async def test_a_search_reads_no_text_of_another_session_even_if_it_gets_their_i
     api: Api, other: Api, owner: Any
 ) -> None:
     definition = await owner.fetchval("SELECT pg_get_functiondef('find_messages'::regproc)")
-    assert definition.count("w.session_id = asker") == 4
+    assert definition.count("w.session_id = asker") == 5
     await new_turn(other, await new_chat(other), "Who can read this?")
     await owner.execute(definition.replace("w.session_id = asker", "true"))
     try:
