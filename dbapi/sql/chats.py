@@ -181,9 +181,10 @@ async def store_title(db: AsyncSession, session_id: UUID, chat_id: UUID, title: 
 
 
 async def leave(db: AsyncSession, session_id: UUID, chat_id: UUID, page: int) -> None:
-    """The chat is removed soon, unless another page opens it. Raises NotFound."""
+    """The chat is removed soon, unless another page opens it. Without its number (0), a page does not count as another
+    one. Raises NotFound."""
     await revision(db, session_id, chat_id)
-    is_news = or_(Chat.left_at.is_(None), Chat.left_by.is_distinct_from(page))
+    is_news = or_(Chat.left_at.is_(None), Chat.left_by.is_distinct_from(page or Chat.left_by))
     here = _own(session_id, chat_id).where(Chat.is_temporary, is_news)
     await _update(db, here.values(left_at=func.coalesce(Chat.left_at, func.clock_timestamp()), left_by=page))
 

@@ -11,6 +11,7 @@ from playwright.async_api import Locator, Page, Route, expect
 from tests.browser.browser_user import BrowserUser
 from tests.browser.page import ask, becomes, last, new_chat, script
 from tests.browser.test_devices import link
+from tests.stack import until
 
 pytestmark = pytest.mark.browser
 
@@ -239,6 +240,34 @@ async def test_a_page_has_one_stream(ada: BrowserUser) -> None:
     await ada.page.wait_for_function(f"() => String(({script})()) === 'true,false'")
 
 
+async def test_a_late_stream_of_the_list_is_closed_while_there_is_another(ada: BrowserUser) -> None:
+    """Its request was on its way when an answer began, and there may be a second request when the answer has ended."""
+    page, streams = (
+        ada.page,
+        """() => ["#listener", ".message"].map((name) =>
+        Boolean([...document.querySelectorAll(name)].at(-1)?._htmx?.sse?.reader))""",
+    )
+    await page.goto("/")
+    held: list[Route] = []
+
+    async def hold(route: Route) -> None:
+        held.append(route)
+
+    await page.route("**/events", hold)
+    await page.click("#new-chat")
+    await until(lambda: bool(held))
+    await ada.say(text="word " * 20, hang_after=5)
+    await becomes(page, f"String(({streams})()) === 'false,true'")
+    await held.pop().continue_()
+    await expect(page.locator(".live")).to_have_count(1)
+    await page.wait_for_timeout(500)
+    assert await page.evaluate(streams) == [False, True]
+
+    await page.unroute("**/events")
+    await page.get_by_role("button", name="Stop").click()
+    await becomes(page, f"String(({streams})()) === 'true,false'")
+
+
 async def test_a_stream_opens_even_if_another_one_closes_while_its_answer_is_inserted(ada: BrowserUser) -> None:
     """The other one asks for the next stream before htmx has processed the new answer."""
     await ada.say("Why?")
@@ -265,4 +294,20 @@ async def test_the_page_of_a_deleted_chat_sends_no_more_requests(ada: BrowserUse
     before = len(phone.requested_urls)
     await phone.page.wait_for_timeout(5000)
 
+    assert phone.requested_urls[before:] == []
+
+
+async def test_the_page_of_an_answer_that_was_deleted_meanwhile_says_so(ada: BrowserUser, phone: BrowserUser) -> None:
+    ada.expected = phone.expected = re.compile("404|ERR_INTERNET_DISCONNECTED|Failed to fetch")
+    await phone.say(text="word " * 20, hang_after=5)
+    await phone.begun(3)
+    await phone.page.context.set_offline(True)
+    await ada.page.request.post(f"{ada.page.url}/delete", headers={"Origin": ada.origin})
+    await phone.page.context.set_offline(False)
+
+    await expect(phone.page.locator("#notice")).to_contain_text("does not exist")
+    await expect(phone.page.locator("article.live")).to_have_count(0)
+    await phone.page.wait_for_timeout(3000)
+    before = len(phone.requested_urls)
+    await phone.page.wait_for_timeout(5000)
     assert phone.requested_urls[before:] == []

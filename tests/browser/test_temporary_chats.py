@@ -71,6 +71,20 @@ async def test_another_chat_leaves_a_temporary_one(page: Page, owner: Any) -> No
     await until(lambda: is_left(owner, temporary))
 
 
+async def test_the_message_of_the_next_chat_names_the_page_that_was_left(page: Page, owner: Any) -> None:
+    plain = page.url
+    temporary = await start(page)
+    await page.evaluate("Navigator.prototype.sendBeacon = () => true")  # a browser may lose it
+    async with page.expect_request(RETURN) as returned:  # when the page has been open for a second
+        pass
+    number = (await returned.value).url.partition("page=")[2]
+
+    await page.goto(plain)
+    await until(lambda: is_left(owner, temporary))
+
+    assert number == str(await owner.fetchval("SELECT left_by FROM chats WHERE id = $1", id_of(temporary)))
+
+
 async def test_closing_the_tab_leaves_it(page: Page, owner: Any) -> None:
     tab = await page.context.new_page()
     await tab.goto(page.url)

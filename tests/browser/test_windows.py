@@ -28,10 +28,13 @@ async def open_streams(windows: list[Page]) -> int:
 
 
 async def share_one_stream(windows: list[Page]) -> None:
-    async def only_one() -> bool:
-        return await open_streams(windows) == 1
+    counts: list[int] = []
 
-    await until(only_one)
+    async def only_one() -> bool:
+        counts.append(await open_streams(windows))
+        return counts[-1] == 1
+
+    await until(only_one, lambda: f"streams that were open: {counts}")
 
 
 async def rename(page: Page, title: str) -> None:

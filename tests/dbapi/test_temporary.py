@@ -218,6 +218,7 @@ async def test_a_report_of_the_page_that_was_left_does_not_count(api: Api, owner
 
     steps = [("leave", 7), ("return", 7), ("return", 8), ("leave", 0), ("leave", 8), ("return", 8), ("return", 9)]
     assert [await left_after(*step) for step in steps] == [True, True, False, True, True, True, False]
+    assert [await left_after(*step) for step in [("leave", 9), ("leave", 0), ("return", 9)]] == [True, True, True]
 
 
 async def test_whoever_writes_has_not_left_the_chat(api: Api, owner: Any) -> None:

@@ -57,16 +57,35 @@ SCRIPTS = sorted({name for names in FILES.values() for name in names if ".min." 
 BEFORE_COMMENT = re.compile(r"(?:^|(?<=\s))(//|/\*)(?=\s)|$")
 
 
+STRING = re.compile(r'"(?:[^"\\]|\\.)*"|`[^`]*`')
+
+
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_nothing_but_comments_and_indentation_is_left_out_of_scripts(name: str) -> None:
-    joined = content(name if name in FILES else "app.js").decode()
+def test_nothing_but_comments_and_spaces_is_left_out_of_scripts(name: str) -> None:
+    sent = content(name if name in FILES else "app.js").decode()
+    sent_without_spaces = re.sub(r"\s", "", sent)
 
     for line in (ROOT / "web" / "static" / name).read_text().splitlines():
         code, mark, comment = BEFORE_COMMENT.split(line, maxsplit=1)
-        assert code.strip() in joined
+        assert re.sub(r"\s", "", code) in sent_without_spaces
+        assert all(string in sent for string in STRING.findall(code))
+        assert code.count("`") % 2 == 0, f"a template of several lines: {line}"
         if mark:
-            assert all(code.count(quote) % 2 == 0 for quote in '"`'), f"a comment in a string: {line}"
-            assert comment not in joined
+            assert code.count('"') % 2 == 0, f"a comment in a string: {line}"
+            assert comment not in sent
+
+
+def test_words_of_scripts_stay_apart() -> None:
+    sent = STRING.sub("", "".join(content(name).decode() for name in FILES if name.endswith(".js")))
+    source = STRING.sub("", "".join(map(script, SCRIPTS)))
+    words = re.compile(r"\b(?:const|let|new|return|void|typeof|throw|of|in|else|function|async|await|case) +\w+")
+
+    assert {*words.findall(source)} <= {*words.findall(sent)}
+
+
+def script(name: str) -> str:
+    lines = (ROOT / "web" / "static" / name).read_text().splitlines(keepends=True)
+    return "".join(BEFORE_COMMENT.split(line, maxsplit=1)[0] for line in lines)
 
 
 def test_nothing_but_comments_and_spaces_is_left_out_of_the_style_sheet() -> None:

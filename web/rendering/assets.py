@@ -1,5 +1,5 @@
-"""The style sheet and the scripts as browsers load them: without comments and indentation, the style sheet also without
-other spaces that mean nothing. Most scripts are in one file, for a single request and better compression. Pages load
+"""The style sheet and the scripts as browsers load them: without comments, indentation, and most spaces and line breaks
+that mean nothing. Most scripts are in one file, for a single request and better compression. Pages load
 the others only if they need them.
 """
 
@@ -20,6 +20,11 @@ _COMMENT = re.compile(rb"(?:^|\s)// .*|/\*.*?\*/")
 # In a style sheet. A colon before a space is never part of a selector.
 _SPACE = re.compile(rb"(?<=[{};:,])\s+|\s+(?=[{}])")
 
+# In a script, around operators and punctuation. A string or a template is within one line.
+_STRING = re.compile(rb'("(?:[^"\\]|\\.)*"|`[^`]*`)')
+_AROUND = re.compile(rb" *(===|!==|=>|&&|\|\||\?\?=?|[={}();,:?]|[<>]=?) *")
+_LINE_BREAK = re.compile(rb"(?<=[;{,])\n")
+
 
 @cache
 def content(name: str) -> bytes:
@@ -35,5 +40,15 @@ def _file(name: str) -> bytes:
     text = (STATIC / name).read_bytes()
     if ".min." in name:
         return text
-    lines = b"\n".join(filter(None, (_COMMENT.sub(b"", line).strip() for line in text.splitlines())))
-    return _SPACE.sub(b"", lines) if name.endswith(".css") else lines
+    lines = filter(None, (_COMMENT.sub(b"", line).strip() for line in text.splitlines()))
+    if name.endswith(".css"):
+        return _SPACE.sub(b"", b"\n".join(lines))
+    return _LINE_BREAK.sub(b"", b"\n".join(map(_tight, lines)))
+
+
+def _tight(line: bytes) -> bytes:
+    """A line of a script. One that may contain a regular expression stays as it is."""
+    parts = _STRING.split(line)  # code, string, code, ...
+    if any(character in code for code in parts[::2] for character in (b"'", b"`", b"/")):
+        return line
+    return b"".join(part if number % 2 else _AROUND.sub(rb"\1", part) for number, part in enumerate(parts))

@@ -54,10 +54,10 @@
   list.parentElement.addEventListener("toggle", showCurrent);
   showCurrent();
 
-  const left = sessionStorage.getItem("temporary");
-  if (left && left !== location.pathname) {
+  const leaving = sessionStorage.getItem("temporary");
+  if (leaving && !leaving.startsWith(`${location.pathname}/`)) {
     sessionStorage.removeItem("temporary");
-    fetch(`${left}/leave`, { method: "POST" }).catch(() => {});
+    fetch(leaving, { method: "POST" }).catch(() => {});
   }
 
   // The groups of the list depend on the reader's time zone, which only a script knows.

@@ -56,7 +56,7 @@
     field.focus();
     form.dispatchEvent(new CustomEvent("turn", { bubbles: true }));
   });
-  document.addEventListener("htmx:before:request", ({ target }) => { if (target.closest("main")) showNotice(""); });
+  document.addEventListener("htmx:before:request", ({ target }) => { if (target.closest("main") && !target.matches(".message")) showNotice(""); }); // not a stream
 
   // The server's errors contain a notice. This explains all others: no connection, or an error page of a proxy.
   const explain = (what, source) => {

@@ -50,10 +50,15 @@
     target.classList.remove("reconnecting");
     silenceTimers.set(target, setTimeout(() => detail.connection.reader?.cancel(), SILENCE_MS));
   };
+  const onNotFound = (element, count) => { // signed out, or deleted: the page says so
+    gone ||= element === listener;
+    element.classList.remove("live");
+    if (!count) htmx.trigger("#refresh", "refresh");
+  };
   const onFirstRequestFailed = ({ detail }) => {
     if (!opening || detail.ctx?.sourceElement !== opening) return;
-    gone = opening === listener && detail.ctx.response?.status === 404; // signed out, or deleted
     const count = failures.get(opening) ?? 0;
+    if (detail.ctx.response?.status === 404) onNotFound(opening, count);
     failures.set(opening, count + 1);
     opening.classList.add("reconnecting");
     opening = null;
@@ -62,10 +67,12 @@
   document.addEventListener("htmx:sse:after:connection", onActivity);
   document.addEventListener("htmx:sse:after:message", onActivity);
   document.addEventListener("htmx:error", onFirstRequestFailed);
-  document.addEventListener("htmx:response:error", onFirstRequestFailed);
+  document.addEventListener("htmx:after:request", (event) => { if (event.detail.ctx.response.status >= 400) onFirstRequestFailed(event); });
   document.addEventListener("htmx:sse:error", ({ target, detail }) => {
     target.classList.add("reconnecting");
-    if (detail.status === 404) detail.connection.config.reconnect = false;
+    if (detail.status !== 404) return;
+    detail.connection.config.reconnect = false;
+    onNotFound(target, 0);
   });
   document.addEventListener("htmx:sse:close", ({ target }) => {
     clearTimeout(silenceTimers.get(target));
@@ -76,17 +83,22 @@
     if (resign || !navigator.locks) return;
     const waiting = new AbortController();
     let release = () => waiting.abort();
-    resign = () => { release(); resign = null; leads = follows = false; };
+    const own = resign = () => { release(); resign = null; leads = follows = false; };
     const hold = () => new Promise((done) => { release = done; leads = true; follows = false; openNext(); });
     navigator.locks.request("listener", { signal: waiting.signal }, hold).catch(() => {});
-    setTimeout(() => {
-      if (leads || !resign || document.querySelector(".message.live")) return;
+    const follow = () => {
+      if (leads || resign !== own) return;
+      if (document.querySelector(".message.live")) return void setTimeout(follow, GRANT_MS);
       follows = true;
       if (listener._htmx?.sse) close(listener._htmx.sse);
-    }, GRANT_MS);
+    };
+    setTimeout(follow, GRANT_MS);
   };
   document.addEventListener("changed", ({ target, detail }) => {
-    if (target === listener) share();
+    if (target === listener) { // it may have been requested before another stream was open
+      if (follows || document.querySelector(".message.live")?._htmx?.sse) close(listener._htmx.sse);
+      else share();
+    }
     if (target !== document) channel.postMessage(detail.data);
   });
   const passOn = ({ target }) => { if (target === listener && leads) channel.postMessage(CHECK); }; // it may have missed something

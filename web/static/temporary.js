@@ -10,16 +10,17 @@
   const path = () => document.getElementById("temporary").dataset.chat;
   const windows = new BroadcastChannel("temporary");
   let page = 0;
+  const leaving = () => `${path()}/leave?page=${page}`;
   const report = () => { if (path()) fetch(`${path()}/return?page=${page}`, { method: "POST" }).catch(() => {}); };
   addEventListener("pagehide", () => {
     if (!path()) return;
-    navigator.sendBeacon(`${path()}/leave?page=${page}`);
+    navigator.sendBeacon(leaving());
     windows.postMessage(path());
   });
   windows.addEventListener("message", ({ data }) => { if (data === path()) setTimeout(report, AFTER_LEAVING_MS); });
   addEventListener("pageshow", () => {
     page = 1 + Math.floor(Math.random() * 999999);
-    if (path()) sessionStorage.setItem("temporary", path());
+    if (path()) sessionStorage.setItem("temporary", leaving());
     setTimeout(report, AFTER_LEAVING_MS);
   });
   document.addEventListener("changed", ({ detail }) => { if (page && path()?.endsWith(JSON.parse(detail.data).chat)) report(); });
