@@ -143,11 +143,11 @@ async def restore(request: Request, session: SessionId, chat_id: UUID) -> ChatRe
 async def request_title(request: Request, session: SessionId, chat_id: UUID, wish: TitleWish) -> TitleRequest:
     """Grants at most one request for a title from the model, in the whole life of a chat.
 
-    Not while an answer waits for a slot of the model server, or has the last one.
+    Not while an answer waits for a slot of the pool, or has the last one.
     """
     async with request.state["database"].session(session) as db:
         revision = await chats.revision(db, session, chat_id)
-        is_due = await chats.request_title(db, session, chat_id, wish.slots)
+        is_due = await chats.request_title(db, session, chat_id, wish.pool, wish.slots)
     return TitleRequest(is_due=is_due, revision=revision)
 
 

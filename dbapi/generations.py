@@ -25,9 +25,9 @@ MAX_LOG_BYTES = 16_000_000  # one append carries the new text of every answer th
 
 @endpoint()
 async def claim(request: Request, wanted: Claim) -> ClaimedList:
-    """Claims answers to write: those whose lease ended, and queued ones while the model server has free slots."""
+    """Claims answers to write: those whose lease ended, and queued ones while their pools have free slots."""
     async with request.state["database"].connection() as connection:
-        rows = await log.claim(connection, wanted.owner, wanted.slots, wanted.lease)
+        rows = await log.claim(connection, wanted.owner, wanted.all_pools, wanted.lease)
         left = await log.next_work(connection)
     return ClaimedList(claimed=[Claimed.model_validate(dict(row)) for row in rows], **left)
 

@@ -10,7 +10,7 @@ from dbapi.schemas.fields import Output
 from dbapi.sql.connection import LIMITS, Database
 from dbapi.state import Request
 
-REVISION = "0012"  # the oldest schema this code can work with
+REVISION = "0015"  # the oldest schema this code can work with
 # A pooler moves a connection to another server process between two statements
 LOST_STATEMENTS = asyncpg.DuplicatePreparedStatementError, asyncpg.InvalidSQLStatementNameError
 POOLER = (

@@ -241,6 +241,7 @@ class Generation(Base):
     claim_seq: Mapped[int] = mapped_column(server_default="0")
     request: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
     address: Mapped[bytes | None]
+    pool: Mapped[str] = mapped_column(server_default="")
     finish_reason: Mapped[str | None]
     queued_at: Mapped[datetime] = mapped_column(server_default=NOW)
     started_at: Mapped[datetime | None]

@@ -130,7 +130,7 @@ async def _check_answer_limits(
 async def _claim(connection: asyncpg.Connection, claim: Claim | None, generation_id: UUID) -> Claimed | None:
     if claim is None:
         return None
-    for row in await log.claim(connection, claim.owner, claim.slots, claim.lease, only=generation_id):
+    for row in await log.claim(connection, claim.owner, claim.all_pools, claim.lease, only=generation_id):
         return Claimed.model_validate(dict(row))
     return None
 

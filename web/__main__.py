@@ -7,9 +7,10 @@ import sys
 import uvicorn
 
 from kit import garbage, logs
-from kit.settings import read_or_exit
+from kit.settings import SettingsError, read_or_exit
 from web import diagnostics
 from web.app import create_app
+from web.clients import backends
 from web.live.push import PushingConnection
 from web.settings import Settings
 
@@ -20,6 +21,10 @@ def main() -> None:
     if sys.argv[1:] == ["check"]:
         sys.exit(asyncio.run(diagnostics.main()))
     settings = read_or_exit(Settings, "web")
+    try:
+        backends.read(settings)
+    except SettingsError as error:
+        sys.exit(f"web: {error}")
     logs.configure()
     garbage.configure()
     # uvicorn raises the signal again after a graceful shutdown, which is a success

@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+import signal
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import partial
 
 from starlette.applications import Starlette
@@ -16,7 +18,7 @@ from kit.routing import Mount
 from web.addresses import Addresses
 from web.appearance import RememberAppearance
 from web.clients.dbapi import Dbapi
-from web.clients.llama import Llama
+from web.clients.models import Models
 from web.concurrency import PageLimit
 from web.errors import UserError
 from web.generation.log_writer import LogWriter
@@ -63,22 +65,22 @@ def create_app(settings: Settings) -> ASGIApp:
 @contextlib.asynccontextmanager
 async def lifespan(settings: Settings, app: Starlette) -> AsyncIterator[State]:
     templates, dbapi = Templates(), Dbapi(settings.dbapi_url, settings.dbapi_keys[0])
-    llama = Llama(settings.llama_url, settings.llama_api_key, settings.llama_slots)
-    live = LiveAnswers(dbapi, llama, templates)
+    models = Models(settings)
+    live = LiveAnswers(dbapi, models, templates)
     log_writer = LogWriter(dbapi, settings, live.appended)
-    worker = Worker(settings, dbapi, llama, log_writer, live)
+    worker = Worker(settings, dbapi, models, log_writer, live)
     sessions, open_streams = Sessions(settings, dbapi), OpenStreams(settings.streams_per_session)
     changes = Changes(dbapi, open_streams)
     notifications = Notifications(dbapi, settings, live, log_writer, worker, sessions, open_streams, changes)
     background = (
-        partial(llama.run, live.model_changed),
+        partial(models.run, live.model_changed),
         log_writer.run,
         live.run,
         worker.run,
         notifications.run,
         changes.run,
     )
-    with drain.on_signal() as draining:
+    with drain.on_signal() as draining, on_hangup(models.reload):
         tasks = [asyncio.create_task(restart_on_error(task)) for task in background]
         handing_over = asyncio.create_task(hand_over(draining, live, changes, worker))
         yield {
@@ -87,7 +89,7 @@ async def lifespan(settings: Settings, app: Starlette) -> AsyncIterator[State]:
             "sessions": sessions,
             "addresses": Addresses(settings.secret_keys[0]),
             "dbapi": dbapi,
-            "llama": llama,
+            "models": models,
             "worker": worker,
             "live_answers": live,
             "open_streams": open_streams,
@@ -100,8 +102,22 @@ async def lifespan(settings: Settings, app: Starlette) -> AsyncIterator[State]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    await llama.close()
+    await models.close()
     await dbapi.close()
+
+
+@contextlib.contextmanager
+def on_hangup(action: Callable[[], None]) -> Iterator[None]:
+    """Runs the action at each SIGHUP. In another thread, a signal has no effect."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, action)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)
 
 
 async def restart_on_error(task: Callable[[], Awaitable[None]]) -> None:

@@ -185,12 +185,21 @@ class Device(TypedDict):
     last_seen_at: str
 
 
+class Pool(TypedDict):
+    """What shares slots, such as a model server. It writes the answers of the models that begin with a prefix."""
+
+    name: str
+    slots: int  # answers at once, over all processes
+    prefixes: list[str]  # an empty one fits all models, `home` fits `home` and `home/model`; the longest one counts
+
+
 class Claim(TypedDict):
-    """A process requests work. `slots` is the model server's capacity over all processes, `lease` is in seconds."""
+    """A process requests work. `slots` are those of all pools, `lease` is in seconds."""
 
     owner: str
     slots: int
     lease: float
+    pools: list[Pool]
 
 
 class ClaimedAnswer(TypedDict):

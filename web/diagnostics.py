@@ -12,7 +12,10 @@ import httpx
 
 from kit import diagnostics
 from kit.diagnostics import Finding
+from kit.settings import SettingsError
+from web.clients.backends import Backend
 from web.clients.llama import Health, Llama, unused_proxy
+from web.clients.models import Models
 from web.clients.thinking import ThinkTags
 from web.errors import ModelError, Unsupported
 from web.middleware import LOCAL
@@ -35,7 +38,7 @@ async def findings(settings: Settings) -> AsyncIterator[Finding]:
     async with httpx.AsyncClient(timeout=PATIENCE_SECONDS) as http:
         async for finding in _dbapi(settings, http):
             yield finding
-        async for finding in _model(settings):
+        async for finding in _models(settings):
             yield finding
         yield await _public_url(settings, http)
 
@@ -86,57 +89,70 @@ async def _dbapi(settings: Settings, http: httpx.AsyncClient) -> AsyncIterator[F
     yield diagnostics.clock_skew("dbapi", diagnostics.http_date(ready.headers["date"]), requested_at)
 
 
-async def _model(settings: Settings) -> AsyncIterator[Finding]:
-    """Asks for the models, and for an answer of one token."""
-    if proxy := unused_proxy(settings.llama_url):
-        yield Finding.warning(f"{proxy} is set, but requests to the model server do not use a proxy")
-    llama = Llama(settings.llama_url, settings.llama_api_key, settings.llama_slots)
+async def _models(settings: Settings) -> AsyncIterator[Finding]:
+    """Asks each model server for its models, and for an answer of one token."""
     try:
-        state = await llama.check()
-        yield _model_state(settings, llama, state)
-        if state == "ready":
-            yield await _one_token(settings, llama)
+        models = Models(settings)
+    except SettingsError as error:
+        yield Finding.error(str(error))
+        return
+    try:
+        for backend, llama in models.all:
+            async for finding in _model(settings, backend, llama):
+                yield finding
     finally:
-        await llama.close()
+        await models.close()
 
 
-def _model_state(settings: Settings, llama: Llama, state: Health) -> Finding:
+async def _model(settings: Settings, backend: Backend, llama: Llama) -> AsyncIterator[Finding]:
+    name = f"the model server {backend.name!r}" if backend.name else "the model server"
+    if proxy := unused_proxy(backend.url):
+        yield Finding.warning(f"{proxy} is set, but requests to {name} do not use a proxy")
+    state = await llama.check()
+    yield _model_state(settings, backend, llama, state, name)
+    if state == "ready":
+        model = next(iter(backend.models), "") if backend.name else settings.model
+        yield await _one_token(model, llama, name)
+
+
+def _model_state(settings: Settings, backend: Backend, llama: Llama, state: Health, name: str) -> Finding:
     if state == "down":
-        return Finding.error(
-            f"the model server does not respond at {settings.llama_url}, or rejects LLAMA_API_KEY; "
-            "start it, or set LLAMA_URL"
-        )
+        key = "its key" if backend.name else "LLAMA_API_KEY"
+        remedy = f"change {settings.models_file}" if backend.name else "set LLAMA_URL"
+        return Finding.error(f"{name} does not respond at {backend.url}, or rejects {key}; start it, or {remedy}")
     if state == "loading":
-        return Finding.warning("the model server is still loading its model; check again later")
-    if settings.model and llama.models and settings.model not in llama.models:
-        models = ", ".join(llama.models)
-        return Finding.error(f"the model server has no model {settings.model!r}; set MODEL to one of: {models}")
-    if not llama.models:
-        return Finding.warning("the model server lists no models; check LLAMA_API_KEY")
-    return Finding.ok(f"the model server is ready: {', '.join(llama.models)}, {llama.slots} concurrent answers")
+        return Finding.warning(f"{name} is still loading its model; check again later")
+    listed = ", ".join(llama.models)
+    if not backend.name and settings.model and llama.models and settings.model not in llama.models:
+        return Finding.error(f"the model server has no model {settings.model!r}; set MODEL to one of: {listed}")
+    if missing := [model for model in backend.models if llama.models and model not in llama.models]:
+        return Finding.error(f"{name} has no model {missing[0]!r}; it has: {listed}")
+    if not llama.models and not backend.models:
+        return Finding.warning(f"{name} lists no models; check {'its key' if backend.name else 'LLAMA_API_KEY'}")
+    return Finding.ok(f"{name} is ready: {', '.join(backend.models) or listed}, {llama.slots} concurrent answers")
 
 
-async def _one_token(settings: Settings, llama: Llama) -> Finding:
+async def _one_token(model: str, llama: Llama, name: str) -> Finding:
     """Requests an answer of one token, like the first request of a chat."""
     request: dict[str, object] = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
-    if settings.model:
-        request["model"] = settings.model
+    if model:
+        request["model"] = model
     left_out: set[str] = set()
     for _ in range(MAX_MODEL_REQUESTS):
         try:
             async with asyncio.timeout(MODEL_SECONDS):
                 await llama.complete(request, "doctor", lambda _: False, ThinkTags(), left_out)
         except TimeoutError:
-            return Finding.error(f"the model server did not answer within {MODEL_SECONDS:.0f} s; check its log")
+            return Finding.error(f"{name} did not answer within {MODEL_SECONDS:.0f} s; check its log")
         except Unsupported as error:
             left_out |= error.names
             continue
         except ModelError as error:
             reason = f"{getattr(error, 'message', type(error).__name__)} {error.details}".strip()
-            return Finding.error(f"the model server gave no answer of one token: {reason}")
+            return Finding.error(f"{name} gave no answer of one token: {reason}")
         without = f", without {', '.join(sorted(left_out))}" if left_out else ""
-        return Finding.ok(f"the model server answers at {llama.endpoints.completions}{without}")
-    return Finding.error(f"the model server refuses parameters: {', '.join(sorted(left_out))}")
+        return Finding.ok(f"{name} answers at {llama.endpoints.completions}{without}")
+    return Finding.error(f"{name} refuses parameters: {', '.join(sorted(left_out))}")
 
 
 async def _public_url(settings: Settings, http: httpx.AsyncClient) -> Finding:

@@ -29,6 +29,7 @@ class Settings:
     starters: str = STARTERS  # first messages that an empty chat offers, separated by |
     temporary_chat_hours: int = positive(24)  # a temporary chat that was not used for longer is deleted
     # Requests to the model server
+    models_file: str = ""  # several model servers, in TOML; replaces LLAMA_URL and LLAMA_API_KEY
     model: str = ""  # the default model, if the server has several
     max_tokens: int = 0  # of an answer, unless the chat's settings say otherwise; 0: what the model's context leaves
     max_tokens_limit: int = 0  # of an answer, whatever the chat's settings say

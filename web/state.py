@@ -6,7 +6,7 @@ import starlette.requests
 
 from web.addresses import Addresses
 from web.clients.dbapi import Dbapi
-from web.clients.llama import Llama
+from web.clients.models import Models
 from web.concurrency import PageLimit
 from web.generation.worker import Worker
 from web.live.changes import Changes
@@ -23,7 +23,7 @@ class State(TypedDict):
     sessions: Sessions
     addresses: Addresses
     dbapi: Dbapi
-    llama: Llama
+    models: Models
     worker: Worker
     live_answers: LiveAnswers
     open_streams: OpenStreams

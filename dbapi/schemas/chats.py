@@ -81,8 +81,9 @@ class ChangedChats(Output):
 
 
 class TitleWish(BaseModel):
-    """`slots` is how many answers the model server can write at once, over all processes."""
+    """The pool of the model, and how many answers it can write at once, over all processes."""
 
+    pool: Annotated[Text, Field(max_length=300)] = ""
     slots: Annotated[int, Field(ge=0, le=100_000)]
 
 

@@ -7,13 +7,31 @@ from pydantic import BaseModel, Field
 
 from dbapi.schemas.fields import Output, Status, Text
 
+Slots = Annotated[int, Field(ge=0, le=100_000, description="answers at once, over all processes")]
+PoolName = Annotated[Text, Field(max_length=300)]
+
+
+class Pool(BaseModel):
+    """What shares slots, such as a model server. It writes the answers of the models that begin with one of `prefixes`,
+    if no pool has a longer one: an empty prefix fits all models, `home` fits `home` and `home/model`."""
+
+    name: PoolName
+    slots: Slots
+    prefixes: Annotated[list[PoolName], Field(min_length=1, max_length=1000)]
+
 
 class Claim(BaseModel):
-    """A request for work. `slots` is how many answers the model server can write at once, over all processes."""
+    """A request for work in some pools. Without `pools`, there is one with `slots` for all models."""
 
     owner: Annotated[str, Field(max_length=100)]
-    slots: Annotated[int, Field(ge=0, le=100_000)]
+    slots: Slots
     lease: Annotated[float, Field(gt=0, le=3600, description="seconds")]
+    pools: Annotated[list[Pool], Field(max_length=1000)] = []
+
+    @property
+    def all_pools(self) -> list[tuple[str, int, list[str]]]:
+        """Name, slots and prefixes."""
+        return [(pool.name, pool.slots, pool.prefixes) for pool in self.pools] or [("", self.slots, [""])]
 
 
 class Claimed(Output):

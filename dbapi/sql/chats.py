@@ -156,18 +156,18 @@ async def change_many(
 # Titles from the model
 
 
-async def request_title(db: AsyncSession, session_id: UUID, chat_id: UUID, slots: int) -> bool:
+async def request_title(db: AsyncSession, session_id: UUID, chat_id: UUID, pool: str, slots: int) -> bool:
     """Whether the caller may request a title from the model: at most one caller a chat ever may.
 
-    No one may while an answer waits for a slot, or all slots are taken.
+    No one may while an answer waits for a slot of the pool, or all slots are taken.
     """
-    if not await db.scalar(text(_HAS_ROOM), {"slots": slots}):
+    if not await db.scalar(text(_HAS_ROOM), {"pool": pool, "slots": slots}):
         return False
     due = _own(session_id, chat_id).where(Chat.title_from == "words", ~Chat.is_temporary)
     return await _update(db, due.values(title_from="requested"))
 
 
-_HAS_ROOM = "SELECT waiting = 0 AND streaming < :slots FROM log_next()"
+_HAS_ROOM = "SELECT log_has_room(:pool, :slots)"
 
 
 async def store_title(db: AsyncSession, session_id: UUID, chat_id: UUID, title: str) -> bool:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import asyncpg
 
-_CLAIM = "SELECT * FROM log_claim($1, $2, $3, $4)"
+_CLAIM = "SELECT * FROM log_claim_from_pools($1, $2, $3, $4, $5, $6, $7)"
 _APPEND = "SELECT * FROM log_append($1, $2, $3, $4, $5, $6, $7)"
 _FINISH = "SELECT log_finish($1, $2, $3, $4, $5, $6, $7, $8)"
 _RENAME = "SELECT log_rename($1, $2, $3)"
@@ -22,9 +22,17 @@ _NEXT = "SELECT * FROM log_next()"
 
 
 async def claim(
-    connection: asyncpg.Connection, owner: str, slots: int, lease: float, only: UUID | None = None
+    connection: asyncpg.Connection,
+    owner: str,
+    pools: Sequence[tuple[str, int, Sequence[str]]],
+    lease: float,
+    only: UUID | None = None,
 ) -> Sequence[asyncpg.Record]:
-    return list(await connection.fetch(_CLAIM, owner, slots, timedelta(seconds=lease), only))
+    """A pool has a name, slots, and prefixes of its models."""
+    names, slots, _ = zip(*pools, strict=True)
+    prefixes = [(prefix, name) for name, _, prefixes in pools for prefix in prefixes]
+    values = (owner, names, slots, *zip(*prefixes, strict=True), timedelta(seconds=lease), only)
+    return list(await connection.fetch(_CLAIM, *values))
 
 
 async def append(

@@ -80,7 +80,7 @@ async def test_simultaneous_upgrades_wait_for_each_other(cluster: Cluster, empty
     ends = await asyncio.gather(*(run("alembic", "upgrade", "head", DATABASE_URL=url) for _ in range(2)))
 
     assert [code for code, _ in ends] == [0, 0], ends
-    assert await fetch(cluster, empty, "SELECT version_num FROM alembic_version") == ["0014"]
+    assert await fetch(cluster, empty, "SELECT version_num FROM alembic_version") == ["0015"]
     assert await shape(cluster, empty) == await shape(cluster, Cluster.TEMPLATE)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.dbapi.calls import (
     LEASE_SECONDS,
+    answered,
     append,
     claim,
     claimed_again,
@@ -248,3 +249,78 @@ async def test_a_claim_reports_the_queue_and_the_next_expiry(api: Api) -> None:
     assert (idle["waiting"], idle["streaming"], idle["next_expiry"]) == (0, 0, None)
     assert (busy["waiting"], busy["streaming"]) == (1, 1)
     assert LEASE_SECONDS - 10 < busy["next_expiry"] <= LEASE_SECONDS
+
+
+POOLS = [
+    {"name": "home", "slots": 1, "prefixes": ["", "home"]},
+    {"name": "gpu", "slots": 2, "prefixes": ["gpu"]},
+    {"name": "gpu/huge", "slots": 1, "prefixes": ["gpu/huge"]},
+]
+
+
+async def claim_from(api: Api, pools: Any) -> list[str]:
+    wanted = {"owner": "test", "slots": 0, "lease": LEASE_SECONDS, "pools": pools}
+    response = await api.post("/generations/claim", json=wanted)
+    assert response.status_code == 200, response.text
+    return [answer["id"] for answer in response.json()["claimed"]]
+
+
+async def queued_for(api: Api, *models: str) -> list[str]:
+    """One answer for each model, in chats of their own."""
+    chats = [await new_chat(api, model=model) if model else await new_chat(api) for model in models]
+    return [(await new_turn(api, chat))["assistant"]["generation_id"] for chat in chats]
+
+
+async def test_each_pool_has_its_own_slots(api: Api) -> None:
+    ids = await queued_for(api, "", "home/a", "gpu/a", "gpu/b", "gpu/c", "gpu/huge", "gpu/huge/1", "gpu/huger", "old")
+
+    claimed = await claim_from(api, POOLS)
+
+    assert set(claimed) == {ids[0], ids[2], ids[3], ids[5]}
+    assert await claim_from(api, POOLS) == []
+    states = [await read(api, each) for each in ids]
+    assert [state[0]["place"] for state in states] == [None, 1, None, None, 1, None, 1, 2, 2]
+
+
+async def test_answers_move_to_the_pools_of_the_claimer(api: Api) -> None:
+    """As after a change of the settings."""
+    ids = await queued_for(api, "", "home/a", "gpu/a")
+    first = await claim_from(api, POOLS)
+    assert set(first) == {ids[0], ids[2]}
+
+    assert await claim_from(api, [{"name": "", "slots": 1, "prefixes": [""]}]) == [ids[1]]
+
+
+async def test_answers_whose_lease_has_ended_are_claimed_whatever_their_pool(api: Api) -> None:
+    ids = await queued_for(api, "gpu/a")
+    assert await claim_from(api, POOLS) == ids
+    fence = (await read(api, ids[0]))[0]["fence"]
+    await api.post("/generations/release", json={"entries": [[ids[0], fence]]})
+
+    assert await claim_from(api, [{"name": "", "slots": 0, "prefixes": [""]}]) == ids
+
+
+async def test_a_turn_is_claimed_if_its_pool_has_a_slot(api: Api) -> None:
+    offer = {"owner": "test", "slots": 0, "lease": LEASE_SECONDS, "pools": POOLS}
+    claimed = []
+    for model in ("home/a", "home/a", "gpu/huge"):
+        chat = await new_chat(api, model=model)
+        turn = await api.post(f"/chats/{chat['id']}/turns", json={"content": "Why?", "claim": offer})
+        claimed.append(turn.json()["claimed"] is not None)
+
+    assert claimed == [True, False, True]
+
+
+async def test_a_title_needs_a_free_slot_of_its_pool(api: Api) -> None:
+    ids = await queued_for(api, "gpu/huge")
+    assert await claim_from(api, POOLS) == ids
+    chats = [await new_chat(api) for _ in range(2)]
+    for chat in chats:
+        await answered(api, chat)
+
+    due = [
+        (await api.post(f"/chats/{chat['id']}/title", json={"pool": pool, "slots": 1})).json()["is_due"]
+        for chat, pool in zip(chats, ("gpu/huge", "home"), strict=True)
+    ]
+
+    assert due == [False, True]

@@ -43,6 +43,8 @@ PLAIN_PATHS = ("/v1/models", "/v1/chat/completions")  # the only paths without r
 class FakeLlama:
     settings: Settings
     streams: dict[str, AnswerStream]
+    count: Counter[str]
+    peak: int  # answers at once
 
     def __init__(self, **settings: Any) -> None:
         routes = [
@@ -133,6 +135,7 @@ class FakeLlama:
             self.streams[key] = stream
             self.posts[key] += 1
         self.live.add(stream)
+        self.peak = max(self.peak, len(self.live))
         self.count["started"] += 1
         stream.task = asyncio.create_task(self.generate(stream, script, body, prefix))
         return StreamResponse(stream, on_disconnect=lambda: self.abandon(stream))
@@ -245,6 +248,7 @@ class FakeLlama:
     async def seen(self, request: Request) -> Response:
         active = sum(stream.launched.is_set() for stream in self.live)
         counters = dict(self.count) | {"active": active, "waiting": len(self.live) - active}
+        counters["peak"] = self.peak
         counters["listeners"] = sum(len(stream.listeners) for stream in self.streams.values())
         conversations: dict[str, dict[str, Any]] = {key: {"posts": posts} for key, posts in self.posts.items()}
         for key, stream in self.streams.items():
@@ -281,6 +285,7 @@ class FakeLlama:
         self.loading_until = time.monotonic() + self.settings.loading_seconds
         self.slots = asyncio.Semaphore(self.settings.slots)
         self.notes, self.times, self.posts = list[dict[str, Any]](), Counter[str](), Counter[str]()
+        self.peak = 0
         self.count = Counter(started=0, completed=0, failed=0, cancelled=0)
 
 

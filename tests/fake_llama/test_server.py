@@ -28,6 +28,7 @@ def test_requests_beyond_the_slots_wait_silently(llama: httpx.Client, raw_reques
         "cancelled": 0,
         "active": 2,
         "waiting": 1,
+        "peak": 3,
     }
     assert llama.post("/v1/streams/lookup", json={"conversation_ids": ["waiting"]}).json()[0]["total_bytes"] == 0
 

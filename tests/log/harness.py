@@ -99,7 +99,8 @@ class LogHarness:
 
     def claim(self, writers: tuple[str, ...], slots: int, only: UUID | None = None) -> list[list[asyncpg.Record]]:
         """All writers claim simultaneously. Returns the rows of each."""
-        query = "SELECT * FROM log_claim($1, $2, $3::text::interval, $4)"
+        pool = "ARRAY[''], ARRAY[$2::integer], ARRAY[''], ARRAY['']"
+        query = f"SELECT * FROM log_claim_from_pools($1, {pool}, $3::text::interval, $4)"
         calls = (self._writers[writer].fetch(query, writer, slots, LEASE, only) for writer in writers)
         return self.run(_gather(*calls))
 

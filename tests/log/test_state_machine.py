@@ -58,12 +58,12 @@ PLANTED_BUGS = {
 }
 RARE_PLANTED_BUGS = {
     "finish ignores the seq": ("log_finish", " AND g.last_seq = at_seq", ""),
-    "claim keeps the fence": ("log_claim", "fence = g.fence + 1,", "fence = greatest(g.fence, 1),"),
+    "claim keeps the fence": ("log_claim_from_pools", "fence = g.fence + 1,", "fence = greatest(g.fence, 1),"),
     "append accepts finished answers": ("log_append", "AND g.status = 'streaming' AND (", "AND ("),
     "finish ignores the fence": ("log_finish", "AND g.fence = held_fence ", ""),
     "finish keeps text before a restart": ("log_finish", "AND v.kind = 2", "AND v.kind = 9"),
-    "claim ignores valid leases": ("log_claim", "AND g.lease_until < clock_timestamp()", ""),
-    "claim does not count slots": ("log_claim", "slots - count(*)", "slots"),
+    "claim ignores valid leases": ("log_claim_from_pools", "AND g.lease_until < clock_timestamp()", ""),
+    "claim does not count slots": ("log_claim_from_pools", "g.pool = p.pool)::integer", "false)::integer"),
     "release ignores the fence": ("log_release", "AND g.fence = t.fence ", ""),
 }
 

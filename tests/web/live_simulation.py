@@ -7,7 +7,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from tests.web.dom import parse
-from tests.web.log_model import GENERATION, MESSAGE, Llama, LogModel
+from tests.web.log_model import GENERATION, MESSAGE, LogModel, Models
 from tests.web.visitor import parsed
 from web.contract import CONTENT, REASONING, RESTART, LogChange
 from web.live import viewers
@@ -85,8 +85,8 @@ class World:
 
     def __init__(self, is_code: bool) -> None:
         self.log, self.is_code = LogModel(), is_code
-        dbapi, llama = cast(Any, self.log), cast(Any, Llama())
-        self.hubs = [LiveAnswers(dbapi, llama, TEMPLATES), LiveAnswers(dbapi, llama, TEMPLATES)]
+        dbapi, models = cast(Any, self.log), cast(Any, Models())
+        self.hubs = [LiveAnswers(dbapi, models, TEMPLATES), LiveAnswers(dbapi, models, TEMPLATES)]
         self.viewers = [Viewer(self.log) for _ in range(3)]
         self.writer: int | None = 0
         self.words = 0

@@ -88,5 +88,10 @@ class LogModel:
         )
 
 
-class Llama:
+class Models:
+    """One model server."""
+
     state, context = "ready", None
+
+    def of(self, _: str | None) -> "Models":
+        return self

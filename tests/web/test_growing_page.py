@@ -37,8 +37,11 @@ MESSAGE = cast(
 )
 
 
-class Llama:
+class Models:
     state, context = "ready", None
+
+    def of(self, _: str | None) -> "Models":
+        return self
 
 
 async def read(parts: Any) -> str:
@@ -47,7 +50,7 @@ async def read(parts: Any) -> str:
 
 async def show(text: str, chunks: int, seconds: float, count: int) -> tuple[list[str], list[str], float]:
     """Pages and event streams of as many viewers while the text arrives, and the CPU time of the pages."""
-    hub = LiveAnswers(cast(Any, None), cast(Any, Llama()), TEMPLATES)
+    hub = LiveAnswers(cast(Any, None), cast(Any, Models()), TEMPLATES)
     hub.started(SESSION, CHAT, MESSAGE)
     started_at = time.process_time()
     with hub.watch(SESSION, CHAT, MESSAGE) as answer:
@@ -106,7 +109,7 @@ async def test_many_viewers_of_a_growing_page_cost_little_more_than_one() -> Non
 
 @pytest.mark.parametrize(("again", "shown"), [("one two three", "one two three"), ("one 2 three", "one two")])
 async def test_a_text_stream_waits_until_a_lost_end_is_written_again(again: str, shown: str) -> None:
-    hub = LiveAnswers(cast(Any, None), cast(Any, Llama()), TEMPLATES)
+    hub = LiveAnswers(cast(Any, None), cast(Any, Models()), TEMPLATES)
     hub.started(SESSION, CHAT, MESSAGE)
     with hub.watch(SESSION, CHAT, MESSAGE) as answer:
         reading = asyncio.create_task(read(viewers.text(answer)))

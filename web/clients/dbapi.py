@@ -163,9 +163,9 @@ class Dbapi:
     async def change_chat(self, session: UUID, chat_id: UUID, values: ChatChange) -> Chat:
         return cast(Chat, await self._call("PATCH", f"/chats/{chat_id}", session, json=values, retry=True))
 
-    async def request_title(self, session: UUID, chat_id: UUID, slots: int) -> TitleRequest:
-        """Granted at most once a chat, while the model server with this many slots has a free one."""
-        wanted = {"slots": slots}
+    async def request_title(self, session: UUID, chat_id: UUID, pool: str, slots: int) -> TitleRequest:
+        """Granted at most once a chat, while the pool with this many slots has a free one."""
+        wanted = {"pool": pool, "slots": slots}
         return cast(TitleRequest, await self._call("POST", f"/chats/{chat_id}/title", session, json=wanted))
 
     async def store_title(self, session: UUID, chat_id: UUID, title: str) -> bool:

@@ -47,8 +47,9 @@ logger = logging.getLogger("web.llama")
 
 
 class Llama:
-    def __init__(self, url: str, key: str, slots: int) -> None:
-        self._default_slots, self._key = slots, key
+    def __init__(self, url: str, key: str, slots: int, left_out: Collection[str] = ()) -> None:
+        """`slots` counts if the server does not report its own. Parameters in `left_out` are not sent."""
+        self._default_slots, self._key, self._left_out = slots, key, frozenset(left_out)
         self._unused_proxy = unused_proxy(url)
         base, headers = _base(url, key)
         self.endpoints = Endpoints(base.path)
@@ -237,6 +238,7 @@ class Llama:
             value = body.pop(name, None)
             if other and value is not None:
                 body[other] = value
+        left_out = self._left_out.union(left_out)
         return orjson.dumps({name: value for name, value in body.items() if name not in left_out})
 
     def _learn(self, body: bytes, error: Unsupported) -> None:

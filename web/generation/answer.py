@@ -2,6 +2,7 @@
 
 import time
 
+from web.clients.models import Target
 from web.clients.thinking import ThinkTags
 from web.contract import CONTENT, ClaimedAnswer, Finish, Numbers, Prompt, Status
 from web.generation.log_writer import Entry
@@ -10,8 +11,11 @@ MAX_ERROR = 1000  # characters that dbapi stores
 
 
 class Answer:
-    def __init__(self, claimed: ClaimedAnswer, prompt: Prompt | None, entry: Entry, own_claims: int) -> None:
+    def __init__(
+        self, claimed: ClaimedAnswer, prompt: Prompt | None, entry: Entry, own_claims: int, target: Target
+    ) -> None:
         """`own_claims` counts the claims in a row that this process made and survived, including this one."""
+        self.llama, self.model, self.pool = target
         self.claimed, self.prompt, self.entry, self.own_claims = claimed, prompt, entry, own_claims
         self.key, self.offset = claimed["upstream_key"], claimed["upstream_offset"]
         self.thinking = ThinkTags()

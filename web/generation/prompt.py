@@ -34,7 +34,7 @@ class CompletionRequest(TypedDict, total=False):
 class Model(NamedTuple):
     """What the prompt needs to know of the model server."""
 
-    default_model: str
+    name: str  # empty for the server's default
     max_tokens: int  # of this answer; 0 is no limit
     context: int | None  # tokens
     continues_text: bool
@@ -79,8 +79,8 @@ def completion_request(
     request.pop("max_tokens", None)
     if model.max_tokens:
         request["max_tokens"] = model.max_tokens
-    if name := parameters.get("model") or model.default_model:
-        request["model"] = name
+    if model.name:
+        request["model"] = model.name
     messages = _messages(prompt, model, scale)
     if written and model.continues_text:
         messages.append(PromptMessage(role="assistant", content=written))

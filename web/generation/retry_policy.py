@@ -3,7 +3,6 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
-from web.clients.llama import Llama
 from web.clients.refusals import TOO_BUSY
 from web.errors import AnswerFailed, Busy, Loading, ModelError, Unreachable
 from web.generation.answer import Answer
@@ -23,8 +22,8 @@ BUSY_UNTIL = "The model server is too busy until {until}. Please try again then.
 
 
 class RetryPolicy:
-    def __init__(self, settings: Settings, llama: Llama, live_answers: LiveAnswers) -> None:
-        self._settings, self._llama, self._live_answers = settings, llama, live_answers
+    def __init__(self, settings: Settings, live_answers: LiveAnswers) -> None:
+        self._settings, self._live_answers = settings, live_answers
 
     def check_requests(self, answer: Answer, message: str, error: ModelError) -> None:
         """Raises AnswerFailed if the model server had enough requests for this answer."""
@@ -47,7 +46,7 @@ class RetryPolicy:
         if patience and answer.away_seconds > patience:
             raise AnswerFailed(UNREACHABLE, error.details) from error
         answer.away_seconds += pause
-        self._llama.recheck()
+        answer.llama.recheck()
         await asyncio.sleep(pause)
 
     async def wait_busy(self, answer: Answer, error: Busy) -> None:
@@ -67,6 +66,6 @@ class RetryPolicy:
 
     def _check_losses(self, answer: Answer, error: Loading | Unreachable) -> None:
         """Raises AnswerFailed if the model server broke off too often. A stream that it keeps may be resumed."""
-        may_resume = self._llama.keeps_streams and answer.has_output and answer.losses < MAX_LOSSES
+        may_resume = answer.llama.keeps_streams and answer.has_output and answer.losses < MAX_LOSSES
         if not may_resume:
             self.check_requests(answer, UNREACHABLE if isinstance(error, Loading) else BROKEN, error)

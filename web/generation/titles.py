@@ -31,9 +31,10 @@ logger = logging.getLogger("web.titles")
 
 
 class Titles:
-    def __init__(self, settings: Settings, dbapi: Dbapi, llama: Llama) -> None:
-        self._settings, self._dbapi, self._llama = settings, dbapi, llama
+    def __init__(self, settings: Settings, dbapi: Dbapi) -> None:
+        self._settings, self._dbapi = settings, dbapi
         self._tasks: dict[UUID, asyncio.Task[None]] = {}  # by chat
+        self._llamas: dict[UUID, Llama] = {}  # that write them
         self._revisions: dict[UUID, int] = {}  # of these chats, when their titles were requested
         self._is_leaving = False
 
@@ -41,33 +42,35 @@ class Titles:
     def running(self) -> int:
         return len(self._tasks)
 
-    @property
-    def _is_wanted(self) -> bool:
+    def _is_wanted(self, llama: Llama) -> bool:
         """A tiny model writes worse titles than the first words of a chat."""
-        return self._settings.titles == "on" or (self._settings.titles == "auto" and not self._llama.is_tiny)
+        return self._settings.titles == "on" or (self._settings.titles == "auto" and not llama.is_tiny)
 
     def begin(self, answer: Answer) -> None:
         """Requests a title in the background, if this answer's chat wants one."""
-        if self._is_leaving or not self._is_wanted:
+        if self._is_leaving or not self._is_wanted(answer.llama):
             return
         if answer.status != "complete" or answer.others_wait or not answer.text:
             return
         chat_id = UUID(answer.claimed["chat_id"])
         if answer.prompt and answer.prompt.get("wants_title") and chat_id not in self._tasks:
             task = asyncio.create_task(self._run(answer, chat_id), name=f"title {chat_id}")
-            self._tasks[chat_id] = task
+            self._tasks[chat_id], self._llamas[chat_id] = task, answer.llama
             task.add_done_callback(lambda done: self._ended(chat_id, done))
 
-    def make_room(self, chat_id: UUID, answers: int) -> None:
-        """An answer of this chat starts here; with it, this many are being written. It may need the slot of a title."""
+    def make_room(self, chat_id: UUID, llama: Llama, answers: int) -> None:
+        """An answer of this chat starts here; with it, this process has so many of this server. It may need the slot of
+        a title."""
         self.give_up(chat_id)
-        self.check_room(answers)
+        others = [each for each, used in self._llamas.items() if used is llama]
+        if answers + len(others) > llama.slots:
+            for each in others:
+                self.give_up(each)
 
-    def check_room(self, answers: int, waiting: int = 0) -> None:
-        """Gives up all titles if they might make an answer wait."""
-        if waiting or answers + len(self._tasks) > self._llama.slots:
-            for chat_id in list(self._tasks):
-                self.give_up(chat_id)
+    def give_up_all(self) -> None:
+        """An answer waits for a slot."""
+        for chat_id in list(self._tasks):
+            self.give_up(chat_id)
 
     def chat_changed(self, change: ChatRevision) -> None:
         """A change after the request is that of a user: another answer needs the cache, or there is another title."""
@@ -87,7 +90,7 @@ class Titles:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _ended(self, chat_id: UUID, task: asyncio.Task[None]) -> None:
-        del self._tasks[chat_id]
+        del self._tasks[chat_id], self._llamas[chat_id]
         self._revisions.pop(chat_id, None)
         if not task.cancelled() and task.exception():
             logger.error("writing a title failed", exc_info=task.exception())
@@ -95,17 +98,17 @@ class Titles:
     async def _run(self, answer: Answer, chat_id: UUID) -> None:
         session, started_at = UUID(answer.claimed["session_id"]), time.monotonic()
         body = self._body(answer)
-        if body is None or not self._llama.capabilities_known:
+        if body is None or not answer.llama.capabilities_known:
             return
         result = "lost"
         try:
             async with asyncio.timeout(SECONDS):
-                wanted = await self._dbapi.request_title(session, chat_id, self._llama.slots)
+                wanted = await self._dbapi.request_title(session, chat_id, answer.pool, answer.llama.slots)
                 if not wanted["is_due"]:
                     result = ""
                     return
                 self._revisions[chat_id] = wanted["revision"]
-                title = await self._request(body)
+                title = await self._request(answer.llama, body)
                 del self._revisions[chat_id]  # the next change is this one
                 result = await self._store(session, chat_id, title)
         except (ModelError, UserError, TimeoutError) as error:
@@ -118,15 +121,15 @@ class Titles:
     def _body(self, answer: Answer) -> Mapping[str, object] | None:
         """The request, or None if it may be too long for the model."""
         assert answer.prompt
-        settings, llama, parameters = self._settings, self._llama, answer.claimed["request"]
+        settings, llama, parameters = self._settings, answer.llama, answer.claimed["request"]
         max_tokens = settings.answer_tokens(parameters.get("max_tokens"))
-        model = Model(settings.model, max_tokens, llama.context, llama.continues_text)
+        model = Model(answer.model, max_tokens, llama.context, llama.continues_text)
         body, tokens = title_request(parameters, answer.prompt, answer.text, model, answer.scale, MAX_TOKENS)
         if llama.context and tokens + MAX_TOKENS > llama.context:
             return None
         return body | {"chat_template_kwargs": {"enable_thinking": False}} if answer.has_reasoning else body
 
-    async def _request(self, body: Mapping[str, object]) -> str:
+    async def _request(self, llama: Llama, body: Mapping[str, object]) -> str:
         """The title in the model's reply, or an empty string. Raises ModelError.
 
         Parameters that the model server refuses are left out in a second request, as in requests for answers.
@@ -135,7 +138,7 @@ class Titles:
         for is_last in (False, True):
             reply = _Reply()
             try:
-                await self._llama.complete(body, "", reply.on_deltas, ThinkTags(), left_out)
+                await llama.complete(body, "", reply.on_deltas, ThinkTags(), left_out)
                 return reply.title()
             except Unsupported as error:
                 if is_last:

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from web.clients.dbapi import Dbapi
 from web.clients.llama import Llama
+from web.clients.models import Models
 from web.contract import Claim, ClaimedAnswer, Message, Prompt
 from web.errors import UserError
 from web.generation.log_writer import LogWriter
@@ -25,6 +26,7 @@ from web.settings import Settings
 
 IDLE_SECONDS = 1.0
 EXPIRY_MARGIN_SECONDS = 0.02
+MAX_SLOTS = 100_000  # that dbapi accepts
 MAX_REMEMBERED = 1000  # answers whose claims this process counts
 
 logger = logging.getLogger("web.worker")
@@ -32,14 +34,15 @@ logger = logging.getLogger("web.worker")
 
 class Worker:
     def __init__(
-        self, settings: Settings, dbapi: Dbapi, llama: Llama, log_writer: LogWriter, live_answers: LiveAnswers
+        self, settings: Settings, dbapi: Dbapi, models: Models, log_writer: LogWriter, live_answers: LiveAnswers
     ) -> None:
-        self._settings, self._dbapi, self._llama = settings, dbapi, llama
+        self._settings, self._dbapi, self._models = settings, dbapi, models
         self._log_writer, self._live_answers = log_writer, live_answers
-        self.titles = Titles(settings, dbapi, llama)
-        self._writer = Writer(settings, dbapi, llama, log_writer, live_answers, self.titles, self.check_queue)
+        self.titles = Titles(settings, dbapi)
+        self._writer = Writer(settings, dbapi, models, log_writer, live_answers, self.titles, self.check_queue)
         self.owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._running: Counter[Llama] = Counter()  # answers by model server
         self._own_claims: dict[str, int] = {}  # claims in a row, by generation id
         self._releases: set[asyncio.Task[None]] = set()
         self._is_leaving = False
@@ -60,7 +63,9 @@ class Worker:
         """
         if self._is_leaving:
             return None
-        return {"owner": self.owner, "slots": self._llama.slots, "lease": self._settings.lease_seconds}
+        pools = self._models.pools()
+        slots = min(sum(pool["slots"] for pool in pools), MAX_SLOTS)
+        return {"owner": self.owner, "slots": slots, "lease": self._settings.lease_seconds, "pools": pools}
 
     def begin(self, message: Message, claimed: ClaimedAnswer | None, prompt: Prompt | None = None) -> None:
         """Starts the answer of a new turn, of a regeneration or of a continuation, or leaves it in the queue if it is
@@ -91,7 +96,8 @@ class Worker:
                 work = await self._dbapi.claim(claim)
                 for claimed in work["claimed"]:
                     self._write(claimed)
-                self.titles.check_room(work["streaming"], work["waiting"])
+                if work["waiting"] or work["streaming"] + self.titles.running > claim["slots"]:
+                    self.titles.give_up_all()
                 if work["next_expiry"] is not None:
                     pause = min(max(work["next_expiry"], 0.0) + EXPIRY_MARGIN_SECONDS, IDLE_SECONDS)
 
@@ -120,8 +126,10 @@ class Worker:
             return
         task = asyncio.create_task(self._writer.write(claimed, prompt, own_claims), name=f"answer {claimed['id']}")
         self._tasks[claimed["id"]] = task
-        self.titles.make_room(UUID(claimed["chat_id"]), len(self._tasks))
-        task.add_done_callback(lambda done: self._ended(claimed["id"], done))
+        llama = self._models.of(claimed["request"].get("model"))
+        self._running[llama] += 1
+        self.titles.make_room(UUID(claimed["chat_id"]), llama, self._running[llama])
+        task.add_done_callback(lambda done: self._ended(claimed["id"], llama, done))
 
     def _count_claim(self, claimed: ClaimedAnswer) -> int:
         """Counts the claims in a row that this process made, including this one: it survived them, so they do not
@@ -137,7 +145,8 @@ class Worker:
             with contextlib.suppress(UserError):  # the leases end by themselves, only later
                 await self._dbapi.release(held)
 
-    def _ended(self, generation_id: str, task: asyncio.Task[None]) -> None:
+    def _ended(self, generation_id: str, llama: Llama, task: asyncio.Task[None]) -> None:
+        self._running[llama] -= 1
         if self._tasks.get(generation_id) is task:
             del self._tasks[generation_id]
         if not task.cancelled() and task.exception():

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from kit.logs import event
 from web.clients.dbapi import Dbapi
-from web.clients.llama import Llama
+from web.clients.models import Models
 from web.clients.refusals import NOT_ACCEPTED, TOO_LONG
 from web.clients.thinking import ThinkTags
 from web.contract import RESTART, ClaimedAnswer, Prompt
@@ -43,6 +43,7 @@ from web.settings import Settings
 SHUTDOWN_FLUSH_SECONDS = 2.0
 MAX_CLAIMS = 5  # in a row without new text, by other processes: the answer may be crashing them
 
+NO_MODEL = "The model of this answer is not available any more. Please choose another one."
 UNFINISHED = "The model could not finish this answer."
 UNEXPECTED = "Something went wrong on the server while the answer was written."
 
@@ -55,16 +56,16 @@ class Writer:
         self,
         settings: Settings,
         dbapi: Dbapi,
-        llama: Llama,
+        models: Models,
         log_writer: LogWriter,
         live_answers: LiveAnswers,
         titles: Titles,
         check_queue: Callable[[], None],
     ) -> None:
-        self._settings, self._dbapi, self._llama, self._titles = settings, dbapi, llama, titles
+        self._settings, self._dbapi, self._models, self._titles = settings, dbapi, models, titles
         self._log, self._live_answers, self._check_queue = log_writer, live_answers, check_queue
         self._copier = Copier(settings, log_writer)
-        self._retry_policy = RetryPolicy(settings, llama, live_answers)
+        self._retry_policy = RetryPolicy(settings, live_answers)
         self.ended: Counter[str] = Counter()  # by final status
 
     async def write(self, claimed: ClaimedAnswer, prompt: Prompt | None, own_claims: int) -> None:
@@ -73,7 +74,8 @@ class Writer:
         Reads the prompt from dbapi if it is None. See `Answer` for `own_claims`.
         """
         entry = self._log.open(claimed["id"], claimed["fence"], claimed["last_seq"])
-        answer = Answer(claimed, prompt, entry, own_claims)
+        target = self._models.find(claimed["request"].get("model"))
+        answer = Answer(claimed, prompt, entry, own_claims, target or self._models.default)
         try:
             if claimed["stop_requested"]:
                 entry.stop_requested.set()
@@ -83,7 +85,7 @@ class Writer:
         except LeaseLost:
             self._check_queue()  # its slot may be free
             if entry.is_deleted:  # no process will continue it
-                await self._llama.discard_stream(answer.key)
+                await answer.llama.discard_stream(answer.key)
         except asyncio.CancelledError:
             await self._flush_before_shutdown(entry)
             raise
@@ -127,6 +129,8 @@ class Writer:
         """
         if answer.claimed["attempts"] - answer.own_claims >= MAX_CLAIMS:
             raise AnswerFailed(UNFINISHED)
+        if self._models.find(answer.claimed["request"].get("model")) is None:
+            raise AnswerFailed(NO_MODEL)
         if answer.claimed["last_seq"]:
             await self._load_text(answer)
         prompt = answer.prompt = answer.prompt or await self._load_prompt(answer)
@@ -134,13 +138,13 @@ class Writer:
         while True:
             attempted_at = time.monotonic()
             try:
-                await self._check_model()
-                resume = resume and self._llama.keeps_streams
+                self._check_model(answer)
+                resume = resume and answer.llama.keeps_streams
                 await (self._resume(answer) if resume else self._request(answer, prompt, scale))
                 return
             except Gone:  # the server may have been restarted
                 resume = False
-                self._llama.recheck()
+                answer.llama.recheck()
             except Unsupported as error:  # the server may accept the request without them
                 answer.left_out |= error.names
                 self._retry_policy.check_requests(answer, NOT_ACCEPTED, error)
@@ -159,10 +163,10 @@ class Writer:
                 if error.is_sent:
                     resume = answer.has_output and answer.idle_losses <= MAX_IDLE_LOSSES
 
-    async def _check_model(self) -> None:
+    def _check_model(self, answer: Answer) -> None:
         """Raises Loading or Unreachable while the model server is not ready."""
-        if not self._llama.capabilities_known:
-            raise Loading(is_sent=False) if self._llama.state == "loading" else Unreachable(is_sent=False)
+        if not answer.llama.capabilities_known:
+            raise Loading(is_sent=False) if answer.llama.state == "loading" else Unreachable(is_sent=False)
 
     async def _load_text(self, answer: Answer) -> None:
         """Loads the text that other processes have written."""
@@ -172,7 +176,7 @@ class Writer:
                 answer.restart()
             else:
                 answer.add(chunk.kind, chunk.text)
-        is_inside = self._llama.has_think_tags and answer.has_reasoning and not answer.text
+        is_inside = answer.llama.has_think_tags and answer.has_reasoning and not answer.text
         answer.thinking = ThinkTags(is_done=bool(answer.text), is_inside=is_inside)
 
     async def _load_prompt(self, answer: Answer) -> Prompt:
@@ -183,16 +187,16 @@ class Writer:
     async def _resume(self, answer: Answer) -> None:
         answer.thinking.drop_held()
         await self._copier.copy(
-            answer, lambda on_deltas: self._llama.resume(answer.key, answer.offset, on_deltas, answer.thinking)
+            answer, lambda on_deltas: answer.llama.resume(answer.key, answer.offset, on_deltas, answer.thinking)
         )
 
     async def _request(self, answer: Answer, prompt: Prompt, scale: float) -> None:
         """Requests the answer under the key of the claim, or under a new key that the database stores first."""
         if answer.requests >= MAX_REQUESTS:
             raise AnswerFailed(BROKEN)
-        settings, llama = self._settings, self._llama
+        settings, llama = self._settings, answer.llama
         max_tokens = settings.answer_tokens(answer.claimed["request"].get("max_tokens"))
-        model = Model(settings.model, max_tokens, llama.context, llama.continues_text)
+        model = Model(answer.model, max_tokens, llama.context, llama.continues_text)
         answer.must_restart = bool(answer.text) and not llama.continues_text
         if answer.is_key_used:
             answer.rename()
@@ -226,7 +230,7 @@ class Writer:
         seconds = round(time.monotonic() - answer.started_at, 3)
         event(logger, "answer", generation=answer.entry.id, status=answer.status, seconds=seconds)
         if answer.may_have_stream:
-            await self._llama.discard_stream(answer.key)
+            await answer.llama.discard_stream(answer.key)
 
     async def _try_finish(self, answer: Answer) -> bool:
         """Returns False if the log has changed."""

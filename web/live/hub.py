@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from uuid import UUID
 
 from web.clients.dbapi import Dbapi
-from web.clients.llama import Llama
+from web.clients.models import Models
 from web.contract import FINAL, AnswerState, Chunk, Finish, LogChange, Message
 from web.errors import NotFound, UserError
 from web.live.answer import LiveAnswer
@@ -44,8 +44,8 @@ class _Watched:
 
 
 class LiveAnswers:
-    def __init__(self, dbapi: Dbapi, llama: Llama, templates: Templates) -> None:
-        self._dbapi, self._llama, self._templates = dbapi, llama, templates
+    def __init__(self, dbapi: Dbapi, models: Models, templates: Templates) -> None:
+        self._dbapi, self._models, self._templates = dbapi, models, templates
         self._watched: dict[str, _Watched] = {}  # by generation id
         self._by_message: dict[str, _Watched] = {}
         self._unread: set[str] = set()
@@ -98,7 +98,9 @@ class LiveAnswers:
 
     def _add(self, session: UUID, chat_id: UUID, message: Message) -> _Watched:
         renderer = EventRenderer(self._templates, str(chat_id), message)
-        watched = _Watched(session, chat_id, LiveAnswer(message, renderer, lambda: self._llama.context))
+        watched = _Watched(
+            session, chat_id, LiveAnswer(message, renderer, lambda: self._models.of(message["model"]).context)
+        )
         self._watched[watched.answer.id] = self._by_message[message["id"]] = watched
         return watched
 
@@ -115,7 +117,7 @@ class LiveAnswers:
             return
         watched = self._add(session, chat_id, message)
         watched.is_written_here = True
-        watched.answer.set_state("streaming", None, self._model_notice)
+        watched.answer.set_state("streaming", None, self._model_notice(watched.answer))
         watched.answer.set_loaded()
 
     def appended(self, generation_id: str, chunk: Chunk) -> None:
@@ -135,7 +137,7 @@ class LiveAnswers:
         """Tells why this process waits with an answer. An empty notice tells the state of the model server."""
         watched = self._watched.get(generation_id)
         if watched and not watched.answer.has_text:
-            watched.answer.set_notice(notice or self._model_notice)
+            watched.answer.set_notice(notice or self._model_notice(watched.answer))
 
     def finished(self, end: Finish) -> None:
         """This process has finished an answer."""
@@ -168,7 +170,7 @@ class LiveAnswers:
     def model_changed(self) -> None:
         for watched in self._watched.values():
             if watched.is_written_here and not watched.answer.has_text:
-                watched.answer.set_notice(self._model_notice)
+                watched.answer.set_notice(self._model_notice(watched.answer))
         self.reload_all()
 
     def reload_all(self) -> None:
@@ -204,9 +206,8 @@ class LiveAnswers:
                 logger.exception("reading the log failed")
                 await asyncio.sleep(RETRY_SECONDS)
 
-    @property
-    def _model_notice(self) -> str:
-        return MODEL_NOTICES[self._llama.state]
+    def _model_notice(self, answer: LiveAnswer) -> str:
+        return MODEL_NOTICES[self._models.of(answer.message["model"]).state]
 
     def _read_from_log(self) -> list[str]:
         return [generation_id for generation_id, watched in self._watched.items() if not watched.is_written_here]
@@ -248,7 +249,7 @@ class LiveAnswers:
         else:
             for chunk in chunks:
                 answer.extend(chunk)
-        answer.set_state(state["status"], state["place"], "" if answer.has_text else self._model_notice)
+        answer.set_state(state["status"], state["place"], "" if answer.has_text else self._model_notice(answer))
 
 
 def _finish_deleted(answer: LiveAnswer) -> None:

@@ -23,7 +23,7 @@ async def chat_page(request: Request) -> Response:
 
 
 async def _chat_page(request: Request, session: UUID) -> Response:
-    dbapi, llama, chat_id = request.state["dbapi"], request.state["llama"], request.path_params["chat_id"]
+    dbapi, all_models, chat_id = request.state["dbapi"], request.state["models"], request.path_params["chat_id"]
     last, named, editing = query.last(request), query.message(request), query.id_parameter(request, "edit")
     seen = "" if is_htmx(request) else str(chat_id)  # what htmx requests may be for a hidden page
     chat, chats = await asyncio.gather(
@@ -31,6 +31,7 @@ async def _chat_page(request: Request, session: UUID) -> Response:
     )
     if chat["is_temporary"] and not is_htmx(request):  # without JavaScript, only this says that it is open again
         await dbapi.return_to_chat(session, chat_id)
+    llama = all_models.of(chat["model"])
     for message_id in filter(None, (named, editing)):
         chat = await _with_message(request, session, chat, message_id)
     messages, last = chat["messages"], max(last, len(chat["messages"]))
@@ -51,7 +52,7 @@ async def _chat_page(request: Request, session: UUID) -> Response:
         usage=next((message["usage"] for message in reversed(messages) if message["usage"]), None),
         editing=editing,
         limit=request.state["settings"].message_code_points,
-        models=llama.models,
+        models=models.choices(request),
         default_model=models.default_name(request),
         is_tiny_model=llama.is_tiny,
         temporary_hours=request.state["settings"].temporary_chat_hours,

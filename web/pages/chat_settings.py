@@ -8,7 +8,7 @@ from starlette.responses import RedirectResponse, Response
 
 from web.contract import Chat, ChatChange, Parameters, Preset
 from web.errors import NotFound, Refused, UserError
-from web.pages import forms, presets, query
+from web.pages import forms, models, presets, query
 from web.rendering.templates import is_htmx
 from web.settings import Settings
 from web.state import Request
@@ -110,9 +110,9 @@ async def _store(request: Request, session: UUID, form: dict[str, str]) -> str:
     return f"/chats/{chat_id}"
 
 
-def _parameters(request: Request) -> list[Parameter]:
-    """With the values in force, and the operator's limit of an answer's length."""
-    settings, defaults = request.state["settings"], request.state["llama"].defaults
+def _parameters(request: Request, model: str = "") -> list[Parameter]:
+    """With the values in force for this model, and the operator's limit of an answer's length."""
+    settings, defaults = request.state["settings"], request.state["models"].of(model).defaults
     return [
         _length(parameter, settings)
         if parameter.name == MAX_TOKENS
@@ -176,7 +176,7 @@ async def _page(
     preset: Preset | None = None,
 ) -> Response:
     """`values` are the form's fields: as stored in the chat or the preset, or as submitted if they were refused."""
-    parameters = _parameters(request)
+    parameters = _parameters(request, str(values.get("model") or ""))
     return request.state["templates"].response(
         "chats/settings.html",
         error.status if isinstance(error, Refused) else 200,
@@ -190,6 +190,6 @@ async def _page(
         invalid=error.name if isinstance(error, forms.InvalidField) else "",
         parameters=parameters,
         shows_parameters=any(values.get(parameter.name) not in (None, "") for parameter in parameters),
-        models=request.state["llama"].models,
+        models=models.choices(request),
         notice=error.message if error else "",
     )

@@ -11,7 +11,7 @@ from kit.ids import IdConvertor
 from kit.text import is_blank
 from web.contract import Chat, ChatChange, ListedChat, NewMessage
 from web.errors import NotFound, Refused, TooMany, Unavailable
-from web.pages import forms, query
+from web.pages import forms, models, query
 from web.pages.chat_page import chat_page
 from web.pages.devices import device_name
 from web.state import Request
@@ -152,8 +152,8 @@ def _home_page(
     deleted: str = "",
     has_session: bool = False,
 ) -> Response:
-    models = request.state["llama"].models
-    values: dict[str, object] = {"chats": chats, "models": models, "notice": notice, "username": username}
+    values: dict[str, object] = {"chats": chats, "models": models.choices(request), "notice": notice}
+    values["username"] = username
     values |= {"deleted": deleted, "has_session": has_session}
     return request.state["templates"].response("chats/home.html", status, **values)
 

@@ -33,7 +33,7 @@ async def readyz(request: Request) -> Response:
 
     The model's state is information only: history is readable without a model.
     """
-    body: dict[str, str] = {"status": "ready", "model": request.state["llama"].state}
+    body: dict[str, str] = {"status": "ready", "model": request.state["models"].state}
     try:
         await request.state["dbapi"].ready()
     except UserError as error:

@@ -19,16 +19,21 @@ async def show(request: Request) -> Response:
 
 
 def _lines(request: Request) -> Iterator[str]:
-    worker, llama, viewers = request.state["worker"], request.state["llama"], request.state["live_answers"].viewers
+    worker, viewers = request.state["worker"], request.state["live_answers"].viewers
+    servers = {_labels(backend.name): llama for backend, llama in request.state["models"].all}
     ended = {f'{{status="{status}"}}': worker.ended[status] for status in ("complete", "stopped", "failed")}
-    is_ready = int(llama.state == "ready")
+    ready = {labels: int(llama.state == "ready") for labels, llama in servers.items()}
+    slots = {labels: llama.slots for labels, llama in servers.items()}
     yield from _metric("runnel_answers_running", "gauge", "Answers this process is generating.", {"": worker.running})
     yield from _metric("runnel_answers_ended_total", "counter", "Answers this process has finished.", ended)
     yield from _metric("runnel_streams_open", "gauge", "Open streams of answers.", {"": viewers})
-    yield from _metric("runnel_model_ready", "gauge", "1 if the model server is ready.", {"": is_ready})
-    yield from _metric(
-        "runnel_model_slots", "gauge", "Answers that all processes together generate at once.", {"": llama.slots}
-    )
+    yield from _metric("runnel_model_ready", "gauge", "1 if the model server is ready.", ready)
+    yield from _metric("runnel_model_slots", "gauge", "Answers that all processes together generate at once.", slots)
+
+
+def _labels(backend: str) -> str:
+    """Of the servers in MODELS_FILE. A single one needs no name."""
+    return f'{{backend="{backend}"}}' if backend else ""
 
 
 def _metric(name: str, kind: Literal["gauge", "counter"], text: str, samples: dict[str, int]) -> list[str]:

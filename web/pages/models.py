@@ -1,11 +1,26 @@
-"""The model of chats that name none."""
+"""The models that a user can choose, and the model of chats that name none."""
 
+from collections import Counter
+
+from web.clients.models import Choice
+from web.rendering.templates import model_name
 from web.state import Request
 
 NAME_CODE_POINTS = 200
 
 
 def default_name(request: Request) -> str:
-    """Its name; empty if neither the settings nor the model server name one."""
-    name = request.state["settings"].model or next(iter(request.state["llama"].models), "")
-    return name[:NAME_CODE_POINTS]
+    """The name of the default model; empty if neither the settings nor the model server name one."""
+    return request.state["models"].default_id[:NAME_CODE_POINTS]
+
+
+def choices(request: Request) -> list[Choice]:
+    """With titles. Models with the same short name are told apart by their ids."""
+    found = request.state["models"].choices
+    names = Counter(model_name(choice.id) for choice in found)
+    return [choice._replace(title=choice.title or _name(choice.id, names)) for choice in found]
+
+
+def _name(model: str, names: Counter[str]) -> str:
+    name = model_name(model)
+    return name if names[name] == 1 else model

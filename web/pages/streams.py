@@ -87,7 +87,7 @@ def _events(request: Request, session: UUID, message: Message) -> AsyncGenerator
     if message["status"] in FINAL:
         renderer = _renderer(request, message)
         content = renderer.whole(message["content"])
-        return _single(renderer.closing(message, content, request.state["llama"].context))
+        return _single(renderer.closing(message, content, request.state["models"].of(message["model"]).context))
     show_events = partial(viewers.events, cursor=_cursor(request), push=push.of(request.scope))
     return _watched(request, session, message, show_events)
 
