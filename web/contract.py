@@ -255,6 +255,7 @@ class NewTurn(TypedDict):
     token_hash: str | None  # of the device, instead of the X-Session-ID header
     address: str  # keyed hash of the client's address
     default_model: str  # the name of the answer's model, if the chat has none
+    request: NotRequired[GenerationRequest]  # its model becomes that of the chat
 
 
 class Turn(TypedDict):

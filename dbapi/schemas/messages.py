@@ -4,10 +4,27 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from dbapi.schemas.fields import AddressHash, Content, Output, Sha256, Status, Text
 from dbapi.schemas.generations import Claim, Claimed
+from kit.text import clean
+
+MAX_MODEL_CODE_POINTS = 200
+
+
+def _with_model(parameters: dict[str, Any]) -> dict[str, Any]:
+    model = parameters.get("model")
+    if model is None:
+        return parameters
+    if not isinstance(model, str) or len(model) > MAX_MODEL_CODE_POINTS:
+        raise ValueError(f"the model must be a name of at most {MAX_MODEL_CODE_POINTS} characters")
+    return parameters | {"model": clean(model)}
+
+
+Parameters = Annotated[
+    dict[str, Any], AfterValidator(_with_model), Field(description="of this answer, instead of those of the chat")
+]
 
 
 class NewMessage(BaseModel):
@@ -46,7 +63,7 @@ class NewTurn(BaseModel):
     default_model: Annotated[
         Text, Field(max_length=200, description="the name of the answer's model, if the chat has none")
     ] = ""
-    request: dict[str, Any] = {}
+    request: Parameters = {}
     claim: Claim | None = None
     token_hash: Annotated[Sha256 | None, Field(description="of a device, instead of X-Session-ID")] = None
     address: AddressHash | None = None
@@ -97,7 +114,7 @@ class AnswerRequest(BaseModel):
     """Requests another answer, or the continuation of an answer."""
 
     claim: Claim | None = None
-    request: dict[str, Any] = {}
+    request: Parameters = {}
     default_model: Annotated[
         Text, Field(max_length=200, description="the name of the answer's model, if the chat has none")
     ] = ""

@@ -134,7 +134,7 @@ async def add_turn(
     """Adds the user's message and the queued answer, and shows their branch.
 
     A user's message cannot follow another one: if the parent is one, the new message becomes another version of it.
-    The answer's row has its generation_id and the chat's new revision.
+    A model in the request becomes that of the chat. The answer's row has its generation_id and the chat's new revision.
     """
     own = (
         chat["session_id"],
@@ -142,10 +142,11 @@ async def add_turn(
         parent_id,
         content,
         key,
-        chat["model"] or default_model or None,
+        _model(chat, request, default_model),
         title_of(content),
     )
-    user_message, assistant_message = await connection.fetch(_ADD_TURN, *own, _parameters(chat, request), address)
+    values = _parameters(chat, request), address, request.get("model")
+    user_message, assistant_message = await connection.fetch(_ADD_TURN, *own, *values)
     return user_message, assistant_message
 
 
@@ -164,7 +165,7 @@ WITH user_message AS (
 ), shown AS (
   UPDATE chats SET tip_id = assistant_message.id, updated_at = clock_timestamp(), title = coalesce(title, $7),
                    title_from = CASE WHEN title IS NULL AND title_from IS NULL THEN 'words' ELSE title_from END,
-                   left_at = NULL
+                   left_at = NULL, model = coalesce($10, chats.model)
     FROM assistant_message WHERE chats.session_id = $1 AND chats.id = $2 RETURNING revision
 )
 SELECT id, parent_id, role, content, reasoning, status, error, model, usage, timings, created_at, position,
@@ -186,7 +187,7 @@ async def add_answer(
     default_model: str = "",
 ) -> asyncpg.Record:
     """Adds another queued answer to a user's message, and shows its branch. Returns its id and generation_id."""
-    own = chat["session_id"], chat["id"], parent_id, chat["model"] or default_model or None
+    own = chat["session_id"], chat["id"], parent_id, _model(chat, request, default_model)
     return await connection.fetchrow(_ADD_ANSWER, *own, _parameters(chat, request), address)
 
 
@@ -225,6 +226,11 @@ UPDATE messages SET status = 'queued', error = NULL WHERE session_id = $1 AND ch
 """
 
 _SET_ADDRESS = "UPDATE generations SET address = $3 WHERE session_id = $1 AND id = $2"
+
+
+def _model(chat: Mapping[str, Any], request: Mapping[str, Any], default_model: str) -> str | None:
+    """The name that the answer shows."""
+    return request.get("model") or chat["model"] or default_model or None
 
 
 def _parameters(chat: Mapping[str, Any], request: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,8 @@ import pytest
 
 from tests.fake_llama.server import running as running_llama
 from tests.stack import PATIENCE_SECONDS, Cluster, Service, Stack, running_stack, until
-from tests.web.actions import FINISHED, RUNNING, finished_answer
+from tests.web.actions import FINISHED, RUNNING, act, draft, finished_answer
+from tests.web.dom import parse
 from tests.web.visitor import EVENTS, Model, Visitor
 
 SLOTS = {"home": 2, "gpu": 4, "cloud": 1}
@@ -92,6 +93,33 @@ async def test_an_answer_is_written_by_its_model(servers: Servers, visitor: Visi
             for each, model_ in servers.models.items()
         }
         assert asked == {each: [name] if each == backend else [] for each in servers.urls}
+
+
+async def test_a_message_may_name_the_model_and_so_may_regenerate(servers: Servers, visitor: Visitor) -> None:
+    chat = await visitor.begin(new="1", model="home/small")
+
+    first = await finished_answer(visitor, chat, "First?", model="home/large")
+    second = await finished_answer(visitor, chat, "Second?")
+    third = (await act(visitor, chat, second["id"], "regenerate", model="gpu/huge")).partition("#message-")[2]
+    version = await visitor.ended(chat, third)
+    fourth = await finished_answer(visitor, chat, "Fourth?")
+
+    models = [answer["model"] for answer in (first, second, version, fourth)]
+    assert models == ["home/large", "home/large", "gpu/huge", "home/large"]
+    assert [len(await servers.models[name].requests("Second?")) for name in ("home", "gpu")] == [1, 1]
+    assert [len(await servers.models[name].requests("Fourth?")) for name in ("home", "gpu")] == [1, 0]
+
+
+async def test_an_unknown_model_is_refused_and_the_message_stays(servers: Servers, visitor: Visitor) -> None:
+    chat = await visitor.begin(new="1")
+
+    refused = await visitor.post(chat, "Who?", model="unknown")
+
+    assert refused.status_code == 422
+    page = parse(refused.text)
+    assert "This model is not available." in page.select("#notice").text
+    assert draft(page) == "Who?"
+    assert len(await visitor.messages(chat)) == 1
 
 
 async def test_a_chat_that_is_older_than_the_file_asks_the_default_server(servers: Servers, visitor: Visitor) -> None:

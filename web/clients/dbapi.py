@@ -23,6 +23,7 @@ from web.contract import (
     ClaimedList,
     Device,
     Finish,
+    GenerationRequest,
     ListedPreset,
     Log,
     LogChange,
@@ -237,10 +238,17 @@ class Dbapi:
         )
 
     async def regenerate(
-        self, session: UUID, chat_id: UUID, message_id: UUID, claim: Claim | None, address: str, default_model: str
+        self,
+        session: UUID,
+        chat_id: UUID,
+        message_id: UUID,
+        claim: Claim | None,
+        address: str,
+        default_model: str,
+        asked: GenerationRequest,
     ) -> StartedAnswer:
         path = f"/chats/{chat_id}/messages/{message_id}/answers"
-        wanted = {"claim": claim, "address": address, "default_model": default_model}
+        wanted = {"claim": claim, "address": address, "default_model": default_model, "request": asked}
         return cast(StartedAnswer, await self._call("POST", path, session, json=wanted))
 
     async def continue_answer(

@@ -38,11 +38,15 @@ async def create(request: Request) -> Response:
 
 
 async def regenerate(request: Request) -> Response:
-    """Starts another answer to the same message, or an answer to this message; earlier ones remain as versions."""
+    """Starts another answer to the same message, or an answer to this message; earlier ones remain as versions.
+
+    With the field `model`, that model writes it.
+    """
     session, chat_id, message_id = await _session_and_message(request)
+    asked = models.requested(request, await forms.read(request))
     claim, address = request.state["worker"].claim(), request.state["addresses"].hashed(request)
-    model = models.default_name(request)
-    return _begin(request, await request.state["dbapi"].regenerate(session, chat_id, message_id, claim, address, model))
+    default, dbapi = models.default_name(request), request.state["dbapi"]
+    return _begin(request, await dbapi.regenerate(session, chat_id, message_id, claim, address, default, asked))
 
 
 async def continue_answer(request: Request) -> Response:
@@ -140,6 +144,7 @@ async def _create_turn(request: Request, form: dict[str, str], content: str) -> 
         "token_hash": None if session else device,
         "address": request.state["addresses"].hashed(request),
         "default_model": models.default_name(request),
+        "request": models.requested(request, form),
     }
     turn = await request.state["dbapi"].create_turn(session, request.path_params["chat_id"], new)
     if session is None:
